@@ -1,0 +1,79 @@
+# The commands of the samtools image; see README.md. Sourced by `step` after step.sh.
+# shellcheck shell=dash
+# shellcheck disable=SC2034  # read by step.sh
+step_commands='finish qc'
+
+# A BAM that must be whole, and of this sample and no other.
+check_bam() {
+    samtools quickcheck "$1" 2>/dev/null || die data "$(basename "$1") is broken" \
+        "it has no BAM header or was cut off" "Remove it and run again the step that wrote it."
+    names=$(samtools head "$1" | sed -n 's/^@RG\t\(.*\t\)*SM:\([^\t]*\).*/\2/p' | sort -u)
+    [ "$names" = "$2" ] || die data "$(basename "$1") is not of sample $2" \
+        "its read groups say '$(shown "$names")'" "Check which lanes belong to which sample."
+}
+
+# step finish REFERENCE SAMPLE LANE[,LANE...]: merges the lanes, marks duplicates, indexes: SAMPLE.bam.
+do_finish() {
+    reference=${1:-} sample=${2:-} lanes=${3:-}
+    [ $# -le 3 ] || { shift 3 && no_more "$@"; }
+    enter "$reference" "$sample"
+    set --
+    for lane in $(printf '%s' "$lanes" | tr ',\n' '\n?'); do
+        need_name lane "$lane" 64
+        set -- "$@" "$RUN/lanes/$lane.bam"
+    done
+    [ $# -gt 0 ] || die usage "no lanes" "finish needs the names of the lanes to merge" "Give them as L001,L002."
+    twice=$(printf '%s\n' "$@" | sort | uniq -d | head -n 1)
+    [ -z "$twice" ] || die usage "lane '$(basename "$twice" .bam)' is given twice" \
+        "its reads would count twice" "Name each lane once."
+    input "$@"
+    begin finish step finish "$reference" "$sample" "$lanes"
+
+    for bam in "$@"; do
+        check_bam "$bam" "$sample"
+    done
+    # markdup writes the index of what it writes; `##idx##` names it, since the BAM itself goes to a pipe.
+    if [ $# -eq 1 ]; then
+        mark "$1" || broken=yes
+    else
+        stage merge samtools merge -@ "$((THREADS - 1))" -u - "$@" | mark - || broken=yes
+        check_stages merge
+    fi
+    check_stages markdup
+    samtools quickcheck out.bam || die tool "the BAM came out broken" "samtools quickcheck refuses it" "Run the step again."
+    samtools idxstats -X out.bam out.bam.bai > /dev/null || die tool "the index came out broken" \
+        "samtools cannot read it" "Run the step again."
+    publish markdup.txt "$RUN/qc/$sample.markdup.txt"
+    publish out.bam.bai "$RUN/$sample.bam.bai"
+    publish out.bam "$RUN/$sample.bam"
+    finish
+}
+
+mark() {
+    stage markdup samtools markdup -@ "$((THREADS - 1))" -T markdup -f markdup.txt --write-index \
+        "$1" /dev/stdout##idx##out.bam.bai | digested out.bam
+}
+
+# step qc REFERENCE SAMPLE: figures of SAMPLE.bam, in the formats that MultiQC reads: qc/SAMPLE.*.
+do_qc() {
+    reference=${1:-} sample=${2:-}
+    [ $# -le 2 ] || { shift 2 && no_more "$@"; }
+    enter "$reference" "$sample"
+    bam=$RUN/$sample.bam
+    input "$bam" "$bam.bai"
+    begin qc step qc "$reference" "$sample"
+
+    check_bam "$bam" "$sample"
+    # Side by side: each reads the whole BAM by itself, and idxstats only the index.
+    stage flagstat samtools flagstat "$bam" > flagstat.txt &
+    stage coverage samtools coverage "$bam" > coverage.txt &
+    stage idxstats samtools idxstats "$bam" > idxstats.txt &
+    stage stats samtools stats -@ "$((THREADS - 1))" "$bam" > stats.txt || true
+    wait
+    check_stages flagstat coverage idxstats stats
+    for figure in flagstat coverage idxstats stats; do
+        [ -s "$figure.txt" ] || die tool "no $figure" "samtools wrote nothing" "Run the step again."
+        publish "$figure.txt" "$RUN/qc/$sample.$figure.txt"
+    done
+    finish
+}
