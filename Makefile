@@ -1,0 +1,29 @@
+# Each target is a line or two; `make` alone lists them.
+PYTHON := .venv/bin/python
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check bench clean requirements
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
+
+setup: ## the virtual environment, and a Docker engine that answers
+	@scripts/setup.sh
+
+demo: setup ## images built, the workflow run on reads, a VCF and a report in results/
+	@$(PYTHON) build.py demo
+
+test: setup check ## every test, the linters first
+	@$(PYTHON) -m pytest
+
+check: setup ## ruff, mypy, shellcheck
+	@$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check . && $(PYTHON) -m mypy
+	@if command -v shellcheck > /dev/null; then shellcheck -x .ci/run scripts/*.sh images/*/*.sh images/base/step images/base/assemble; fi
+
+bench: setup ## what is fast, measured side by side in one run
+	@$(PYTHON) build.py build && $(PYTHON) benchmarks/run.py
+
+requirements: setup ## compile requirements*.txt anew from pyproject.toml
+	@$(PYTHON) -m pip install --quiet uv && scripts/compile-requirements.sh $(PYTHON)
+
+clean: ## the engine that setup started, and everything that was made here
+	@scripts/setup.sh stop && rm -rf .venv .cache dist results

@@ -1,0 +1,12 @@
+#!/bin/sh
+# Compiles requirements.txt and requirements-dev.txt from pyproject.toml: exact versions with their hashes,
+# and no index's host name.
+set -eu
+cd "$(dirname "$0")/.."
+compile() {
+    "$PYTHON" -m uv pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
+        --python-version 3.11 --upgrade "$@"
+}
+PYTHON=${1:-python3}
+compile pyproject.toml --output-file requirements.txt
+compile pyproject.toml --extra dev --output-file requirements-dev.txt

@@ -1,0 +1,1 @@
+"""Builds, pushes, renders, registers and runs what this repository holds."""

@@ -1,0 +1,189 @@
+"""The command line: `python build.py COMMAND`.
+
+`main` catches and prints; everything below it only raises. What a command makes for other programs goes to
+stdout, what it says to people goes to stderr.
+"""
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from toolchain import catalog, console, settings
+from toolchain.errors import ToolchainError, WrongUsageError
+from toolchain.paths import HERE
+
+if TYPE_CHECKING:
+    from toolchain.builds import Workshop
+
+EXIT_CODES = """
+Exit codes: 0 done, 64 wrong usage, 65 bad data, 66 missing input, 69 a service does not answer, 70 a build or
+a step failed, 73 a result cannot be written, 75 try again, 78 a file of this repository is wrong, 130 Ctrl-C.
+"""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs one command.
+
+    Args:
+        arguments: The words after `build.py`.
+
+    Returns:
+        The exit code, as listed in `--help`.
+    """
+    try:
+        result = cli.main(args=list(arguments), prog_name="build.py", standalone_mode=False)
+    except ToolchainError as error:
+        if error.details:
+            console.note(error.details.rstrip())
+        console.note(f"error: {error}")
+        return error.exit_code
+    except click.exceptions.Abort:
+        console.note("stopped")
+        return 130
+    except click.ClickException as error:
+        error.show()
+        return WrongUsageError.exit_code
+    except KeyboardInterrupt:
+        console.note("stopped")
+        return 130
+    except BrokenPipeError:
+        # Whoever read our output has gone: that is no fault of ours, and there is nobody to tell.
+        sys.stderr.close()
+        return 0
+    return result if isinstance(result, int) else 0
+
+
+@click.group(epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
+def cli() -> None:
+    """FASTQ to VCF on AWS Batch, Step Functions and FSx for Lustre: images, job definitions, runs."""
+
+
+def _workshop() -> "Workshop":
+    from toolchain.builds import Workshop
+    from toolchain.engine import Engine
+
+    return Workshop(
+        engine=Engine.connect(),
+        catalog=catalog.load(HERE.images),
+        project=settings.load(HERE.settings).project,
+        cache=HERE.cache,
+    )
+
+
+@cli.command(name="list")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def list_images(*, as_json: bool) -> None:
+    """List the images: version, tag, whether built, compressed size."""
+    from toolchain.inventory import inventory, show
+
+    found = inventory(_workshop())
+    if as_json:
+        click.echo(json.dumps(found.as_json(), indent=2))
+    else:
+        show(found)
+
+
+@cli.command()
+@click.argument("images", nargs=-1)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def build(images: tuple[str, ...], *, as_json: bool) -> None:
+    """Build the IMAGES whose content has no image yet; all of them if none is named."""
+    from toolchain import builds
+
+    workshop = _workshop()
+    built = builds.build(workshop, workshop.catalog.choose(images))
+    if as_json:
+        click.echo(
+            json.dumps(
+                [{"name": b.image.name, "reference": b.reference, "id": b.image_id, "new": b.new} for b in built],
+                indent=2,
+            )
+        )
+    elif not any(b.new for b in built):
+        console.note("nothing to build: every image is there with this content")
+
+
+@cli.command()
+@click.argument("images", nargs=-1)
+def test(images: tuple[str, ...]) -> int:
+    """Run the smoke tests of IMAGES; of all of them if none is named."""
+    import subprocess
+
+    chosen = catalog.load(HERE.images).choose(images)
+    names = ",".join(image.name for image in chosen)
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "tests/images", f"--images={names}"], cwd=HERE.root, check=False
+    ).returncode
+
+
+@cli.command()
+@click.option("--local", is_flag=True, help="For this machine: local image ids, and plain directories for /scratch.")
+@click.option(
+    "--scratch",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="With --local: the directory that stands for /scratch.",
+)
+@click.option("--check", is_flag=True, help="Write nothing; fail if what is in dist/ is not what would be written.")
+def render(*, local: bool, scratch: Path | None, check: bool) -> None:
+    """Render the job definitions into dist/jobdefs (dist/local/jobdefs with --local)."""
+    from toolchain import rendering
+
+    if scratch is not None and not local:
+        raise WrongUsageError(
+            "--scratch without --local",
+            why="in the cloud /scratch is where the hosts mount it",
+            fix="Add --local, or leave --scratch out.",
+        )
+    request = rendering.local(_workshop(), scratch or HERE.cache / "scratch") if local else rendering.cloud(HERE)
+    rendering.write(request, HERE.dist / ("local/jobdefs" if local else "jobdefs"), check=check)
+
+
+@cli.command()
+@click.option(
+    "--reference", type=click.Path(path_type=Path, dir_okay=False), help="A reference: FASTA, plain or bgzip."
+)
+@click.option(
+    "--reads",
+    type=click.Path(path_type=Path, dir_okay=False),
+    nargs=2,
+    help="The two FASTQ files of a lane: R1 and R2.",
+)
+@click.option("--sample", help="The sample's name.")
+@click.option(
+    "--shards",
+    type=click.IntRange(1, 9999),
+    default=4,
+    show_default=True,
+    help="Parts of the genome to call side by side.",
+)
+@click.option("--ploidy", type=click.IntRange(1, 2), default=2, show_default=True, help="Of the organism.")
+@click.option(
+    "--results", type=click.Path(path_type=Path, file_okay=False), help="Where results go. [default: results/RUN]"
+)
+def demo(
+    *,
+    reference: Path | None,
+    reads: tuple[Path, Path] | None,
+    sample: str | None,
+    shards: int,
+    ploidy: int,
+    results: Path | None,
+) -> None:
+    """Build the images and take reads to variants on this machine: simulated ones, or your own."""
+    from toolchain import demo as demonstration
+
+    given = [option is not None for option in (reference, reads, sample)]
+    if any(given) and not all(given):
+        raise WrongUsageError(
+            "--reference, --reads and --sample go together",
+            why="one of them is missing",
+            fix="Give all three, or none for simulated reads.",
+        )
+    own = None
+    if reference is not None and reads is not None and sample is not None:
+        own = demonstration.Reads(reference=reference, r1=reads[0], r2=reads[1], sample=sample)
+    demonstration.run(HERE, _workshop(), own, shards=shards, ploidy=ploidy, results=results)

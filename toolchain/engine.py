@@ -1,0 +1,269 @@
+"""The Docker engine: find, build and measure images, run one container.
+
+docker-py answers a failed build with status 200 and puts the error into the stream (docker-py#1772): the
+stream is read to its end.
+"""
+
+import io
+import json
+import re
+import tarfile
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from toolchain.errors import BuildFailedError, UnavailableError
+
+if TYPE_CHECKING:
+    import docker
+    from docker.models.containers import Container as DockerContainer
+
+    from toolchain.container import Container
+
+# Every container that the toolchain makes carries it, so that what a killed command left can be found.
+LABEL = "genomics.toolchain"
+_CHUNK = 1024 * 1024
+# The classic builder paints a step's stderr red.
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """How a container ended.
+
+    Attributes:
+        exit_code: Its exit code; 128+N where signal N ended it.
+        stdout: What it wrote to stdout, whole.
+        stderr: What it wrote to stderr, whole.
+        out_of_memory: Whether the kernel killed a process of it at its memory limit.
+    """
+
+    exit_code: int
+    stdout: str
+    stderr: str
+    out_of_memory: bool
+
+    @property
+    def message(self) -> str:
+        """The last thing it said, which is what a step ends with when it fails."""
+        lines = (self.stderr or self.stdout).strip().splitlines()
+        return lines[-1] if lines else "it said nothing"
+
+
+class Engine:
+    """A Docker engine that answers."""
+
+    def __init__(self, client: "docker.DockerClient") -> None:
+        self.client = client
+
+    @classmethod
+    def connect(cls) -> "Engine":
+        """Connects to the engine that DOCKER_HOST or the usual socket names.
+
+        Raises:
+            UnavailableError: None answers.
+        """
+        import docker
+        from docker.errors import DockerException
+
+        try:
+            client = docker.from_env()
+            client.ping()
+        except DockerException as error:
+            raise UnavailableError(
+                "no Docker engine answers",
+                why=_reason(error),
+                fix="Type: make setup, which starts one or says what is missing.",
+            ) from error
+        return cls(client)
+
+    def find(self, reference: str) -> str | None:
+        """The id of an image that the engine holds, or none."""
+        from docker.errors import ImageNotFound
+
+        try:
+            return str(self.client.images.get(reference).id)
+        except ImageNotFound:
+            return None
+
+    def build(
+        self,
+        files: Mapping[str, Path],
+        *,
+        tag: str,
+        arguments: Mapping[str, str],
+        labels: Mapping[str, str],
+        report: Callable[[str], None] = lambda _: None,
+    ) -> str:
+        """Builds an image from a context of these files and no other.
+
+        Args:
+            files: Path in the context to file.
+            tag: `repository:tag` that the image gets.
+            arguments: Build arguments.
+            labels: Labels.
+            report: Is told what the build does now, a line at a time.
+
+        Returns:
+            The image's id.
+
+        Raises:
+            BuildFailedError: A step of the Dockerfile failed; its output is in `details`.
+        """
+        output: list[str] = []
+        stream = self.client.api.build(
+            fileobj=context(files),
+            custom_context=True,
+            tag=tag,
+            buildargs=dict(arguments),
+            labels=dict(labels),
+            rm=True,
+            forcerm=True,
+            decode=True,
+        )
+        for event in stream:
+            if "error" in event:
+                raise BuildFailedError(
+                    f"{tag} does not build",
+                    why=str(event["error"]).strip().rstrip("."),
+                    fix="The step's own output stands above.",
+                    details="".join(output[_last_step(output) :]),
+                )
+            text = _COLOUR.sub("", str(event.get("stream", "")))
+            output.append(text)
+            if line := text.strip():
+                report(line)
+        built = self.find(tag)
+        if built is None:
+            raise BuildFailedError(
+                f"{tag} does not build",
+                why="the engine's stream ended without an image",
+                fix="See the engine's own log.",
+            )
+        return built
+
+    def import_root(self, archive: Path, reference: str) -> None:
+        """Makes an image of one layer from a tar archive of a root file system."""
+        repository, _, tag = reference.rpartition(":")
+        # docker-py reads the whole archive into memory for a file object; a path it sends as it is.
+        result = self.client.api.import_image_from_file(str(archive), repository=repository, tag=tag)
+        for line in str(result).splitlines():
+            if "error" in (event := json.loads(line)):
+                raise BuildFailedError(
+                    f"cannot import {reference}", why=str(event["error"]), fix="See the engine's log."
+                )
+
+    def layers(self, reference: str) -> tuple[str, ...]:
+        """The digests of an image's uncompressed layers, the lowest first."""
+        return tuple(self.client.images.get(reference).attrs["RootFS"]["Layers"])
+
+    def compressed_layers(self, reference: str) -> dict[str, int]:
+        """Layer digest to its size in bytes as gzip -6 makes it: about what a registry keeps and a host pulls."""
+        archive = io.BytesIO()
+        for chunk in self.client.api.get_image(reference):
+            archive.write(chunk)
+        archive.seek(0)
+        with tarfile.open(fileobj=archive) as image:
+            manifest = json.loads(_member(image, "manifest.json"))[0]
+            sizes = [_gzip_size(_member(image, name)) for name in manifest["Layers"]]
+        return dict(zip(self.layers(reference), sizes, strict=True))
+
+    @contextmanager
+    def started(self, container: "Container", **extra: Any) -> Iterator["DockerContainer"]:  # noqa: ANN401
+        """A container that was created and started, and is removed however the block ends.
+
+        Args:
+            container: What to run.
+            **extra: Further arguments of docker-py's `containers.create`, such as `network_mode`.
+        """
+        # Beside what a job definition can say, a container here is a process of this machine: without a
+        # label, nothing could tell it from the user's own.
+        arguments = {"labels": {LABEL: "1"}, **container.docker_arguments(), **extra}
+        with _cannot(f"cannot make a container of {container.image}"):
+            created = self.client.containers.create(container.image, list(container.command) or None, **arguments)
+        try:
+            with _cannot(f"cannot start a container of {container.image}"):
+                created.start()
+            yield created
+        finally:
+            created.remove(force=True, v=True)
+
+    def run(self, container: "Container", **extra: Any) -> Result:  # noqa: ANN401
+        """Runs a container to its end.
+
+        Args:
+            container: What to run.
+            **extra: Further arguments of docker-py's `containers.create`.
+        """
+        with self.started(container, **extra) as running:
+            exit_code = int(running.wait()["StatusCode"])
+            return Result(
+                exit_code=exit_code,
+                stdout=running.logs(stdout=True, stderr=False).decode(errors="replace"),
+                stderr=running.logs(stdout=False, stderr=True).decode(errors="replace"),
+                out_of_memory=_ran_out_of_memory(running),
+            )
+
+
+@contextmanager
+def _cannot(what: str) -> Iterator[None]:
+    from docker.errors import DockerException
+
+    try:
+        yield
+    except DockerException as error:
+        why = str(getattr(error, "explanation", None) or error).strip().rstrip(".")
+        raise UnavailableError(
+            what, why=why, fix="See the engine's own log; `docker info` tells how it does."
+        ) from error
+
+
+def context(files: Mapping[str, Path]) -> io.BytesIO:
+    """A build context as a tar archive: the same bytes for the same files, whoever owns them and when."""
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w", format=tarfile.GNU_FORMAT) as tar:
+        for name, file in sorted(files.items()):
+            content = file.read_bytes()
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            member.mode = 0o755 if file.stat().st_mode & 0o100 else 0o644
+            tar.addfile(member, io.BytesIO(content))
+    archive.seek(0)
+    return archive
+
+
+def _ran_out_of_memory(container: "DockerContainer") -> bool:
+    container.reload()
+    return bool(container.attrs["State"]["OOMKilled"])
+
+
+def _member(archive: tarfile.TarFile, name: str) -> bytes:
+    member = archive.extractfile(name)
+    if member is None:
+        raise BuildFailedError("cannot read a saved image", why=f"{name} is no file in it", fix="See the engine's log.")
+    return member.read()
+
+
+def _gzip_size(data: bytes) -> int:
+    compressor = zlib.compressobj(level=6, wbits=31)
+    size = sum(len(compressor.compress(data[start : start + _CHUNK])) for start in range(0, len(data), _CHUNK))
+    return size + len(compressor.flush())
+
+
+def _last_step(output: list[str]) -> int:
+    return max((number for number, line in enumerate(output) if line.startswith("Step ")), default=0)
+
+
+def _reason(error: Exception) -> str:
+    text = str(error)
+    for sign, meaning in (
+        ("PermissionError", "this user may not open the engine's socket"),
+        ("FileNotFoundError", "there is no socket: it is not installed or not running"),
+        ("ConnectionRefused", "its socket is there, but nothing listens"),
+    ):
+        if sign in text:
+            return meaning
+    return text

@@ -1,0 +1,100 @@
+"""What job definitions are rendered with, for the cloud and for this machine, and where they are written."""
+
+import json
+from pathlib import Path
+
+from toolchain import catalog, jobdefs, settings
+from toolchain.builds import Workshop
+from toolchain.console import note
+from toolchain.errors import ConfigurationError, MissingInputError
+from toolchain.fingerprint import tag
+from toolchain.jobdefs import ImageReference, Rendering, Scratch
+from toolchain.paths import HERE, Checkout
+
+
+def local(workshop: Workshop, scratch: Path) -> Rendering:
+    """A rendering for this machine: images by the engine's ids, plain directories for /scratch.
+
+    Raises:
+        MissingInputError: An image is not built.
+    """
+    images = {}
+    for image in workshop.catalog.tools.values():
+        image_id = workshop.built(image)
+        if image_id is None:
+            raise MissingInputError(
+                f"image '{image.name}' is not built",
+                why="no image has its content's tag",
+                fix="Type: python build.py build",
+            )
+        images[image.name] = ImageReference(name=image.name, tag=tag(image, workshop.catalog), reference=image_id)
+    return Rendering(
+        images=images,
+        settings=settings.load(HERE.settings),
+        scratch=Scratch(mode="local", path=str(scratch.resolve())),
+    )
+
+
+def cloud(checkout: Checkout) -> Rendering:
+    """A rendering for AWS: images by their digests in the registry, as dist/images.json names them.
+
+    Raises:
+        MissingInputError: Nothing was pushed yet, or not with this content.
+    """
+    file = checkout.dist / "images.json"
+    try:
+        pushed = {entry["name"]: entry for entry in json.loads(file.read_text(encoding="utf-8"))["images"]}
+    except FileNotFoundError as error:
+        raise MissingInputError(
+            "no pushed images", why=f"{file} is not there", fix="Type: python build.py push; or render with --local."
+        ) from error
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise ConfigurationError(
+            f"{file} is wrong", why=f"it is not what `push` writes: {error}", fix="Push again."
+        ) from error
+    known = catalog.load(checkout.images)
+    images = {}
+    for image in known.tools.values():
+        entry = pushed.get(image.name)
+        if entry is None or entry["tag"] != tag(image, known):
+            raise MissingInputError(
+                f"image '{image.name}' is not pushed with this content",
+                why=f"{file} has {entry['tag'] if entry else 'none'}, and its tag is {tag(image, known)}",
+                fix="Type: python build.py push",
+            )
+        images[image.name] = ImageReference(
+            name=image.name, tag=entry["tag"], reference=f"{entry['repository']}@{entry['digest']}"
+        )
+    return Rendering(images=images, settings=settings.load(checkout.settings))
+
+
+def write(rendering: Rendering, folder: Path, *, check: bool) -> None:
+    """Writes a file a job definition, and removes those of tools that are gone.
+
+    Args:
+        rendering: What to render with.
+        folder: Where to write.
+        check: Write nothing, and fail if something would change.
+
+    Raises:
+        ConfigurationError: With `check`, the folder is stale.
+    """
+    texts = {
+        f"{name}.json": jobdefs.dump(definition) for name, definition in jobdefs.render(HERE.jobdefs, rendering).items()
+    }
+    present = {file.name: file.read_text(encoding="utf-8") for file in folder.glob("*.json")}
+    if check:
+        stale = sorted(name for name in texts.keys() | present.keys() if texts.get(name) != present.get(name))
+        if stale:
+            raise ConfigurationError(
+                f"{folder} is stale",
+                why=f"{', '.join(stale)} would change",
+                fix="Type the same command without --check.",
+            )
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in present.keys() - texts.keys():
+        (folder / name).unlink()
+    for name, text in texts.items():
+        (folder / name).write_text(text, encoding="utf-8")
+        note(f"{name.removesuffix('.json')}: {'unchanged' if present.get(name) == text else 'written'} {folder / name}")

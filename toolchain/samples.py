@@ -1,0 +1,58 @@
+"""Samples and their lanes, as steps name them."""
+
+import re
+from dataclasses import dataclass
+
+from toolchain.errors import WrongUsageError
+
+LONGEST_NAME = 64
+# What images/base/step.sh takes, said before anything is started.
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", flags=re.ASCII)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lane:
+    """One lane's FASTQ pair.
+
+    Attributes:
+        name: Unique among the sample's lanes.
+        r1: First reads, as a path below /scratch/data.
+        r2: Second reads, likewise.
+        library: LB of the read group; the sample's name if none.
+        unit: PU of the read group; from the first read's name if none.
+    """
+
+    name: str
+    r1: str
+    r2: str
+    library: str | None = None
+    unit: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """A sample and its lanes."""
+
+    name: str
+    lanes: tuple[Lane, ...]
+
+
+def check_name(what: str, name: str) -> str:
+    """A name that steps take.
+
+    Raises:
+        WrongUsageError: It has another character, or too many.
+    """
+    if not _NAME.fullmatch(name):
+        raise WrongUsageError(
+            f"bad {what} {name!r:.100}",
+            why="only letters, digits, '.', '_' and '-' may be in it, the first a letter or digit",
+            fix="Rename it.",
+        )
+    if len(name) > LONGEST_NAME:
+        raise WrongUsageError(
+            f"bad {what} '{name:.60}...'",
+            why=f"it has {len(name)} characters, {LONGEST_NAME} are allowed",
+            fix="Shorten it.",
+        )
+    return name
