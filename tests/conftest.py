@@ -1,0 +1,80 @@
+"""What tests share: the built images, a scratch of their own, real reads where they are at hand."""
+
+import os
+
+# testcontainers reads it when it is imported: no Ryuk container, since no image can be pulled everywhere.
+os.environ["TESTCONTAINERS_RYUK_DISABLED"] = "true"
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from harness import Bench, DataSet, Lab
+
+from toolchain import builds, catalog, settings
+from toolchain.engine import Engine
+from toolchain.errors import UnavailableError
+from toolchain.paths import HERE
+
+REAL_DATA = Path(os.environ.get("GENOMICS_TEST_DATA", HERE.root.parent / "shared" / "data"))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--images", default="", help="test only these images, separated by commas")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """The contract every image must meet, times the catalogue."""
+    if "image_name" in metafunc.fixturenames:
+        chosen = [name for name in metafunc.config.getoption("--images").split(",") if name]
+        names = [image.name for image in catalog.load(HERE.images).choose(tuple(chosen))]
+        metafunc.parametrize("image_name", names, scope="session")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Marks what needs an engine, and leaves out the files of images that `--images` does not name."""
+    chosen = {name for name in config.getoption("--images").split(",") if name}
+    kept = []
+    for item in items:
+        if {"workshop", "bench", "lab"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.engine)
+        about = item.path.stem.removeprefix("test_").replace("_", "-")
+        if not chosen or about in chosen or "image_name" in getattr(item, "fixturenames", ()):
+            kept.append(item)
+    items[:] = kept
+
+
+@pytest.fixture(scope="session")
+def workshop() -> builds.Workshop:
+    """A Docker engine that answers, and this checkout's images."""
+    try:
+        engine = Engine.connect()
+    except UnavailableError as error:
+        pytest.fail(f"{error} These tests need a real engine.")
+    return builds.Workshop(
+        engine=engine,
+        catalog=catalog.load(HERE.images),
+        project=settings.load(HERE.settings).project,
+        cache=HERE.cache,
+    )
+
+
+@pytest.fixture(scope="session")
+def lab(workshop: builds.Workshop) -> Lab:
+    """Every tool image, built."""
+    built = builds.build(workshop, tuple(workshop.catalog.tools.values()))
+    return Lab(workshop=workshop, images={one.image.name: one for one in built})
+
+
+@pytest.fixture
+def bench(lab: Lab, tmp_path: Path) -> Iterator[Bench]:
+    """A scratch of one test's own, and job definitions that mount it."""
+    bench = Bench.make(lab, tmp_path / "scratch")
+    yield bench
+    bench.clear()
+
+
+@pytest.fixture
+def real(request: pytest.FixtureRequest) -> DataSet:
+    """The real reads that a test's `dataset` marker or parameter names; skipped where they are not at hand."""
+    return DataSet.read(REAL_DATA, request.param)

@@ -1,0 +1,223 @@
+"""Runs steps as jobs do, and reads what they leave."""
+
+import gzip
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from toolchain import accuracy, builds, jobdefs, rendering
+from toolchain.console import Lines
+from toolchain.container import Container, Job, Overrides, container_of
+from toolchain.demo import normalised
+from toolchain.direct import Host, Run
+from toolchain.engine import Result
+from toolchain.jobdefs import Definition
+from toolchain.machine import Machine
+from toolchain.paths import HERE
+from toolchain.samples import Lane, Sample
+
+WORKFLOW = "test"
+EXECUTION = "run1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lab:
+    """The built images."""
+
+    workshop: builds.Workshop
+    images: Mapping[str, builds.Built]
+
+
+class Silent:
+    """Lines that nobody reads."""
+
+    def update(self, task: str, doing: str) -> None:
+        """Says nothing."""
+
+    def done(self, task: str, result: str) -> None:
+        """Says nothing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bench:
+    """A scratch, and job definitions that mount it."""
+
+    lab: Lab
+    scratch: Path
+    definitions: Mapping[str, Definition]
+    lines: Lines = field(default_factory=Silent)
+
+    @classmethod
+    def make(cls, lab: Lab, scratch: Path) -> "Bench":
+        for name in ("reference", "data", "working"):
+            (scratch / name).mkdir(parents=True)
+        (scratch / "working").chmod(0o1777)
+        # Steps are another user than this test: every directory above the scratch must let them pass.
+        for parent in scratch.parents:
+            if parent.stat().st_uid == os.getuid() and parent.stat().st_mode & 0o005 != 0o005:
+                parent.chmod(parent.stat().st_mode | 0o055)
+        definitions = jobdefs.render(HERE.jobdefs, rendering.local(lab.workshop, scratch))
+        return cls(lab=lab, scratch=scratch, definitions=definitions)
+
+    def clear(self) -> None:
+        """Removes what steps wrote: it is theirs, and only they or root can."""
+        self.run("samtools", command=["sh", "-c", "rm -rf /scratch/working/*"])
+
+    @property
+    def working(self) -> Path:
+        return self.scratch / "working"
+
+    def container(
+        self,
+        tool: str,
+        *,
+        command: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+        vcpus: int = 2,
+        memory: int = 2048,
+        **parameters: str,
+    ) -> Container:
+        return container_of(
+            self.definitions[tool],
+            parameters=parameters,
+            overrides=Overrides(
+                command=tuple(command) or None,
+                environment={"WORKFLOW_NAME": WORKFLOW, "EXECUTION_ID": EXECUTION, **(environment or {})},
+                vcpus=vcpus,
+                memory=memory,
+            ),
+            job=Job(),
+        )
+
+    def run(self, tool: str, *, extra: Mapping[str, Any] | None = None, **options: Any) -> Result:  # noqa: ANN401
+        """Runs one job: the command given, or the definition's own with these parameters."""
+        return self.lab.workshop.engine.run(self.container(tool, **options), **(extra or {}))
+
+    def ok(self, tool: str, **options: Any) -> Result:  # noqa: ANN401
+        """Runs a job that must succeed."""
+        result = self.run(tool, **options)
+        assert result.exit_code == 0, result.stderr
+        return result
+
+    def germline(
+        self,
+        sample: Sample,
+        reference: str,
+        *,
+        shards: int = 2,
+        ploidy: int = 2,
+        cores: int = 2,
+        execution: str = EXECUTION,
+    ) -> Run:
+        """Takes a sample from FASTQ to VCF."""
+        host = Host(
+            engine=self.lab.workshop.engine,
+            definitions=self.definitions,
+            machine=Machine(cores=cores, memory=4096),
+        )
+        run = Run(
+            host=host,
+            workflow=WORKFLOW,
+            execution=execution,
+            reference=reference,
+            working=self.working,
+            lines=self.lines,
+        )
+        run.index()
+        run.germline(sample, shards=shards, ploidy=ploidy)
+        return run
+
+    def folder(self, sample: str, execution: str = EXECUTION) -> Path:
+        return self.working / WORKFLOW / execution / sample
+
+    def finished(self) -> list[str]:
+        """Every file below /scratch/working that looks finished, the prepared reference aside."""
+        root = self.working / WORKFLOW
+        found = (path for path in root.rglob("*") if path.is_file())
+        return sorted(
+            path.relative_to(root).as_posix()
+            for path in found
+            if not any(part.startswith(".") for part in path.relative_to(root).parts)
+            and path.relative_to(root).parts[0] != "reference"
+        )
+
+    def left_over(self) -> list[str]:
+        """Work directories that a step left behind."""
+        return sorted(path.name for path in self.working.rglob(".tmp.*"))
+
+    def records(self, sample: str, bam: str) -> list[str]:
+        """A BAM's records as SAM lines."""
+        path = f"/scratch/working/{WORKFLOW}/{EXECUTION}/{sample}/{bam}"
+        out = f"/scratch/working/{WORKFLOW}/records.sam"
+        self.ok("samtools", command=["samtools", "view", "-o", out, path])
+        return (self.working / WORKFLOW / "records.sam").read_text(encoding="ascii").splitlines()
+
+
+def vcf_records(file: Path) -> list[str]:
+    """A VCF's records, without its header."""
+    with gzip.open(file, "rt", encoding="utf-8") as lines:
+        return [line.rstrip("\n") for line in lines if not line.startswith("#")]
+
+
+def step_record(bench: Bench, sample: str, step: str) -> dict[str, Any]:
+    """A step's record."""
+    data: dict[str, Any] = json.loads((bench.folder(sample) / "steps" / f"{step}.json").read_text(encoding="ascii"))
+    return data
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSet:
+    """Real reads with truth, as their dataset.env names them."""
+
+    folder: Path
+    sample: str
+    reference: str
+    r1: str
+    r2: str
+    truth: str
+    ploidy: int
+
+    @classmethod
+    def read(cls, root: Path, name: str) -> "DataSet":
+        folder = root / name
+        if not folder.is_dir():
+            pytest.skip(f"the real reads are not here: {folder} (set GENOMICS_TEST_DATA)")
+        values = dict(
+            line.split("=", 1) for line in (folder / "dataset.env").read_text(encoding="ascii").split() if "=" in line
+        )
+        return cls(
+            folder=folder,
+            sample=values["SAMPLE"],
+            reference=values["REF"],
+            r1=values["R1"],
+            r2=values["R2"],
+            truth=values["TRUTH"],
+            ploidy=int(values["PLOIDY"]),
+        )
+
+    def place(self, bench: Bench) -> Sample:
+        """Copies the files to where steps look for them, and names the sample."""
+        shutil.copyfile(self.folder / self.reference, bench.scratch / "reference" / self.reference)
+        for file in self.folder.iterdir():
+            shutil.copyfile(file, bench.scratch / "data" / file.name)
+        return Sample(name=self.sample, lanes=(Lane(name="L001", r1=self.r1, r2=self.r2),))
+
+    def compare(self, run: Run, bed: str) -> accuracy.Comparison:
+        """What was called in a BED's regions against the truth in them: by alleles, QUAL at least 20."""
+        regions = ("-T", f"/scratch/data/{bed}")
+        called = f"/scratch/working/{WORKFLOW}/{run.execution}/{self.sample}/{self.sample}.vcf.gz"
+        return accuracy.compare(
+            accuracy.variants(normalised(run, f"/scratch/data/{self.truth}", *regions)),
+            accuracy.variants(normalised(run, called, *regions), lowest_quality=20),
+        )
+
+
+def snps(found: frozenset[accuracy.Variant]) -> int:
+    """How many of these are SNPs."""
+    return sum(variant.is_snp for variant in found)
