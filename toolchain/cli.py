@@ -50,9 +50,8 @@ def main(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         console.note("stopped")
         return 130
-    except BrokenPipeError:
-        # Whoever read our output has gone: that is no fault of ours, and there is nobody to tell.
-        sys.stderr.close()
+    except SystemExit:
+        # How click says that whoever read our output has gone: no fault of ours, and there is nobody to tell.
         return 0
     return result if isinstance(result, int) else 0
 
@@ -109,15 +108,16 @@ def build(images: tuple[str, ...], *, as_json: bool) -> None:
 
 @cli.command()
 @click.argument("images", nargs=-1)
-def test(images: tuple[str, ...]) -> int:
+@click.option("--list", "only_list", is_flag=True, help="List the tests and run none.")
+def test(images: tuple[str, ...], *, only_list: bool) -> int:
     """Run the smoke tests of IMAGES; of all of them if none is named."""
     import subprocess
 
-    chosen = catalog.load(HERE.images).choose(images)
-    names = ",".join(image.name for image in chosen)
-    return subprocess.run(
-        [sys.executable, "-m", "pytest", "tests/images", f"--images={names}"], cwd=HERE.root, check=False
-    ).returncode
+    names = ",".join(image.name for image in catalog.load(HERE.images).choose(images))
+    command = [sys.executable, "-m", "pytest", "tests/images", f"--images={names}"]
+    if only_list:
+        command += ["--collect-only", "--quiet"]
+    return subprocess.run(command, cwd=HERE.root, check=False).returncode
 
 
 @cli.command()
