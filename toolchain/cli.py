@@ -75,10 +75,14 @@ def _workshop() -> "Workshop":
 
 @cli.command(name="list")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def list_images(*, as_json: bool) -> None:
+@click.option("--markdown", "as_markdown", is_flag=True, help="Print the README's table, which needs no engine.")
+def list_images(*, as_json: bool, as_markdown: bool) -> None:
     """List the images: version, tag, whether built, compressed size."""
-    from toolchain.inventory import inventory, show
+    from toolchain.inventory import inventory, markdown, show
 
+    if as_markdown:
+        click.echo(markdown(catalog.load(HERE.images).tools.values()), nl=False)
+        return
     found = inventory(_workshop())
     if as_json:
         click.echo(json.dumps(found.as_json(), indent=2))

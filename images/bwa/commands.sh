@@ -98,13 +98,14 @@ do_mem() {
     [ "$sort_mib" -le 2048 ] || sort_mib=2048
 
     # -K fixes how many bases BWA takes at a time, and so the insert sizes that it learns from them: the
-    # result does not depend on the number of threads.
+    # result is that of one thread, whatever their number. Small batches also let reading, aligning and sorting
+    # overlap from the first second.
     mkfifo r1 r2
     read_into r1 "$r1_path" &
     read_into r2 "$r2_path" &
     stage mates mawk -v R1=r1 -v R2=r2 -v NAME1="$r1" -v NAME2="$r2" -v ERROR=mates.error \
         -f /usr/local/lib/step/mates.awk |
-        stage bwa bwa mem -t "$THREADS" -K 100000000 -p -R "$group" "$FASTA" - |
+        stage bwa bwa mem -t "$THREADS" -K 10000000 -p -R "$group" "$FASTA" - |
         stage fixmate samtools fixmate -m -u - - |
         stage sort samtools sort -@ "$((THREADS - 1))" -m "${sort_mib}M" -l 1 -T sort - |
         digested lane.bam &
