@@ -138,11 +138,25 @@ class Run:
             self.step("qc", "samtools", common | {"command": "qc"}, vcpus=1)
 
         # BWA takes every core by itself; calling is one core a shard.
-        _together([partial(align, lane) for lane in sample.lanes], width=1)
+        self._together([partial(align, lane) for lane in sample.lanes], width=1)
         lanes = ",".join(lane.name for lane in sample.lanes)
         self.step("finish", "samtools", common | {"command": "finish", "lanes": lanes})
-        _together([*(partial(call, shard) for shard in range(shards)), judge], width=cores)
+        self._together([*(partial(call, shard) for shard in range(shards)), judge], width=cores)
         self.step("gather", "bcftools", common | {"command": "gather", "shards": str(shards)})
+
+    def _together(self, work: Sequence[Callable[[], None]], *, width: int) -> None:
+        """Runs work side by side; the first failure is raised once all that had started has ended."""
+        with ThreadPoolExecutor(max_workers=width) as pool:
+            futures: list[Future[None]] = [pool.submit(one) for one in work]
+            try:
+                for future in futures:
+                    future.result()
+            except BaseException as error:
+                for future in futures:
+                    future.cancel()
+                if not isinstance(error, Exception):  # Ctrl-C: nobody waits for what runs
+                    self.host.engine.kill_running()
+                raise
 
 
 def step_names(sample: Sample, shards: int) -> tuple[str, ...]:
@@ -161,15 +175,3 @@ def failure(name: str, result: Result) -> StepFailedError:
     else:
         why, fix = result.message.removeprefix("step: error: ").rstrip("."), "Its messages stand above."
     return StepFailedError(f"step '{name}' failed ({code})", why=why, fix=fix, details=result.stderr, exit_code=code)
-
-
-def _together(work: Sequence[Callable[[], None]], *, width: int) -> None:
-    """Runs work side by side; the first failure is raised once all that had started has ended."""
-    with ThreadPoolExecutor(max_workers=width) as pool:
-        futures: list[Future[None]] = [pool.submit(one) for one in work]
-        try:
-            for future in futures:
-                future.result()
-        except BaseException:
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise

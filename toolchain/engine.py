@@ -10,7 +10,7 @@ import re
 import tarfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,6 +58,7 @@ class Engine:
 
     def __init__(self, client: "docker.DockerClient") -> None:
         self.client = client
+        self._running: list[DockerContainer] = []
 
     @classmethod
     def connect(cls) -> "Engine":
@@ -179,12 +180,22 @@ class Engine:
         arguments = {"labels": {LABEL: "1"}, **container.docker_arguments(), **extra}
         with _cannot(f"cannot make a container of {container.image}"):
             created = self.client.containers.create(container.image, list(container.command) or None, **arguments)
+        self._running.append(created)
         try:
             with _cannot(f"cannot start a container of {container.image}"):
                 created.start()
             yield created
         finally:
+            self._running.remove(created)
             created.remove(force=True, v=True)
+
+    def kill_running(self) -> None:
+        """Kills every container that was started here and still runs: who waits for one then sees it end."""
+        from docker.errors import DockerException
+
+        for container in tuple(self._running):
+            with suppress(DockerException):  # it may have ended by itself
+                container.kill()
 
     def run(self, container: "Container", **extra: Any) -> Result:  # noqa: ANN401
         """Runs a container to its end.

@@ -1,13 +1,17 @@
 """`build.py demo`, as a user types it."""
 
 import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 from harness import Lab
 from small import Small
 
+from toolchain.engine import LABEL
 from toolchain.paths import HERE
 
 
@@ -37,10 +41,10 @@ def test_finds_the_planted_variants_and_leaves_bam_vcf_and_a_page(lab: Lab, tmp_
     assert lab.images
 
 
-def own_reads(folder: Path) -> Small:
+def own_reads(folder: Path, depth: int = 20) -> Small:
     for name in ("reference", "data"):
         (folder / name).mkdir(parents=True)
-    return Small.make(folder, name="NA1")
+    return Small.make(folder, name="NA1", depth=depth)
 
 
 def words(small: Small, results: Path) -> list[str]:
@@ -76,3 +80,27 @@ def test_results_are_never_written_over(lab: Lab, tmp_path: Path) -> None:
     assert result.returncode == 73
     assert "is not empty" in result.stderr
     assert lab.images
+
+
+def test_ctrl_c_ends_it_and_every_container_at_once(lab: Lab, tmp_path: Path) -> None:
+    small = own_reads(tmp_path / "own", depth=3000)
+    command = [sys.executable, str(HERE.root / "build.py"), "demo", *words(small, tmp_path / "results")]
+    mine: dict[str, Any] = {"label": LABEL, "ancestor": lab.images["bwa"].image_id}
+    before = {one.id for one in lab.workshop.engine.client.containers.list(filters=mine)}
+
+    def running() -> set[str | None]:
+        return {one.id for one in lab.workshop.engine.client.containers.list(filters=mine)} - before
+
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        work = HERE.cache / "scratch" / "working" / ".work"
+        deadline = time.monotonic() + 60
+        while not (running() and list(work.glob("*/demo-*/NA1/tmp.mem.*"))):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        began = time.monotonic()
+        _, stderr = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert time.monotonic() - began < 10
+    assert "Traceback" not in stderr
+    assert running() == set()
