@@ -25,6 +25,22 @@ class ToolchainError(Exception):
         self.details = details
 
 
+class SeveralFailedError(ToolchainError):
+    """Some of several things that were done side by side failed; the others were finished.
+
+    The command ends with the first one's code.
+
+    Args:
+        errors: An error for each that failed.
+    """
+
+    def __init__(self, errors: "list[ToolchainError]") -> None:
+        first = errors[0]
+        super().__init__(first.what, why=first.why, fix=first.fix, details=first.details)
+        self.errors = tuple(errors)
+        self.exit_code = first.exit_code
+
+
 class WrongUsageError(ToolchainError):
     """What was typed cannot be meant (64)."""
 

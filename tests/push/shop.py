@@ -1,0 +1,200 @@
+"""A checkout of small images in a folder of its own, and the cloud that it is pushed to."""
+
+import json
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from toolchain import catalog
+from toolchain.aws import Account
+from toolchain.builds import Workshop
+from toolchain.engine import Engine
+from toolchain.fingerprint import tag
+from toolchain.paths import HERE, Checkout
+from toolchain.pushing import Patience, Pusher
+from toolchain.registry import Registry
+
+if TYPE_CHECKING:
+    from push.fault_proxy import FaultProxy
+    from push.registry_process import RealRegistry
+
+# Waits that tests have the time for.
+QUICK = Patience(attempts=4, first=0.02, longest=0.05)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cloud:
+    """An embedded AWS with a real registry, both behind proxies that can fail.
+
+    Attributes:
+        api: Before moto.
+        front: Before the registry.
+        registry: The registry itself.
+        environment: What a command needs to find this AWS.
+    """
+
+    api: "FaultProxy"
+    front: "FaultProxy"
+    registry: "RealRegistry"
+    environment: Mapping[str, str]
+
+    def make_repositories(self, shop: "Shop", *, immutable: bool = True) -> None:
+        """What `deploy registry` does."""
+        ecr = Account().ecr()
+        for name in shop.names:
+            ecr.create_repository(
+                repositoryName=f"{shop.project}/{name}", imageTagMutability="IMMUTABLE" if immutable else "MUTABLE"
+            )
+        self.api.seen.clear()
+
+    @property
+    def calls(self) -> list[str]:
+        """The API calls since the last reset."""
+        return [one.target for one in self.api.seen]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shop:
+    """A checkout of its own, whose images are a file each."""
+
+    checkout: Checkout
+    engine: Engine
+    project: str
+    names: tuple[str, ...] = field(default=("alpha", "beta", "gamma"))
+
+    @property
+    def workshop(self) -> Workshop:
+        return Workshop.open(self.checkout)
+
+    def pusher(self, registry: Registry | None = None, patience: Patience = QUICK) -> Pusher:
+        return Pusher(
+            checkout=self.checkout,
+            registry=registry or Registry(Account()),
+            workshop=lambda: self.workshop,
+            patience=patience,
+        )
+
+    def tag(self, name: str) -> str:
+        known = catalog.load(self.checkout.images)
+        return tag(known.tools[name], known)
+
+    def written(self) -> dict[str, dict[str, Any]]:
+        """The entries of dist/images.json, by name."""
+        data = json.loads((self.checkout.dist / "images.json").read_text(encoding="utf-8"))
+        return {entry["name"]: entry for entry in data["images"]}
+
+    def change(self, name: str) -> None:
+        """Gives an image another content."""
+        (self.checkout.images / name / "payload").write_bytes(secrets.token_bytes(50_000))
+
+    def run(self, *words: str, environment: Mapping[str, str]) -> "subprocess.CompletedProcess[str]":
+        """Runs a command to its end."""
+        return subprocess.run(
+            [sys.executable, self.checkout.root / "build.py", *words],
+            env={**os.environ, **environment},
+            cwd=self.checkout.root,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+
+    def start(self, *words: str, environment: Mapping[str, str]) -> "subprocess.Popen[str]":
+        """Starts a command."""
+        return subprocess.Popen(
+            [sys.executable, self.checkout.root / "build.py", *words],
+            env={**os.environ, **environment},
+            cwd=self.checkout.root,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+
+_IMAGE = """
+version     = "1.0"
+title       = "{name}"
+description = "A file"
+license     = "MIT"
+source      = "https://example.org"
+
+[packages]
+
+[program]
+command = ["true"]
+version = '([0-9.]+)'
+"""
+_BASE = """
+version     = "1"
+title       = "base"
+description = "Nothing"
+license     = "MIT"
+source      = "https://example.org"
+kind        = "base"
+suite       = "none"
+
+[packages]
+"""
+
+
+@contextmanager
+def shop(root: Path, engine: Engine, *, base: str | None = None, size: int = 50_000) -> Iterator[Shop]:
+    """Makes a checkout with this toolchain and three images, and removes what the engine got of it.
+
+    Args:
+        root: The folder.
+        engine: Where it is built.
+        base: The image that its images start from; none for nothing at all.
+        size: Bytes of each image's file.
+    """
+    project = f"test{secrets.token_hex(4)}"
+    shutil.copytree(HERE.root / "toolchain", root / "toolchain", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copyfile(HERE.root / "build.py", root / "build.py")
+    made = Shop(checkout=Checkout(root=root), engine=engine, project=project)
+    (root / "genomics.toml").write_text(f'project = "{project}"\nworkflow = "test"\n', encoding="ascii")
+    (root / "images/base").mkdir(parents=True)
+    (root / "images/base/image.toml").write_text(_BASE, encoding="ascii")
+    (root / "jobdefs").mkdir()
+    shutil.copyfile(HERE.jobdefs / "_base.json.j2", root / "jobdefs/_base.json.j2")
+    for name in made.names:
+        folder = root / "images" / name
+        folder.mkdir()
+        (folder / "image.toml").write_text(_IMAGE.format(name=name), encoding="ascii")
+        start = "ARG BASE\nFROM ${BASE}\n" if base else "FROM scratch\n"
+        (folder / "Dockerfile").write_text(f"{start}COPY payload /payload\n", encoding="ascii")
+        (folder / "payload").write_bytes(secrets.token_bytes(size))
+        (root / f"jobdefs/{name}.json.j2").write_text(_JOBDEF, encoding="ascii")
+    # Built already, as far as builds can see: no Debian is needed for a file.
+    workshop = made.workshop
+    client = engine.client
+    try:
+        if base is not None:
+            repository, _, tag_name = workshop.reference(workshop.catalog.base).rpartition(":")
+            client.api.tag(base, repository, tag_name)
+        else:
+            (root / "empty").write_text("FROM scratch\nLABEL nothing=1\n", encoding="ascii")
+            engine.build(
+                {"Dockerfile": root / "empty"}, tag=workshop.reference(workshop.catalog.base), arguments={}, labels={}
+            )
+        yield made
+    finally:
+        for image in client.images.list():
+            for name in image.tags:
+                if f"{project}/" in name:
+                    client.images.remove(name, force=True)
+
+
+_JOBDEF = """{% extends "_base.json.j2" %}
+{% set vcpus = 1 %}
+{% set memory = 512 %}
+{% set timeout = 600 %}
+{% block parameters -%}"sample": "-"{%- endblock %}
+{% block arguments -%}"Ref::sample"{%- endblock %}
+"""

@@ -1,0 +1,63 @@
+"""The commands that talk to AWS, of `python build.py`; cli.py adds them to its own."""
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+from toolchain import console
+from toolchain.paths import HERE
+
+if TYPE_CHECKING:
+    from toolchain.pushing import Pusher
+
+
+def _pusher() -> "Pusher":
+    from toolchain.aws import Account
+    from toolchain.builds import Workshop
+    from toolchain.pushing import Pusher
+    from toolchain.registry import Registry
+
+    return Pusher(checkout=HERE, registry=Registry(Account()), workshop=lambda: Workshop.open(HERE))
+
+
+@click.command()
+@click.argument("images", nargs=-1)
+@click.option("--dry-run", is_flag=True, help="Say what would be built and pushed, and do nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def push(images: tuple[str, ...], *, dry_run: bool, as_json: bool) -> None:
+    """Build and push the IMAGES whose content ECR lacks; all of them if none is named."""
+    if dry_run:
+        _push_dry(images, as_json=as_json)
+        return
+    done = _pusher().push(images)
+    if as_json:
+        click.echo(json.dumps({"images": [{**one.as_json(), "new": one.new} for one in done]}, indent=2))
+    elif not any(one.new for one in done):
+        console.note("nothing to push: ECR holds every image with this content")
+
+
+def _push_dry(names: tuple[str, ...], *, as_json: bool) -> None:
+    from toolchain import catalog
+    from toolchain.errors import SeveralFailedError
+
+    pusher = _pusher()
+    known = catalog.load(HERE.images)
+    look = pusher.look(known.choose(names), known)
+    actions = {one.target.image.name: (one.target.address, f"is there, {one.stored.digest}") for one in look.present}
+    if look.absent:
+        workshop = pusher.workshop()
+        for target in look.absent:
+            action = "would be pushed" if workshop.built(target.image) else "would be built and pushed"
+            actions[target.image.name] = (target.address, action)
+    if as_json:
+        entries = [{"name": name, "address": where, "action": what} for name, (where, what) in sorted(actions.items())]
+        click.echo(json.dumps({"images": entries}, indent=2))
+    else:
+        for name, (where, what) in sorted(actions.items()):
+            click.echo(f"{name}: {where} {what}")
+    if look.errors:
+        raise SeveralFailedError(list(look.errors))
+
+
+COMMANDS = (push,)
