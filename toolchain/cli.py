@@ -135,7 +135,7 @@ def render(*, local: bool, scratch: Path | None, check: bool) -> None:
             fix="Add --local, or leave --scratch out.",
         )
     request = rendering.local(_workshop(), scratch or HERE.cache / "scratch") if local else rendering.cloud(HERE)
-    rendering.write(request, HERE.dist / ("local/jobdefs" if local else "jobdefs"), check=check)
+    rendering.write(request, HERE.jobdefs, HERE.dist / ("local/jobdefs" if local else "jobdefs"), check=check)
 
 
 @cli.command()

@@ -60,4 +60,62 @@ def _push_dry(names: tuple[str, ...], *, as_json: bool) -> None:
         raise SeveralFailedError(list(look.errors))
 
 
-COMMANDS = (push,)
+@click.command()
+@click.argument("names", metavar="[NAME]...", nargs=-1)
+@click.option("--dry-run", is_flag=True, help="Print what would change, and do nothing.")
+def register(names: tuple[str, ...], *, dry_run: bool) -> None:
+    """Register the job definitions that differ from what is active; of all tools if none is named."""
+    from toolchain import registration
+    from toolchain.aws import Account
+
+    if not dry_run:
+        registration.run(HERE, Account(), names, lambda registered: click.echo(str(registered)))
+        return
+    for change in registration.changes(Account().batch(), registration.wanted(HERE, names)):
+        click.echo(str(change))
+        console.difference(change.lines)
+
+
+@click.command()
+@click.argument("names", metavar="[NAME]...", nargs=-1)
+@click.option("--keep", type=click.IntRange(min=1), required=True, help="How many active revisions stay, the latest.")
+@click.option("--dry-run", is_flag=True, help="Say what would be deregistered, and do nothing.")
+def prune(names: tuple[str, ...], *, keep: int, dry_run: bool) -> None:
+    """Deregister old revisions of job definitions that no state machine names."""
+    from toolchain import pruning, registration, settings
+    from toolchain.aws import Account
+
+    account = Account()
+    batch = account.batch()
+    project = settings.load(HERE.settings).project
+    tools = registration.chosen(HERE, names)
+    planned = pruning.plan(batch, account.step_functions(), {tool: f"{project}-{tool}" for tool in tools}, keep=keep)
+    if not dry_run:
+        pruning.prune(batch, planned)
+    for one in planned:
+        click.echo(one.describe(done=not dry_run))
+    if not planned:
+        console.note(f"nothing to prune: no job definition has more than {keep} active")
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def verify(*, as_json: bool) -> int:
+    """Say whether the active job definitions and ECR agree with this checkout: exit code 0, or 1 if not."""
+    from toolchain import verification
+    from toolchain.aws import Account
+
+    verdict = verification.verify(HERE, Account())
+    if as_json:
+        found = [finding.as_json() for finding in verdict.findings]
+        click.echo(json.dumps({"agreeing": list(verdict.agreeing), "findings": found}, indent=2))
+    else:
+        for name in verdict.agreeing:
+            click.echo(f"{name} agrees")
+        for finding in verdict.findings:
+            click.echo(f"{finding.name} {finding.what}")
+            console.difference(finding.lines)
+    return 1 if verdict.findings else 0
+
+
+COMMANDS = (push, register, prune, verify)

@@ -2,7 +2,7 @@
 
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
@@ -33,6 +33,17 @@ def note(text: str) -> None:
     """One line of narration."""
     sys.stderr.write(f"{text}\n")
     sys.stderr.flush()
+
+
+def difference(lines: Sequence[str]) -> None:
+    """Prints the lines of a `diff -u` on stdout, coloured on a terminal."""
+    from rich.text import Text
+
+    colours = {"+": "green", "-": "red", "@": "cyan"}
+    out = stdout()
+    for line in lines:
+        # A line is never cut or wrapped: it may be copied.
+        out.print(Text(line, style=colours.get(line[0], "")), soft_wrap=True)
 
 
 class Lines(Protocol):

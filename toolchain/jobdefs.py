@@ -4,15 +4,19 @@ A rendering is cloud or local. The two differ in where the host keeps /scratch, 
 digest in a registry, or by the engine's id) and in SCRATCH, which tells a step what to expect at /scratch.
 """
 
+import functools
 import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from toolchain.errors import ConfigurationError
 from toolchain.settings import Settings
+
+if TYPE_CHECKING:
+    from botocore.model import Shape
 
 # https://docs.aws.amazon.com/batch/latest/userguide/service_limits.html
 LARGEST_DEFINITION = 24 * 1024
@@ -142,14 +146,20 @@ def _wrong(name: str, why: str) -> ConfigurationError:
 
 
 def _model_faults(definition: Definition) -> Iterable[str]:
-    from botocore.loaders import Loader
-    from botocore.model import ServiceModel
     from botocore.validate import ParamValidator
 
-    model = ServiceModel(Loader().load_service_model("batch", "service-2"), "batch")
-    report = ParamValidator().validate(definition, model.shape_for("RegisterJobDefinitionRequest"))
+    report = ParamValidator().validate(definition, _request_shape())
     if report.has_errors():
         yield report.generate_report().replace("\n", "; ")
+
+
+@functools.cache
+def _request_shape() -> "Shape":
+    from botocore.loaders import Loader
+    from botocore.model import ServiceModel
+
+    model = ServiceModel(Loader().load_service_model("batch", "service-2"), "batch")
+    return model.shape_for("RegisterJobDefinitionRequest")
 
 
 def _rule_faults(definition: Definition) -> Iterable[str]:

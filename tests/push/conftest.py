@@ -12,7 +12,7 @@ from moto.server import ThreadedMotoServer
 from push.ecr_truth import ecr_of
 from push.fault_proxy import FaultProxy, fault_proxy
 from push.registry_process import RealRegistry, running
-from push.shop import Cloud, Shop, shop
+from push.shop import Cloud, Desk, Shop, desk, shop
 
 from toolchain.builds import Workshop
 
@@ -113,3 +113,11 @@ def small(workshop: Workshop, tmp_path: Path) -> Iterator[Shop]:
     """A checkout of three small images."""
     with shop(tmp_path / "checkout", workshop.engine) as made:
         yield made
+
+
+@pytest.fixture
+def plain(tmp_path: Path) -> Desk:
+    """A checkout of three small images that claims to have pushed them."""
+    made = desk(tmp_path / "checkout")
+    made.pretend_pushed()
+    return made

@@ -8,11 +8,11 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toolchain import catalog
+from toolchain import catalog, files
 from toolchain.aws import Account
 from toolchain.builds import Workshop
 from toolchain.engine import Engine
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from push.fault_proxy import FaultProxy
     from push.registry_process import RealRegistry
 
+NAMES = ("alpha", "beta", "gamma")
 # Waits that tests have the time for.
 QUICK = Patience(attempts=4, first=0.02, longest=0.05)
 
@@ -45,7 +46,7 @@ class Cloud:
     registry: "RealRegistry"
     environment: Mapping[str, str]
 
-    def make_repositories(self, shop: "Shop", *, immutable: bool = True) -> None:
+    def make_repositories(self, shop: "Desk", *, immutable: bool = True) -> None:
         """What `deploy registry` does."""
         ecr = Account().ecr()
         for name in shop.names:
@@ -61,25 +62,12 @@ class Cloud:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shop:
+class Desk:
     """A checkout of its own, whose images are a file each."""
 
     checkout: Checkout
-    engine: Engine
     project: str
-    names: tuple[str, ...] = field(default=("alpha", "beta", "gamma"))
-
-    @property
-    def workshop(self) -> Workshop:
-        return Workshop.open(self.checkout)
-
-    def pusher(self, registry: Registry | None = None, patience: Patience = QUICK) -> Pusher:
-        return Pusher(
-            checkout=self.checkout,
-            registry=registry or Registry(Account()),
-            workshop=lambda: self.workshop,
-            patience=patience,
-        )
+    names: tuple[str, ...] = NAMES
 
     def tag(self, name: str) -> str:
         known = catalog.load(self.checkout.images)
@@ -89,6 +77,26 @@ class Shop:
         """The entries of dist/images.json, by name."""
         data = json.loads((self.checkout.dist / "images.json").read_text(encoding="utf-8"))
         return {entry["name"]: entry for entry in data["images"]}
+
+    def pretend_pushed(self, *, digit: str = "a") -> None:
+        """Writes dist/images.json as if every image were in a registry."""
+        images = [
+            {
+                "name": name,
+                "version": "1.0",
+                "tag": self.tag(name),
+                "repository": f"registry.test/{self.project}/{name}",
+                "digest": f"sha256:{digit * 64}",
+                "compressed_bytes": 1,
+            }
+            for name in self.names
+        ]
+        files.write_json(self.checkout.dist / "images.json", {"images": images})
+
+    def settings(self, text: str = "") -> None:
+        """Writes genomics.toml."""
+        head = f'project = "{self.project}"\nworkflow = "test"\n'
+        self.checkout.settings.write_text(head + text, encoding="utf-8")
 
     def change(self, name: str) -> None:
         """Gives an image another content."""
@@ -118,6 +126,25 @@ class Shop:
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Shop(Desk):
+    """A checkout that can build."""
+
+    engine: Engine
+
+    @property
+    def workshop(self) -> Workshop:
+        return Workshop.open(self.checkout)
+
+    def pusher(self, registry: Registry | None = None, patience: Patience = QUICK) -> Pusher:
+        return Pusher(
+            checkout=self.checkout,
+            registry=registry or Registry(Account()),
+            workshop=lambda: self.workshop,
+            patience=patience,
+        )
+
+
 _IMAGE = """
 version     = "1.0"
 title       = "{name}"
@@ -144,21 +171,29 @@ suite       = "none"
 """
 
 
-@contextmanager
-def shop(root: Path, engine: Engine, *, base: str | None = None, size: int = 50_000) -> Iterator[Shop]:
-    """Makes a checkout with this toolchain and three images, and removes what the engine got of it.
+_JOBDEF = """{% extends "_base.json.j2" %}
+{% set vcpus = 1 %}
+{% set memory = 512 %}
+{% set timeout = 600 %}
+{% block parameters -%}"sample": "-"{%- endblock %}
+{% block arguments -%}"Ref::sample"{%- endblock %}
+"""
+
+
+def desk(
+    root: Path, *, names: tuple[str, ...] = ("alpha", "beta", "gamma"), dockerfile: str = "FROM scratch\n"
+) -> Desk:
+    """Makes a checkout with this toolchain, and an image and a job definition for each name.
 
     Args:
         root: The folder.
-        engine: Where it is built.
-        base: The image that its images start from; none for nothing at all.
-        size: Bytes of each image's file.
+        names: The images.
+        dockerfile: How each begins.
     """
-    project = f"test{secrets.token_hex(4)}"
+    made = Desk(checkout=Checkout(root=root), project=f"test{secrets.token_hex(4)}", names=names)
     shutil.copytree(HERE.root / "toolchain", root / "toolchain", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copyfile(HERE.root / "build.py", root / "build.py")
-    made = Shop(checkout=Checkout(root=root), engine=engine, project=project)
-    (root / "genomics.toml").write_text(f'project = "{project}"\nworkflow = "test"\n', encoding="ascii")
+    made.settings()
     (root / "images/base").mkdir(parents=True)
     (root / "images/base/image.toml").write_text(_BASE, encoding="ascii")
     (root / "jobdefs").mkdir()
@@ -167,34 +202,37 @@ def shop(root: Path, engine: Engine, *, base: str | None = None, size: int = 50_
         folder = root / "images" / name
         folder.mkdir()
         (folder / "image.toml").write_text(_IMAGE.format(name=name), encoding="ascii")
-        start = "ARG BASE\nFROM ${BASE}\n" if base else "FROM scratch\n"
-        (folder / "Dockerfile").write_text(f"{start}COPY payload /payload\n", encoding="ascii")
-        (folder / "payload").write_bytes(secrets.token_bytes(size))
+        (folder / "Dockerfile").write_text(f"{dockerfile}COPY payload /payload\n", encoding="ascii")
+        made.change(name)
         (root / f"jobdefs/{name}.json.j2").write_text(_JOBDEF, encoding="ascii")
-    # Built already, as far as builds can see: no Debian is needed for a file.
-    workshop = made.workshop
+    return made
+
+
+@contextmanager
+def shop(root: Path, engine: Engine, *, base: str | None = None) -> Iterator[Shop]:
+    """Makes a checkout of three images, and removes what the engine got of it.
+
+    Args:
+        root: The folder.
+        engine: Where it is built.
+        base: The image that its images start from; none for nothing at all.
+    """
+    start = "ARG BASE\nFROM ${BASE}\n" if base else "FROM scratch\n"
+    plain = desk(root, dockerfile=start)
+    made = Shop(checkout=plain.checkout, project=plain.project, engine=engine)
     client = engine.client
     try:
+        # The base counts as built: a file needs no Debian.
+        reference = made.workshop.reference(made.workshop.catalog.base)
         if base is not None:
-            repository, _, tag_name = workshop.reference(workshop.catalog.base).rpartition(":")
+            repository, _, tag_name = reference.rpartition(":")
             client.api.tag(base, repository, tag_name)
         else:
             (root / "empty").write_text("FROM scratch\nLABEL nothing=1\n", encoding="ascii")
-            engine.build(
-                {"Dockerfile": root / "empty"}, tag=workshop.reference(workshop.catalog.base), arguments={}, labels={}
-            )
+            engine.build({"Dockerfile": root / "empty"}, tag=reference, arguments={}, labels={})
         yield made
     finally:
         for image in client.images.list():
             for name in image.tags:
-                if f"{project}/" in name:
+                if f"{made.project}/" in name:
                     client.images.remove(name, force=True)
-
-
-_JOBDEF = """{% extends "_base.json.j2" %}
-{% set vcpus = 1 %}
-{% set memory = 512 %}
-{% set timeout = 600 %}
-{% block parameters -%}"sample": "-"{%- endblock %}
-{% block arguments -%}"Ref::sample"{%- endblock %}
-"""
