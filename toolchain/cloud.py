@@ -1,4 +1,4 @@
-"""The commands that talk to AWS, of `python build.py`; cli.py adds them to its own."""
+"""The commands that deal with what runs in AWS, of `python build.py`; cli.py adds them to its own."""
 
 import json
 from typing import TYPE_CHECKING
@@ -118,4 +118,16 @@ def verify(*, as_json: bool) -> int:
     return 1 if verdict.findings else 0
 
 
-COMMANDS = (push, register, prune, verify)
+@click.command()
+@click.argument("images", nargs=-1)
+def sbom(images: tuple[str, ...]) -> None:
+    """Write a software bill of materials (CycloneDX) for IMAGES into dist/sbom; for all of them if none is named."""
+    from toolchain import builds
+    from toolchain import sbom as bills
+
+    workshop = builds.Workshop.open(HERE)
+    for built in builds.build(workshop, workshop.catalog.choose(images)):
+        click.echo(bills.write(workshop, built, HERE.dist / "sbom"))
+
+
+COMMANDS = (push, register, prune, verify, sbom)
