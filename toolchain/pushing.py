@@ -6,7 +6,6 @@ stack/registry.yaml take a tag once; whoever comes second, by a second or by a y
 """
 
 import json
-import random
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,30 +21,12 @@ from toolchain.engine import Layer, PushRefusedError
 from toolchain.errors import BadDataError, SeveralFailedError, ToolchainError, UnavailableError
 from toolchain.fingerprint import fingerprint, tag
 from toolchain.paths import Checkout
+from toolchain.patience import Patience
 from toolchain.refusals import Kind, kind
 from toolchain.registry import Registry, Repository, Stored, Token, missing
 
 SIDE_BY_SIDE = 4
 Result = TypeVar("Result")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Patience:
-    """How often a push is tried, and how long it waits before it is tried again.
-
-    Attributes:
-        attempts: The most pushes of one image.
-        first: The longest first wait, in seconds; each further one may be twice as long.
-        longest: The longest wait, in seconds.
-    """
-
-    attempts: int = 6
-    first: float = 1.0
-    longest: float = 30.0
-
-    def wait(self, failed: int) -> float:
-        """How long to wait after so many failed attempts: anything up to the longest, so that many spread out."""
-        return random.uniform(0, min(self.longest, self.first * 2 ** (failed - 1)))  # noqa: S311  # no secret
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,19 +5,23 @@ every partition, such as `….amazonaws.com.cn` in `aws-cn`.
 """
 
 import base64
+import http.client
 import json
 import logging
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from toolchain.aws import Account, doing
 from toolchain.errors import BadDataError, MissingInputError, UnavailableError
+from toolchain.patience import Patience
 
 if TYPE_CHECKING:
     from types_boto3_ecr import ECRClient
@@ -31,6 +35,8 @@ MANIFESTS = (
     "application/vnd.docker.distribution.manifest.v2+json",
     "application/vnd.oci.image.manifest.v1+json",
 )
+_REFUSED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+_AGAIN = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.REQUEST_TIMEOUT)
 _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 
@@ -94,9 +100,11 @@ class Registry:
 
     Args:
         account: Where it is.
+        patience: How often the registry itself is asked; its API is asked as botocore does.
     """
 
-    def __init__(self, account: Account) -> None:
+    def __init__(self, account: Account, patience: Patience | None = None) -> None:
+        self._patience = patience or Patience()
         self._ecr: ECRClient = account.ecr()
         self._token: Token | None = None
         self._lock = threading.Lock()
@@ -193,23 +201,26 @@ class Registry:
         Raises:
             UnavailableError: The registry does not hand it out.
         """
-        host, _, name = repository.uri.partition("/")
-        scheme = "http" if host.rpartition(":")[0] in _LOOPBACK else "https"
-        request = urllib.request.Request(f"{scheme}://{host}/v2/{name}/blobs/{image.config}")  # noqa: S310  # as built
+        where = f"{repository.uri}@{image.digest}"
         token = self.token()
-        basic = base64.b64encode(f"{token.username}:{token.password}".encode()).decode()
-        # The registry answers with a signed address elsewhere, which must not see the login.
-        request.add_unredirected_header("Authorization", f"Basic {basic}")
-        try:
-            with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
-                config = json.load(answer)
-        except (OSError, ValueError) as error:
-            if isinstance(error, urllib.error.HTTPError):
-                error.close()
-            raise UnavailableError(
-                f"cannot read the labels of {repository.uri}@{image.digest}", why=str(error), fix="Try again."
-            ) from error
-        return dict((config.get("config") or {}).get("Labels") or {})
+        for attempt in range(1, self._patience.attempts + 1):
+            try:
+                config = _blob(repository, image.config, token)
+            except (OSError, http.client.HTTPException, ValueError) as error:
+                reason = error
+                status = 0
+                if isinstance(error, urllib.error.HTTPError):
+                    status = error.code
+                    error.close()
+                if status in _REFUSED and attempt == 1:
+                    token = self.renew(token)
+                elif HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in _AGAIN:
+                    break
+                elif attempt < self._patience.attempts:
+                    time.sleep(self._patience.wait(attempt))
+            else:
+                return dict((config.get("config") or {}).get("Labels") or {})
+        raise UnavailableError(f"cannot read the labels of {where}", why=str(reason), fix="Try again.") from reason
 
 
 def missing(name: str) -> MissingInputError:
@@ -219,6 +230,19 @@ def missing(name: str) -> MissingInputError:
         why="this account has none of that name in this region",
         fix="Type: python build.py deploy registry",
     )
+
+
+def _blob(repository: Repository, digest: str, token: Token) -> dict[str, Any]:
+    """A JSON document from a repository."""
+    host, _, name = repository.uri.partition("/")
+    scheme = "http" if host.rpartition(":")[0] in _LOOPBACK else "https"
+    request = urllib.request.Request(f"{scheme}://{host}/v2/{name}/blobs/{digest}")  # noqa: S310  # as built
+    basic = base64.b64encode(f"{token.username}:{token.password}".encode()).decode()
+    # The registry answers with a signed address elsewhere, which must not see the login.
+    request.add_unredirected_header("Authorization", f"Basic {basic}")
+    with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310  # likewise
+        data: dict[str, Any] = json.load(answer)
+        return data
 
 
 def _stored(repository: Repository, digest: str, text: str) -> Stored:

@@ -7,10 +7,12 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from docker.errors import ImageNotFound
 
 from toolchain import catalog, files
 from toolchain.aws import Account
@@ -18,7 +20,8 @@ from toolchain.builds import Workshop
 from toolchain.engine import Engine
 from toolchain.fingerprint import tag
 from toolchain.paths import HERE, Checkout
-from toolchain.pushing import Patience, Pusher
+from toolchain.patience import Patience
+from toolchain.pushing import Pusher
 from toolchain.registry import Registry
 
 if TYPE_CHECKING:
@@ -139,7 +142,7 @@ class Shop(Desk):
     def pusher(self, registry: Registry | None = None, patience: Patience = QUICK) -> Pusher:
         return Pusher(
             checkout=self.checkout,
-            registry=registry or Registry(Account()),
+            registry=registry or Registry(Account(), patience),
             workshop=lambda: self.workshop,
             patience=patience,
         )
@@ -233,6 +236,8 @@ def shop(root: Path, engine: Engine, *, base: str | None = None) -> Iterator[Sho
         yield made
     finally:
         for image in client.images.list():
-            for name in image.tags:
+            # Its tags, and what a push notes down of digests, which may stay when a tag goes elsewhere.
+            for name in (*image.tags, *image.attrs.get("RepoDigests", ())):
                 if f"{made.project}/" in name:
-                    client.images.remove(name, force=True)
+                    with suppress(ImageNotFound):
+                        client.images.remove(name, force=True)

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import signal
 import time
 from collections.abc import Iterator
@@ -15,9 +16,11 @@ from push.shop import Cloud, Shop, shop
 from toolchain import builds
 from toolchain.aws import Account
 from toolchain.builds import Workshop
+from toolchain.console import transfers
 from toolchain.container import Container
+from toolchain.engine import Layer
 from toolchain.errors import BadDataError, MissingInputError, SeveralFailedError, ToolchainError, UnavailableError
-from toolchain.pushing import Patience
+from toolchain.patience import Patience
 from toolchain.registry import Registry
 
 BLOBS = r"/blobs/uploads/"
@@ -126,6 +129,13 @@ def test_two_pushes_at_once_both_end_well_and_name_the_same_digests(small: Shop)
     with ThreadPoolExecutor() as pool:
         first, second = pool.map(lambda _: small.pusher().push(()), range(2))
     assert [one.stored for one in first] == [one.stored for one in second]
+
+
+@pytest.mark.usefixtures("ready")
+def test_two_pushes_of_different_images_at_once_are_both_written_down(small: Shop) -> None:
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(lambda name: small.pusher().push((name,)), small.names))
+    assert set(small.written()) == set(small.names)
 
 
 def test_who_loses_the_race_for_a_tag_takes_the_other_build_of_the_same_content(ready: Cloud, small: Shop) -> None:
@@ -309,6 +319,31 @@ def test_another_build_of_the_same_content_is_taken(ready: Cloud, small: Shop) -
     assert ready.front.sent("PUT") == []
 
 
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param({"status": 503}, id="503"),
+        pytest.param({"status": 429}, id="429"),
+        pytest.param({}, id="dropped"),
+        pytest.param({"status": 401}, id="expired"),
+    ],
+)
+def test_looking_into_another_build_is_tried_again_too(ready: Cloud, small: Shop, fault: dict[str, object]) -> None:
+    push_behind(ready.registry, small, "beta", fingerprint=small.tag("beta").rpartition("-")[2])
+    met = ready.front.fails(**fault, method="GET", path="/blobs/")
+    (pushed,) = small.pusher().push(("beta",))
+    assert (pushed.new, met.hits) == (False, 1)
+
+
+def test_another_build_that_cannot_be_looked_into_is_an_error_of_its_image(ready: Cloud, small: Shop) -> None:
+    push_behind(ready.registry, small, "beta", fingerprint=small.tag("beta").rpartition("-")[2])
+    met = ready.front.fails(method="GET", path="/blobs/", status=503, times=100)
+    with pytest.raises(SeveralFailedError) as raised:
+        small.pusher().push(("beta",))
+    assert only_error(raised).what.startswith("cannot read the labels of ")
+    assert met.hits == 4
+
+
 def test_a_tag_that_is_moved_between_push_and_look_is_an_error(cloud: Cloud, small: Shop) -> None:
     cloud.make_repositories(small, immutable=False)
     cloud.api.fails(
@@ -455,6 +490,26 @@ def test_an_environment_that_names_no_aws_account_is_an_error_that_says_what_to_
     (said,) = result.stderr.splitlines()
     assert said.startswith("error: ")
     assert said.endswith(fix)
+
+
+def test_on_a_terminal_every_layer_has_its_own_bar(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "200")
+    with transfers(("alpha", "beta")) as shown:
+        shown.layer("alpha", Layer(name="1a2b3c", doing="Preparing"))
+        shown.layer("alpha", Layer(name="1a2b3c", doing="Pushing", sent=400_000, total=1_000_000))
+        shown.layer("alpha", Layer(name="4d5e6f", doing="Layer already exists"))
+        shown.waiting("beta", "again after: 503")
+        time.sleep(0.3)  # a frame is drawn ten times a second
+        shown.done("alpha", "pushed alpha:1.0")
+    said = capsys.readouterr()
+    text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", said.err)
+    assert said.out == ""
+    for part in ("alpha", "1a2b3c", "pushing", "0.4/1.0 MB", "layer already exists", "again after: 503"):
+        assert part in text, part
+    assert "pushed alpha:1.0" in text
 
 
 # What is pushed runs
