@@ -17,7 +17,7 @@ test: setup check ## every test, the linters first
 
 check: setup ## ruff, mypy, shellcheck
 	@$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check . && $(PYTHON) -m mypy
-	@if command -v shellcheck > /dev/null; then shellcheck -x .ci/run scripts/*.sh images/*/*.sh images/base/step images/base/assemble; fi
+	@if command -v shellcheck > /dev/null; then shellcheck -x .ci/run scripts/*.sh images/*/*.sh images/base/step images/base/assemble benchmarks/*/*.sh; fi
 
 bench: setup ## what is fast, measured side by side in one run
 	@$(PYTHON) build.py build && $(PYTHON) benchmarks/run.py

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from harness import Bench, DataSet, Lab
+from small import Small
 
 from toolchain import builds, catalog, settings
 from toolchain.engine import Engine
@@ -78,3 +79,11 @@ def bench(lab: Lab, tmp_path: Path) -> Iterator[Bench]:
 def real(request: pytest.FixtureRequest) -> DataSet:
     """The real reads that a test's `dataset` marker or parameter names; skipped where they are not at hand."""
     return DataSet.read(REAL_DATA, request.param)
+
+
+@pytest.fixture
+def small(bench: Bench) -> Small:
+    """A small sample whose reference is prepared."""
+    small = Small.make(bench.scratch)
+    bench.ok("bwa", words=["step", "index", small.reference])
+    return small

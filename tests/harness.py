@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from testcontainers.core.container import DockerContainer
 
 from toolchain import accuracy, builds, jobdefs, rendering
 from toolchain.console import Lines
@@ -32,6 +33,17 @@ class Lab:
 
     workshop: builds.Workshop
     images: Mapping[str, builds.Built]
+
+
+def under_testcontainers(container: Container, **extra: Any) -> DockerContainer:  # noqa: ANN401
+    """The same container under testcontainers; see `Container`, and `extra` for docker-py's further arguments."""
+    arguments = container.docker_arguments() | extra
+    made = DockerContainer(container.image).with_command(list(container.command))
+    # Two things that testcontainers passes on by itself.
+    made.with_envs(**arguments.pop("environment"))
+    for path, options in arguments.pop("tmpfs").items():
+        made.with_tmpfs_mount(path, options)
+    return made.with_kwargs(**arguments)
 
 
 class Silent:
@@ -67,7 +79,7 @@ class Bench:
 
     def clear(self) -> None:
         """Removes what steps wrote: it is theirs, and only they or root can."""
-        self.run("samtools", command=["sh", "-c", "rm -rf /scratch/working/*"])
+        self.run("samtools", words=["sh", "-c", "rm -rf /scratch/working/*"])
 
     @property
     def working(self) -> Path:
@@ -77,17 +89,18 @@ class Bench:
         self,
         tool: str,
         *,
-        command: Sequence[str] = (),
+        words: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
         vcpus: int = 2,
         memory: int = 2048,
         **parameters: str,
     ) -> Container:
+        """What a job is run as: these words, or the definition's own command with these parameters."""
         return container_of(
             self.definitions[tool],
             parameters=parameters,
             overrides=Overrides(
-                command=tuple(command) or None,
+                command=tuple(words) or None,
                 environment={"WORKFLOW_NAME": WORKFLOW, "EXECUTION_ID": EXECUTION, **(environment or {})},
                 vcpus=vcpus,
                 memory=memory,
@@ -95,9 +108,10 @@ class Bench:
             job=Job(),
         )
 
-    def run(self, tool: str, *, extra: Mapping[str, Any] | None = None, **options: Any) -> Result:  # noqa: ANN401
-        """Runs one job: the command given, or the definition's own with these parameters."""
-        return self.lab.workshop.engine.run(self.container(tool, **options), **(extra or {}))
+    def run(self, tool: str, **options: Any) -> Result:  # noqa: ANN401
+        """Runs one job; see `container`, and `extra` for further arguments of docker-py."""
+        extra = options.pop("extra", {})
+        return self.lab.workshop.engine.run(self.container(tool, **options), **extra)
 
     def ok(self, tool: str, **options: Any) -> Result:  # noqa: ANN401
         """Runs a job that must succeed."""
@@ -149,13 +163,13 @@ class Bench:
 
     def left_over(self) -> list[str]:
         """Work directories that a step left behind."""
-        return sorted(path.name for path in self.working.rglob(".tmp.*"))
+        return sorted(path.name for path in (self.working / ".work").rglob("tmp.*"))
 
-    def records(self, sample: str, bam: str) -> list[str]:
-        """A BAM's records as SAM lines."""
-        path = f"/scratch/working/{WORKFLOW}/{EXECUTION}/{sample}/{bam}"
+    def records(self, sample: str, bam: str, execution: str = EXECUTION, *, header: bool = False) -> list[str]:
+        """A BAM as SAM lines."""
+        path = f"/scratch/working/{WORKFLOW}/{execution}/{sample}/{bam}"
         out = f"/scratch/working/{WORKFLOW}/records.sam"
-        self.ok("samtools", command=["samtools", "view", "-o", out, path])
+        self.ok("samtools", words=["samtools", "view", *(["-h"] if header else []), "-o", out, path])
         return (self.working / WORKFLOW / "records.sam").read_text(encoding="ascii").splitlines()
 
 

@@ -90,7 +90,7 @@ def build(workshop: Workshop, images: tuple[Image, ...]) -> list[Built]:
             _build_one(workshop, base, lines)
             errors = _side_by_side(lambda image: ids.update({image.name: _build_one(workshop, image, lines)}), missing)
         if errors:
-            raise SeveralFailedError(errors)
+            raise SeveralFailedError.of(errors)
     new = {image.name for image in missing}
     return [
         Built(image=image, reference=workshop.reference(image), image_id=str(ids[image.name]), new=image.name in new)

@@ -20,6 +20,12 @@ Kind = Literal["base", "tool"]
 BASE = "base"
 
 
+def _is_content(file: Path) -> bool:
+    """Whether a file of an image's folder goes into the image: caches and editors' files do not."""
+    stray = any(part.startswith(".") or part == "__pycache__" for part in file.parts)
+    return not stray and file.as_posix() not in NOT_CONTENT
+
+
 @dataclass(frozen=True, kw_only=True)
 class Program:
     """How an image's program is asked for its version.
@@ -66,8 +72,8 @@ class Image:
     @property
     def files(self) -> tuple[Path, ...]:
         """What is sent to the engine as the build context, sorted."""
-        found = (path for path in self.folder.rglob("*") if path.is_file())
-        return tuple(sorted(path for path in found if path.relative_to(self.folder).as_posix() not in NOT_CONTENT))
+        found = ((path, path.relative_to(self.folder)) for path in self.folder.rglob("*") if path.is_file())
+        return tuple(sorted(path for path, inside in found if _is_content(inside)))
 
     @property
     def package_arguments(self) -> str:
@@ -147,7 +153,7 @@ def read(folder: Path) -> Image:
     if kind not in ("base", "tool"):
         raise wrong('\'kind\' must be "base" or "tool"')
     suite, program = data.get("suite"), data.get("program")
-    if (kind == "base") != isinstance(suite, str):
+    if not isinstance(suite, str if kind == "base" else type(None)):
         raise wrong("'suite', the Debian suite, belongs in the base and nowhere else")
     if kind == "tool" and program is None:
         raise wrong("'program', how to ask the tool for its version, is missing")

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from toolchain.builds import Workshop
 
 EXIT_CODES = """
-Exit codes: 0 done, 1 cloud and checkout differ (verify), 64 wrong usage, 65 bad data, 66 missing input, 69 a
-service does not answer, 70 a build or a step failed, 73 a result cannot be written, 75 try again, 78 a file of
-this repository is wrong, 130 Ctrl-C.
+Exit codes: 0 done, 64 wrong usage, 65 bad data, 66 missing input, 69 a service does not answer, 70 a build or
+a step failed, 73 a result cannot be written, 75 try again, 78 a file of this repository is wrong, 130 Ctrl-C;
+of verify, 1 where cloud and checkout differ.
 """
 
 
@@ -52,9 +52,8 @@ def main(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         console.note("stopped")
         return 130
-    except BrokenPipeError:
-        # Whoever read our output has gone: that is no fault of ours, and there is nobody to tell.
-        sys.stderr.close()
+    except SystemExit:
+        # How click says that whoever read our output has gone: no fault of ours, and there is nobody to tell.
         return 0
     return result if isinstance(result, int) else 0
 
@@ -72,10 +71,14 @@ def _workshop() -> "Workshop":
 
 @cli.command(name="list")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def list_images(*, as_json: bool) -> None:
+@click.option("--markdown", "as_markdown", is_flag=True, help="Print the README's table, which needs no engine.")
+def list_images(*, as_json: bool, as_markdown: bool) -> None:
     """List the images: version, tag, whether built, compressed size."""
-    from toolchain.inventory import inventory, show
+    from toolchain.inventory import inventory, markdown, show
 
+    if as_markdown:
+        click.echo(markdown(catalog.load(HERE.images).tools.values()), nl=False)
+        return
     found = inventory(_workshop())
     if as_json:
         click.echo(json.dumps(found.as_json(), indent=2))
@@ -105,15 +108,16 @@ def build(images: tuple[str, ...], *, as_json: bool) -> None:
 
 @cli.command()
 @click.argument("images", nargs=-1)
-def test(images: tuple[str, ...]) -> int:
+@click.option("--list", "only_list", is_flag=True, help="List the tests and run none.")
+def test(images: tuple[str, ...], *, only_list: bool) -> int:
     """Run the smoke tests of IMAGES; of all of them if none is named."""
     import subprocess
 
-    chosen = catalog.load(HERE.images).choose(images)
-    names = ",".join(image.name for image in chosen)
-    return subprocess.run(
-        [sys.executable, "-m", "pytest", "tests/images", f"--images={names}"], cwd=HERE.root, check=False
-    ).returncode
+    names = ",".join(image.name for image in catalog.load(HERE.images).choose(images))
+    command = [sys.executable, "-m", "pytest", "tests/images", f"--images={names}"]
+    if only_list:
+        command += ["--collect-only", "--quiet"]
+    return subprocess.run(command, cwd=HERE.root, check=False).returncode
 
 
 @cli.command()
@@ -135,7 +139,7 @@ def render(*, local: bool, scratch: Path | None, check: bool) -> None:
             fix="Add --local, or leave --scratch out.",
         )
     request = rendering.local(_workshop(), scratch or HERE.cache / "scratch") if local else rendering.cloud(HERE)
-    rendering.write(request, HERE.jobdefs, HERE.dist / ("local/jobdefs" if local else "jobdefs"), check=check)
+    rendering.write(request, HERE.dist / ("local/jobdefs" if local else "jobdefs"), check=check)
 
 
 @cli.command()

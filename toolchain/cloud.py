@@ -57,7 +57,7 @@ def _push_dry(names: tuple[str, ...], *, as_json: bool) -> None:
         for name, (where, what) in sorted(actions.items()):
             click.echo(f"{name}: {where} {what}")
     if look.errors:
-        raise SeveralFailedError(list(look.errors))
+        raise SeveralFailedError.of(look.errors)
 
 
 @click.command()

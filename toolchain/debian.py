@@ -95,23 +95,30 @@ def mirror_lines(suite: str, sources: str) -> list[str]:
         mirror of those.
     """
     lines: dict[str, str] = {}
-    for uri, host_suite in _entries(sources):
-        if "debian" not in uri.lower():
-            continue
+    for uri, host_suite, components in _entries(sources):
         pocket = next((end for end in ("-security", "-updates") if host_suite.endswith(end)), "")
-        if re.fullmatch(r"[a-z]+", host_suite.removesuffix(pocket)):
+        # Debian's own archive has a component called main; a third party's repository for Debian has others.
+        is_debian = "debian" in uri.lower() and "main" in components
+        if is_debian and re.fullmatch(r"[a-z]+", host_suite.removesuffix(pocket)):
             lines.setdefault(pocket, f"deb {uri} {suite}{pocket} main")
     return [lines[pocket] for pocket in ("", "-updates", "-security") if pocket in lines] if "" in lines else []
 
 
-def _entries(sources: str) -> list[tuple[str, str]]:
-    one_line = re.findall(r"^deb\s+(?:\[[^\]]*\]\s+)?(\S+)\s+(\S+)", sources, flags=re.MULTILINE)
-    entries = list(one_line)
+def _entries(sources: str) -> list[tuple[str, str, list[str]]]:
+    """URI, suite and components of each enabled entry, in either format of sources.list(5)."""
+    one_line = re.findall(r"^deb[ \t]+(?:\[[^\]]*\][ \t]+)?(\S+)[ \t]+(\S+)[ \t]+(.+)$", sources, flags=re.MULTILINE)
+    entries = [(uri, suite, components.split()) for uri, suite, components in one_line]
     for paragraph in re.split(r"\n\s*\n", sources):
-        fields = dict(re.findall(r"^(\w[\w-]*):[ \t]*(.*)$", paragraph, flags=re.MULTILINE))
-        if "deb" in fields.get("Types", "").split() and fields.get("Enabled", "yes") != "no":
+        unfolded = re.sub(r"\n[ \t]+", " ", paragraph)
+        fields = {
+            name.lower(): value.split() for name, value in re.findall(r"^([\w-]+):(.*)$", unfolded, flags=re.MULTILINE)
+        }
+        disabled = {"no", "false", "off", "without", "disable"} & {word.lower() for word in fields.get("enabled", [])}
+        if "deb" in fields.get("types", []) and not disabled:
             entries += [
-                (uri, suite) for uri in fields.get("URIs", "").split() for suite in fields.get("Suites", "").split()
+                (uri, suite, fields.get("components", []))
+                for uri in fields.get("uris", [])
+                for suite in fields.get("suites", [])
             ]
     return entries
 

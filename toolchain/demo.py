@@ -69,10 +69,12 @@ def run(
         _check(own)
     execution = time.strftime("demo-%Y%m%d-%H%M%S")
     target = results or checkout.root / "results" / execution
-    if target.exists() and any(target.iterdir()):
+    if target.is_dir() and any(target.iterdir()):
         raise CannotCreateError(
             f"{target} is not empty", why="results are never written over", fix="Name another directory."
         )
+
+    make_folder(target)
 
     builds.build(workshop, tuple(workshop.catalog.tools.values()))
     scratch = _scratch(checkout.cache / "scratch")
@@ -148,6 +150,20 @@ def _linked(own: Reads, scratch: Path) -> _Inputs:
     return _Inputs(
         sample=own.sample, reference=f"{below}reference.fa{suffix}", r1=f"{below}R1.fastq", r2=f"{below}R2.fastq"
     )
+
+
+def make_folder(folder: Path) -> None:
+    """Makes a directory for results.
+
+    Raises:
+        CannotCreateError: It cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CannotCreateError(
+            f"cannot make {folder}", why=str(error.strerror), fix="Name another directory."
+        ) from error
 
 
 def link_or_copy(file: Path, place: Path) -> None:

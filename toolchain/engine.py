@@ -135,36 +135,31 @@ class Engine:
         Raises:
             BuildFailedError: A step of the Dockerfile failed; its output is in `details`.
         """
+        from docker.errors import DockerException
+
         output: list[str] = []
-        stream = self.client.api.build(
-            fileobj=context(files),
-            custom_context=True,
-            tag=tag,
-            buildargs=dict(arguments),
-            labels=dict(labels),
-            rm=True,
-            forcerm=True,
-            decode=True,
-        )
-        for event in stream:
-            if "error" in event:
-                raise BuildFailedError(
-                    f"{tag} does not build",
-                    why=str(event["error"]).strip().rstrip("."),
-                    fix="The step's own output stands above.",
-                    details="".join(output[_last_step(output) :]),
-                )
-            text = _COLOUR.sub("", str(event.get("stream", "")))
-            output.append(text)
-            if line := text.strip():
-                report(line)
+        try:
+            for event in self.client.api.build(
+                fileobj=context(files),
+                custom_context=True,
+                tag=tag,
+                buildargs=dict(arguments),
+                labels=dict(labels),
+                rm=True,
+                forcerm=True,
+                decode=True,
+            ):
+                if "error" in event:
+                    raise _build_failed(tag, str(event["error"]), output)
+                text = _COLOUR.sub("", str(event.get("stream", "")))
+                output.append(text)
+                if line := text.strip():
+                    report(line)
+        except DockerException as error:  # such as a Dockerfile that the engine does not take
+            raise _build_failed(tag, _explanation(error), output) from error
         built = self.find(tag)
         if built is None:
-            raise BuildFailedError(
-                f"{tag} does not build",
-                why="the engine's stream ended without an image",
-                fix="See the engine's own log.",
-            )
+            raise _build_failed(tag, "the engine's stream ended without an image", output)
         return built
 
     def push(
@@ -310,10 +305,21 @@ def _cannot(what: str) -> Iterator[None]:
     try:
         yield
     except DockerException as error:
-        why = str(getattr(error, "explanation", None) or error).strip().rstrip(".")
-        raise UnavailableError(
-            what, why=why, fix="See the engine's own log; `docker info` tells how it does."
-        ) from error
+        fix = "See the engine's own log; `docker info` tells how it does."
+        raise UnavailableError(what, why=_explanation(error), fix=fix) from error
+
+
+def _explanation(error: Exception) -> str:
+    return str(getattr(error, "explanation", None) or error).strip().rstrip(".")
+
+
+def _build_failed(tag: str, why: str, output: list[str]) -> BuildFailedError:
+    return BuildFailedError(
+        f"{tag} does not build",
+        why=why.strip().rstrip("."),
+        fix="Its output, if any, stands above.",
+        details="".join(output[_last_step(output) :]),
+    )
 
 
 def context(files: Mapping[str, Path]) -> io.BytesIO:

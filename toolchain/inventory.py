@@ -1,5 +1,6 @@
 """What `list` shows: the images, whether they are built, and what they weigh."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,6 +77,14 @@ def inventory(workshop: Workshop) -> Inventory:
             for image in workshop.catalog.tools.values()
         )
     )
+
+
+def markdown(images: Iterable[Image]) -> str:
+    """The images as the README's table."""
+    rows = [
+        f"| [{one.name}](images/{one.name}) | {one.version} | {one.license} | {one.description} |" for one in images
+    ]
+    return "\n".join(["| image | version | licence | what it is |", "| --- | --- | --- | --- |", *rows]) + "\n"
 
 
 def show(found: Inventory) -> None:

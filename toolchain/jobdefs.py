@@ -4,11 +4,11 @@ A rendering is cloud or local. The two differ in where the host keeps /scratch, 
 digest in a registry, or by the engine's id) and in SCRATCH, which tells a step what to expect at /scratch.
 """
 
-import functools
 import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,7 +16,7 @@ from toolchain.errors import ConfigurationError
 from toolchain.settings import Settings
 
 if TYPE_CHECKING:
-    from botocore.model import Shape
+    from botocore.model import ServiceModel
 
 # https://docs.aws.amazon.com/batch/latest/userguide/service_limits.html
 LARGEST_DEFINITION = 24 * 1024
@@ -163,18 +163,17 @@ def _wrong(name: str, why: str) -> ConfigurationError:
 def _model_faults(definition: Definition) -> Iterable[str]:
     from botocore.validate import ParamValidator
 
-    report = ParamValidator().validate(definition, _request_shape())
+    report = ParamValidator().validate(definition, _batch_model().shape_for("RegisterJobDefinitionRequest"))
     if report.has_errors():
         yield report.generate_report().replace("\n", "; ")
 
 
-@functools.cache
-def _request_shape() -> "Shape":
-    from botocore.loaders import Loader
+@cache
+def _batch_model() -> "ServiceModel":
+    from botocore.loaders import Loader  # slow to import, and only needed here
     from botocore.model import ServiceModel
 
-    model = ServiceModel(Loader().load_service_model("batch", "service-2"), "batch")
-    return model.shape_for("RegisterJobDefinitionRequest")
+    return ServiceModel(Loader().load_service_model("batch", "service-2"), "batch")
 
 
 def _rule_faults(definition: Definition) -> Iterable[str]:
@@ -255,5 +254,11 @@ def _retry_faults(strategy: Mapping[str, Any]) -> Iterable[str]:
         for key in ("onExitCode", "onReason", "onStatusReason"):
             if "*" in rule.get(key, "")[:-1]:
                 yield f"evaluateOnExit's {key} '{rule[key]}' has a '*' before its end, where it is no wildcard"
-    if rules and not any(rule["action"].upper() == "EXIT" and "*" in rule.values() for rule in rules[-1:]):
+    if rules and not _ends_everything(rules[-1]):
         yield "evaluateOnExit's last rule must end what no other matches: Batch would try it again"
+
+
+def _ends_everything(rule: Mapping[str, str]) -> bool:
+    """Whether a rule ends a job whatever became of it: its conditions are ANDed, so each must be `*`."""
+    conditions = [value for key, value in rule.items() if key != "action"]
+    return rule["action"].upper() == "EXIT" and bool(conditions) and set(conditions) == {"*"}

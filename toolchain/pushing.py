@@ -191,7 +191,7 @@ class Pusher:
         done = tuple(pushed[image.name] for image in images if image.name in pushed)
         write(self.checkout.dist / "images.json", done, known)
         if errors:
-            raise SeveralFailedError(errors)
+            raise SeveralFailedError.of(errors)
         return done
 
     def _push_all(self, targets: Sequence[Target]) -> tuple[dict[str, Pushed], list[ToolchainError]]:

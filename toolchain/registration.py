@@ -163,7 +163,7 @@ def run(checkout: Checkout, account: Account, names: Sequence[str], say: Callabl
     done, errors = register(account.batch(), definitions, say=say)
     write(checkout.dist / "jobdefs.json", done, templates.names(checkout.jobdefs))
     if errors:
-        raise SeveralFailedError(errors)
+        raise SeveralFailedError.of(errors)
 
 
 def write(file: Path, done: Sequence[Registered], known: Sequence[str]) -> None:

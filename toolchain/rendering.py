@@ -6,7 +6,7 @@ from pathlib import Path
 from toolchain import catalog, jobdefs, settings
 from toolchain.builds import Workshop
 from toolchain.console import note
-from toolchain.errors import ConfigurationError, MissingInputError
+from toolchain.errors import CannotCreateError, ConfigurationError, MissingInputError
 from toolchain.fingerprint import tag
 from toolchain.jobdefs import ImageReference, Rendering, Scratch
 from toolchain.paths import HERE, Checkout
@@ -43,12 +43,18 @@ def cloud(checkout: Checkout) -> Rendering:
     """
     file = checkout.dist / "images.json"
     try:
-        pushed = {entry["name"]: entry for entry in json.loads(file.read_text(encoding="utf-8"))["images"]}
+        entries = json.loads(file.read_text(encoding="utf-8"))["images"]
+        pushed = {
+            entry["name"]: ImageReference(
+                name=entry["name"], tag=entry["tag"], reference=f"{entry['repository']}@{entry['digest']}"
+            )
+            for entry in entries
+        }
     except FileNotFoundError as error:
         raise MissingInputError(
             "no pushed images", why=f"{file} is not there", fix="Type: python build.py push; or render with --local."
         ) from error
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise ConfigurationError(
             f"{file} is wrong", why=f"it is not what `push` writes: {error}", fix="Push again."
         ) from error
@@ -56,15 +62,13 @@ def cloud(checkout: Checkout) -> Rendering:
     images = {}
     for image in known.tools.values():
         entry = pushed.get(image.name)
-        if entry is None or entry["tag"] != tag(image, known):
+        if entry is None or entry.tag != tag(image, known):
             raise MissingInputError(
                 f"image '{image.name}' is not pushed with this content",
-                why=f"{file} has {entry['tag'] if entry else 'none'}, and its tag is {tag(image, known)}",
+                why=f"{file} has {entry.tag if entry else 'none'}, and its tag is {tag(image, known)}",
                 fix="Type: python build.py push",
             )
-        images[image.name] = ImageReference(
-            name=image.name, tag=entry["tag"], reference=f"{entry['repository']}@{entry['digest']}"
-        )
+        images[image.name] = entry
     return Rendering(images=images, settings=settings.load(checkout.settings), outputs=outputs(checkout))
 
 
@@ -88,14 +92,14 @@ def outputs(checkout: Checkout) -> dict[str, str]:
     return data
 
 
-def write(rendering: Rendering, templates: Path, folder: Path, *, check: bool) -> None:
+def write(rendering: Rendering, folder: Path, *, check: bool, templates: Path = HERE.jobdefs) -> None:
     """Writes a file a job definition, and removes those of tools that are gone.
 
     Args:
         rendering: What to render with.
-        templates: The folder of templates.
         folder: Where to write.
         check: Write nothing, and fail if something would change.
+        templates: The folder of templates.
 
     Raises:
         ConfigurationError: With `check`, the folder is stale.
@@ -113,9 +117,15 @@ def write(rendering: Rendering, templates: Path, folder: Path, *, check: bool) -
                 fix="Type the same command without --check.",
             )
         return
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in present.keys() - texts.keys():
-        (folder / name).unlink()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in present.keys() - texts.keys():
+            (folder / name).unlink()
+        for name, text in texts.items():
+            (folder / name).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise CannotCreateError(
+            f"cannot write {folder}", why=str(error.strerror), fix="Check its permissions."
+        ) from error
     for name, text in texts.items():
-        (folder / name).write_text(text, encoding="utf-8")
         note(f"{name.removesuffix('.json')}: {'unchanged' if present.get(name) == text else 'written'} {folder / name}")

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -82,8 +83,9 @@ def summarise(folder: Path, sample: str, comparison: Comparison | None) -> Summa
     """Reads what a sample's steps left in its results."""
     counts = {}
     for line in (folder / "qc" / f"{sample}.flagstat.txt").read_text(encoding="ascii").splitlines():
-        number, _, name = line.partition(" + 0 ")
-        counts[name.partition(" (")[0]] = int(number) if number.isdecimal() else 0
+        # 60000 + 0 primary mapped (100.00% : N/A): those that passed quality control, and those that did not.
+        if parts := re.fullmatch(r"(\d+) \+ \d+ ([^(]+?)(?: \(.*)?", line):
+            counts[parts[2]] = int(parts[1])
     rows = [
         line.split("\t")
         for line in (folder / "qc" / f"{sample}.coverage.txt").read_text(encoding="ascii").splitlines()
@@ -137,7 +139,7 @@ def show(summary: Summary, folder: Path) -> None:
         times.add_row(step.name, step.image, f"{step.wall:.1f}", f"{step.cpu:.1f}", f"{step.memory / 1e6:.0f}")
     console.print(times)
     for file in (f"{summary.sample}.vcf.gz", f"{summary.sample}.bam", "report.html"):
-        console.print(str(folder / file), soft_wrap=True)
+        console.print(str(folder / file), soft_wrap=True, markup=False, emoji=False)
 
 
 def figures(summary: Summary) -> dict[str, str]:

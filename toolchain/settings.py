@@ -58,10 +58,13 @@ def load(file: Path) -> Settings:
     tags = data.get("tags", {})
     if not isinstance(tags, dict) or not all(isinstance(value, str) for value in tags.values()):
         raise wrong("'tags' must be a table of texts")
+    jobs = data.get("jobs", {})
+    if not isinstance(jobs, dict):
+        raise wrong("'jobs' must be a table")
     return Settings(
         project=data["project"],
         workflow=data["workflow"],
-        jobs=MappingProxyType({tool: _job(tool, job, wrong) for tool, job in data.get("jobs", {}).items()}),
+        jobs=MappingProxyType({tool: _job(tool, job, wrong) for tool, job in jobs.items()}),
         tags=MappingProxyType(tags),
     )
 

@@ -63,22 +63,16 @@ def planted_vcf(lines: Iterable[str], sequences: Mapping[str, str]) -> str:
         VCF text, not normalised.
     """
     records: list[tuple[str, int, str, str, str]] = []
-    for line in lines:
-        fields = line.split()
-        if len(fields) != _COLUMNS:
-            continue
-        name, text, reference, alternative, mark = fields
-        position = int(text)
-        genotype = "0/1" if mark == "+" else "1/1"
-        if alternative == "-":
-            previous = records[-1] if records else None
-            if previous and _goes_on(previous, name, position, genotype):
-                records[-1] = (name, previous[1], previous[2] + reference, previous[3], genotype)
-            else:
-                anchor = sequences[name][position - 2]
-                records.append((name, position - 1, anchor + reference, anchor, genotype))
-        elif reference == "-":
-            anchor = sequences[name][position - 1]
+    for name, position, reference, alternative, genotype in _planted(lines):
+        bases = sequences[name]
+        if not alternative and position == 1:  # nothing stands before it: the base after it is the anchor
+            anchor = bases[len(reference)]
+            records.append((name, 1, reference + anchor, anchor, genotype))
+        elif not alternative:
+            anchor = bases[position - 2]
+            records.append((name, position - 1, anchor + reference, anchor, genotype))
+        elif not reference:
+            anchor = bases[position - 1]
             records.append((name, position, anchor, anchor + alternative, genotype))
         else:
             other = _BOTH.get(alternative, alternative).replace(reference, "")
@@ -93,9 +87,28 @@ def planted_vcf(lines: Iterable[str], sequences: Mapping[str, str]) -> str:
     return "\n".join([*header, *body]) + "\n"
 
 
-def _goes_on(previous: tuple[str, int, str, str, str], name: str, position: int, genotype: str) -> bool:
-    """Whether a deleted base is the next one of the deletion before it."""
-    is_deletion = len(previous[2]) > len(previous[3])
-    return (
-        is_deletion and previous[0] == name and previous[4] == genotype and previous[1] + len(previous[2]) == position
-    )
+def _planted(lines: Iterable[str]) -> list[tuple[str, int, str, str, str]]:
+    """Wgsim's lines as name, position, reference, alternative, genotype; bases deleted in a row are one."""
+    found: list[tuple[str, int, str, str, str]] = []
+    for line in lines:
+        fields = line.split()
+        if len(fields) != _COLUMNS:
+            continue
+        name, text, reference, alternative, mark = fields
+        entry = (name, int(text), reference.strip("-"), alternative.strip("-"), "0/1" if mark == "+" else "1/1")
+        before = found[-1] if found else None
+        is_next = (
+            before
+            and not before[3]
+            and (before[0], before[1] + len(before[2]), before[4])
+            == (
+                name,
+                entry[1],
+                entry[4],
+            )
+        )
+        if before and is_next and not entry[3]:
+            found[-1] = (name, before[1], before[2] + entry[2], "", entry[4])
+        else:
+            found.append(entry)
+    return found

@@ -252,6 +252,9 @@ begin() {
         echo ,
     done)
     input_lines=${input_lines%,}
+    input_lines=${input_lines:+
+$input_lines
+  }
     KEY=$(printf '%s\n%s\n%s\n' "${STEP_IMAGE:-}" "$ARGUMENTS" "$(printf '%s' "$input_lines" | sed 's/, "sha256".*//')" |
         sha256sum | cut -d ' ' -f 1)
     if is_done; then
@@ -260,12 +263,17 @@ begin() {
     fi
     mkdir -p "$RUN/steps" 2>/dev/null || die create "cannot write below $RUN" \
         "user $(id -u) may not, or the file system is read-only or full" "Make $SCRATCH_ROOT/working writable for this user."
+    # Work directories are on the file system of the results, so that a rename publishes, but beside the runs,
+    # so that an export meets nothing half-written.
+    desk=$SCRATCH_ROOT/working/.work/${RUN#"$SCRATCH_ROOT/working/"}
+    mkdir -p "$desk" 2>/dev/null || die create "cannot write below $SCRATCH_ROOT/working/.work" \
+        "user $(id -u) may not, or the file system is read-only or full" "Make $SCRATCH_ROOT/working writable for this user."
     # One attempt at a time looks for what the dead left and makes its own directory; the second lock is held
     # for as long as this process lives, and tells the living from the dead.
-    exec 8> "$RUN/steps/.lock"
+    exec 8> "$desk/.lock"
     flock 8
-    sweep
-    WORK=$(mktemp -d "$RUN/.tmp.$step.XXXXXX") || die create "cannot make a work directory" "mktemp failed in $RUN" \
+    sweep "$desk/tmp.$step"
+    WORK=$(mktemp -d "$desk/tmp.$step.XXXXXX") || die create "cannot make a work directory" "mktemp failed in $desk" \
         "Check the space and the permissions of $SCRATCH_ROOT/working."
     exec 9> "$WORK/.lock"
     flock -n 9
@@ -286,10 +294,10 @@ uptime_seconds() {
     cut -d ' ' -f 1 /proc/uptime
 }
 
-# Removes what killed attempts of this step left. An attempt that lives holds its lock; one that was killed
+# sweep PREFIX: removes what killed attempts of this step left. An attempt that lives holds its lock; one that was killed
 # does not. (Lustre must be mounted with `flock` for this to hold between hosts, and it is.)
 sweep() {
-    for left in "$RUN/.tmp.$step".*; do
+    for left in "$1".*; do
         [ -d "$left" ] || continue
         if flock -n "$left/.lock" true 2>/dev/null; then rm -rf "$left"; fi
     done
@@ -322,8 +330,9 @@ stage() {
     return $stage_status
 }
 
-# check_stages NAME...: after `pipeline || broken=yes`, in the order in which the data went: the first stage that
-# failed is the one to name. A stage that the next one hung up on (SIGPIPE) is not the cause.
+# check_stages NAME...: after `pipeline & wait $! || broken=yes`, in the order in which the data went: the first stage that
+# failed is the one to name. A stage that the next one hung up on (SIGPIPE) is not the cause. Pipelines run in the
+# background, since the shell heeds a SIGTERM while it waits, but not while a foreground child runs.
 broken=
 check_stages() {
     for stage_name in "$@"; do
@@ -397,9 +406,7 @@ finish() {
   "stages": [
 ${stages%,}
   ],
-  "inputs": [
-$input_lines
-  ],
+  "inputs": [$input_lines],
   "outputs": [
 $OUTPUTS
   ]

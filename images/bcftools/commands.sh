@@ -58,7 +58,8 @@ do_call() {
     stage mpileup bcftools mpileup --no-version -f "$FASTA" -R regions.bed -d $DEEPEST -L $DEEPEST \
         -a FORMAT/AD,FORMAT/DP -Ou "$bam" |
         stage call bcftools call --no-version -mv --ploidy "$ploidy" -Ob1 |
-        digested shard.bcf || broken=yes
+        digested shard.bcf &
+    wait $! || broken=yes
     check_stages mpileup call
     check_calls shard.bcf "$sample" tool
     publish shard.bcf "$RUN/shards/$shard-of-$shards.bcf"
@@ -95,7 +96,8 @@ do_gather() {
     stage concat bcftools concat --no-version -Ou "$@" |
         stage norm bcftools norm --no-version -f "$FASTA" -Ou - |
         stage annotate bcftools annotate --no-version -h header -Oz - |
-        digested calls.vcf.gz || broken=yes
+        digested calls.vcf.gz &
+    wait $! || broken=yes
     check_stages concat norm annotate
     check_calls calls.vcf.gz "$sample" tool
     # A .tbi reaches 512 Mb into a sequence; a longer one needs a .csi.

@@ -12,6 +12,13 @@ check_bam() {
         "its read groups say '$(shown "$names")'" "Check which lanes belong to which sample."
 }
 
+# by_name FILE: a link of its own name in $WORK. What SAMtools writes holds its command line, which then says
+# nothing of the run's directory: the same reads give the same bytes in every run.
+by_name() {
+    ln -s "$1" "$WORK/"
+    basename "$1"
+}
+
 # step finish REFERENCE SAMPLE LANE[,LANE...]: merges the lanes, marks duplicates, indexes: SAMPLE.bam.
 do_finish() {
     reference=${1:-} sample=${2:-} lanes=${3:-}
@@ -31,12 +38,16 @@ do_finish() {
 
     for bam in "$@"; do
         check_bam "$bam" "$sample"
+        shift
+        set -- "$@" "$(by_name "$bam")"
     done
     # markdup writes the index of what it writes; `##idx##` names it, since the BAM itself goes to a pipe.
     if [ $# -eq 1 ]; then
-        mark "$1" || broken=yes
+        mark "$1" &
+        wait $! || broken=yes
     else
-        stage merge samtools merge -@ "$((THREADS - 1))" -u - "$@" | mark - || broken=yes
+        stage merge samtools merge -@ "$((THREADS - 1))" -u - "$@" | mark - &
+        wait $! || broken=yes
         check_stages merge
     fi
     check_stages markdup
@@ -64,11 +75,13 @@ do_qc() {
     begin qc step qc "$reference" "$sample"
 
     check_bam "$bam" "$sample"
+    by_name "$bam.bai" > /dev/null
+    bam=$(by_name "$bam")
     # Side by side: each reads the whole BAM by itself, and idxstats only the index.
     stage flagstat samtools flagstat "$bam" > flagstat.txt &
     stage coverage samtools coverage "$bam" > coverage.txt &
     stage idxstats samtools idxstats "$bam" > idxstats.txt &
-    stage stats samtools stats -@ "$((THREADS - 1))" "$bam" > stats.txt || true
+    stage stats samtools stats -@ "$((THREADS - 1))" "$bam" > stats.txt &
     wait
     check_stages flagstat coverage idxstats stats
     for figure in flagstat coverage idxstats stats; do

@@ -142,5 +142,5 @@ def test_this_repositorys_own_templates_render_for_the_cloud(plain: Desk) -> Non
 
 def test_the_folder_is_made_where_it_is_not(plain: Desk, tmp_path: Path) -> None:
     folder = tmp_path / "some/where"
-    rendering.write(rendering.cloud(plain.checkout), plain.checkout.jobdefs, folder, check=False)
+    rendering.write(rendering.cloud(plain.checkout), folder, check=False, templates=plain.checkout.jobdefs)
     assert sorted(file.name for file in folder.iterdir()) == [f"{name}.json" for name in plain.names]

@@ -1,0 +1,16 @@
+#!/bin/bash
+# The original's shape: SAM on disk, then sort, index, one mpileup, one call. Two things of it are put right, so
+# that the same reads are called: it aligns both files, and it calls variant sites.
+#
+#   linear.sh FASTA R1 R2 FOLDER THREADS
+set -euo pipefail
+cd "$4"
+bwa mem -t "$5" "$1" "$2" "$3" > out.sam
+samtools sort -@ "$5" -o out.bam out.sam
+samtools index out.bam
+bcftools mpileup --threads "$5" -f "$1" -Ob -o out.bcf out.bam
+bcftools call -mv -o out.vcf out.bcf
+# user and system seconds of every process, and the bytes that were written
+times > cpu.txt # not into a pipe: a subshell's own times are zero
+tail -n 1 cpu.txt | tr -d 's' | awk -F'[m ]' '{ printf "cpu %.2f\n", $1 * 60 + $2 + $3 * 60 + $4 }'
+du -cb out.* | awk 'END { print "bytes", $1 }'

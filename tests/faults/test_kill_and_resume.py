@@ -1,0 +1,137 @@
+"""A killed step leaves nothing that looks finished; run again it gives the same bytes; a finished one is kept."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness import EXECUTION, WORKFLOW, Bench, step_record
+from small import Small
+
+from toolchain.engine import Result
+
+# Each step, with the job that runs it and the results that it publishes.
+STEPS: dict[str, tuple[str, Callable[[Small], dict[str, Any]], list[str]]] = {
+    "mem.L001": ("bwa", Small.mem, ["lanes/L001.bam"]),
+    "finish": ("samtools", lambda s: s.job("finish", lanes="L001"), ["NA1.bam", "NA1.bam.bai"]),
+    "qc": ("samtools", lambda s: s.job("qc"), ["qc/NA1.stats.txt", "qc/NA1.coverage.txt"]),
+    "call.0-of-1": ("bcftools", lambda s: s.job("call", shards="1", shard="0"), ["shards/0-of-1.bcf"]),
+    "gather": ("bcftools", lambda s: s.job("gather", shards="1"), ["NA1.vcf.gz", "NA1.vcf.gz.tbi"]),
+}
+
+
+@pytest.fixture
+def deep(bench: Bench) -> Small:
+    """A sample that takes long enough to be killed."""
+    deep = Small.make(bench.scratch, depth=200)
+    bench.ok("bwa", words=["step", "index", deep.reference])
+    return deep
+
+
+def run_before(bench: Bench, sample: Small, step: str, execution: str = EXECUTION) -> None:
+    """Runs every step that this one needs."""
+    for name, (tool, job, _) in STEPS.items():
+        if name == step:
+            return
+        bench.ok(tool, environment={"EXECUTION_ID": execution}, **job(sample))
+
+
+def at_work(bench: Bench) -> Iterator[Path]:
+    yield from (bench.working / ".work").rglob("tmp.*")
+
+
+def killed_in_the_middle(bench: Bench, tool: str, **parameters: Any) -> Result:  # noqa: ANN401
+    """Runs a job and sends SIGKILL to it once it has begun to work."""
+    engine = bench.lab.workshop.engine
+    with engine.started(bench.container(tool, **parameters)) as container:
+        deadline = time.monotonic() + 30
+        while not any(at_work(bench)):
+            assert time.monotonic() < deadline, "it never began"
+            time.sleep(0.001)
+        container.kill()
+        code = int(container.wait()["StatusCode"])
+    return Result(exit_code=code, stdout="", stderr="", out_of_memory=False)
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_killed_and_run_again_it_gives_the_bytes_of_one_never_killed(bench: Bench, deep: Small, step: str) -> None:
+    tool, job, results = STEPS[step]
+    run_before(bench, deep, step)
+    before = bench.finished()
+    assert killed_in_the_middle(bench, tool, **job(deep)).exit_code == 137
+    assert bench.finished() == before
+    bench.ok(tool, **job(deep))
+    assert bench.left_over() == []
+
+    run_before(bench, deep, step, execution="untouched")
+    bench.ok(tool, environment={"EXECUTION_ID": "untouched"}, **job(deep))
+    for name in results:
+        again, untouched = bench.folder("NA1") / name, bench.folder("NA1", "untouched") / name
+        assert again.read_bytes() == untouched.read_bytes(), name
+
+
+def test_a_step_ends_at_once_when_it_is_told_to_and_leaves_nothing(bench: Bench, deep: Small) -> None:
+    engine = bench.lab.workshop.engine
+    with engine.started(bench.container("bwa", **deep.mem())) as container:
+        while not any(at_work(bench)):
+            time.sleep(0.001)
+        began = time.monotonic()
+        container.stop(timeout=20)
+        assert time.monotonic() - began < 10
+        assert container.wait()["StatusCode"] == 143
+    assert bench.finished() == []
+    assert bench.left_over() == []
+
+
+def test_a_finished_step_finds_its_work_done_in_under_a_second(bench: Bench, deep: Small) -> None:
+    run_before(bench, deep, "none of them")
+    times = {file: file.stat().st_mtime_ns for file in bench.folder("NA1").rglob("*") if file.is_file()}
+    for tool, job, _ in STEPS.values():
+        result = bench.ok(tool, words=["sh", "-c", 'time -p "$@"', "sh", *bench.container(tool, **job(deep)).command])
+        assert "is done already" in result.stderr
+        real = next(line for line in result.stderr.splitlines() if line.startswith("real"))
+        assert float(real.split()[1]) < 1
+    assert {file: file.stat().st_mtime_ns for file in times} == times
+
+
+def newer_input(small: Small, _: Path) -> None:
+    small.r1.write_bytes(small.r1.read_bytes())
+
+
+def other_output(_: Small, folder: Path) -> None:
+    (folder / "lanes" / "L001.bam").write_bytes(b"")
+
+
+def no_output(_: Small, folder: Path) -> None:
+    (folder / "lanes" / "L001.bam").unlink()
+
+
+def no_record(_: Small, folder: Path) -> None:
+    (folder / "steps" / "mem.L001.json").unlink()
+
+
+@pytest.mark.parametrize("spoil", [newer_input, other_output, no_output, no_record])
+def test_a_step_is_run_again_with(bench: Bench, small: Small, spoil: Callable[[Small, Path], None]) -> None:
+    bench.ok("bwa", **small.mem())
+    bench.ok("bwa", words=["sh", "-c", f"chmod -R a+rwX /scratch/working/{WORKFLOW}"])
+    time.sleep(1.1)  # times count in seconds
+    spoil(small, bench.folder("NA1"))
+    result = bench.ok("bwa", **small.mem())
+    assert "is done already" not in result.stderr
+    assert (bench.folder("NA1") / "lanes/L001.bam").stat().st_size > 0
+
+
+def test_two_attempts_of_the_same_step_do_not_spoil_each_other(bench: Bench, deep: Small) -> None:
+    results: list[Result] = []
+    attempts = [threading.Thread(target=lambda: results.append(bench.run("bwa", **deep.mem()))) for _ in range(2)]
+    for attempt in attempts:
+        attempt.start()
+    for attempt in attempts:
+        attempt.join()
+    assert [result.exit_code for result in results] == [0, 0], [result.stderr for result in results]
+    assert bench.left_over() == []
+    (output,) = step_record(bench, "NA1", "mem.L001")["outputs"]
+    digest = bench.ok("samtools", words=["sha256sum", output["path"]]).stdout.split()[0]
+    assert digest == output["sha256"]

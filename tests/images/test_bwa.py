@@ -1,0 +1,90 @@
+"""The bwa image, through testcontainers: what its job definition runs."""
+
+from harness import EXECUTION, WORKFLOW, Bench, step_record, under_testcontainers
+from small import Small
+
+
+def test_a_job_definition_s_container_runs_under_testcontainers(bench: Bench, small: Small) -> None:
+    with under_testcontainers(bench.container("bwa", **small.mem())) as running:
+        assert running.get_wrapped_container().wait()["StatusCode"] == 0
+    assert (bench.folder("NA1") / "lanes" / "L001.bam").exists()
+
+
+def test_index_prepares_a_reference_once_beside_the_runs(bench: Bench, small: Small) -> None:
+    folder = bench.working / WORKFLOW / "reference"
+    made = {file.name for file in folder.iterdir() if file.is_file()}
+    assert made == {f"small.fa{suffix}" for suffix in ("", ".fai", ".amb", ".ann", ".bwt", ".pac", ".sa")}
+    assert (folder / "small.fa").read_bytes() == (bench.scratch / "reference" / "small.fa").read_bytes()
+    again = bench.ok("bwa", words=["step", "index", small.reference])
+    assert "is done already" in again.stderr
+
+
+def test_a_reference_in_a_folder_is_prepared_and_found(bench: Bench) -> None:
+    small = Small.make(bench.scratch)
+    folder = bench.scratch / "reference" / "hg99"
+    folder.mkdir()
+    (bench.scratch / "reference" / "small.fa").rename(folder / "genome.fa")
+    bench.ok("bwa", words=["step", "index", "hg99/genome.fa"])
+    bench.ok("bwa", **small.mem() | {"reference": "hg99/genome.fa"})
+    assert (bench.folder("NA1") / "lanes" / "L001.bam").exists()
+
+
+def test_a_reference_that_has_its_index_beside_it_needs_no_preparation(bench: Bench, small: Small) -> None:
+    prepared = bench.working / WORKFLOW / "reference"
+    for file in prepared.glob("small.fa.*"):
+        # As public reference buckets name the index that BWA makes with 64-bit positions.
+        name = file.name if file.suffix == ".fai" else file.name.replace("small.fa.", "small.fa.64.")
+        (bench.scratch / "reference" / name).write_bytes(file.read_bytes())
+    bench.ok("bwa", environment={"WORKFLOW_NAME": "other"}, **small.mem())
+    assert (bench.working / "other" / EXECUTION / "NA1" / "lanes" / "L001.bam").exists()
+
+
+def test_the_bam_is_sorted_and_ready_for_duplicate_marking(bench: Bench, small: Small) -> None:
+    bench.ok("bwa", **small.mem())
+    lines = bench.records("NA1", "lanes/L001.bam", header=True)
+    assert any(line.startswith("@HD") and "SO:coordinate" in line for line in lines)
+    records = [line.split("\t") for line in lines if not line.startswith("@")]
+    assert len(records) == 2 * len(small.reads)
+    assert all(any(field.startswith("ms:i:") for field in record[11:]) for record in records)
+
+
+def test_the_record_names_inputs_and_outputs_with_what_was_known_of_them(bench: Bench, small: Small) -> None:
+    bench.ok("bwa", **small.mem())
+    record = step_record(bench, "NA1", "mem.L001")
+    inputs = {entry["path"]: entry for entry in record["inputs"]}
+    assert inputs[f"/scratch/data/{small.r1.name}"]["size"] == small.r1.stat().st_size
+    assert inputs[f"/scratch/data/{small.r1.name}"]["sha256"] is None
+    prepared = f"/scratch/working/{WORKFLOW}/reference/small.fa"
+    digest = bench.ok("bwa", words=["sha256sum", prepared]).stdout.split()[0]
+    assert inputs[prepared]["sha256"] == digest
+    (output,) = record["outputs"]
+    assert output["path"] == f"/scratch/working/{WORKFLOW}/{EXECUTION}/NA1/lanes/L001.bam"
+    assert output["sha256"] == bench.ok("bwa", words=["sha256sum", output["path"]]).stdout.split()[0]
+    assert record["image"].startswith("bwa:")
+    assert record["threads"] == 2
+    assert record["memory_mib"] == 2048
+    assert record["wall_seconds"] > 0
+    assert record["peak_memory_bytes"] > 1_000_000
+    assert {stage["name"] for stage in record["stages"]} == {
+        "unpack-r1",
+        "unpack-r2",
+        "mates",
+        "bwa",
+        "fixmate",
+        "sort",
+    }
+
+
+def test_reads_that_are_not_compressed_are_taken_as_they_are(bench: Bench, small: Small) -> None:
+    bench.ok("bwa", **small.mem())
+    packed = bench.records("NA1", "lanes/L001.bam")
+    for file, side in ((small.r1, 0), (small.r2, 1)):
+        file.write_text("".join(pair[side].fastq for pair in small.reads), encoding="ascii")
+    bench.ok("bwa", environment={"EXECUTION_ID": "plain"}, **small.mem())
+    assert bench.records("NA1", "lanes/L001.bam", "plain") == packed
+
+
+def test_threads_are_the_job_s_vcpus_as_far_as_the_machine_has_them(bench: Bench, small: Small) -> None:
+    bench.ok("bwa", vcpus=1, memory=700, **small.mem())
+    record = step_record(bench, "NA1", "mem.L001")
+    assert (record["threads"], record["memory_mib"]) == (1, 700)

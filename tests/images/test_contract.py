@@ -1,0 +1,154 @@
+"""What every tool image must be, times the catalogue: adding an image adds its tests."""
+
+import io
+import json
+import re
+import subprocess
+import tarfile
+import zlib
+from collections.abc import Iterator
+
+import pytest
+from harness import Lab, under_testcontainers
+from testcontainers.core.container import DockerContainer
+
+from toolchain import builds
+from toolchain.catalog import Image
+from toolchain.container import Container
+
+# No network, no capability, nothing to write to: whatever a tool image does, it does without.
+LOCKED = {
+    "network_mode": "none",
+    "cap_drop": ["ALL"],
+    "security_opt": ["no-new-privileges"],
+    "read_only": True,
+    "tmpfs": {"/tmp": "size=16m"},  # noqa: S108  # a path in the container
+}
+# Compressed bytes that a host may have to pull. https://en.wikipedia.org/wiki/Megabyte: a million bytes each.
+LARGEST = {"bwa": 4_300_000, "samtools": 4_100_000, "bcftools": 5_300_000, "fsx-export": 18_000_000}
+
+
+@pytest.fixture(scope="session")
+def built(lab: Lab, image_name: str) -> builds.Built:
+    return lab.images[image_name]
+
+
+@pytest.fixture(scope="session")
+def image(built: builds.Built) -> Image:
+    return built.image
+
+
+@pytest.fixture(scope="session")
+def shell(built: builds.Built) -> Iterator[DockerContainer]:
+    """One container of the image that waits, for many questions."""
+    waiting = Container(image=built.image_id, command=("sleep", "600"), memory=256, init=True)
+    with under_testcontainers(waiting, **LOCKED) as container:
+        yield container
+
+
+def answer(container: DockerContainer, *words: str) -> tuple[int, str]:
+    code, output = container.exec(list(words))
+    assert isinstance(output, bytes)
+    return code or 0, output.decode(errors="replace")  # not every author's name is in UTF-8
+
+
+def ask(container: DockerContainer, *words: str) -> str:
+    code, output = answer(container, *words)
+    assert code == 0, output
+    return output
+
+
+def test_the_program_s_own_version_is_that_of_image_toml(shell: DockerContainer, image: Image) -> None:
+    assert image.program is not None
+    _, output = answer(shell, *image.program.command)
+    found = re.search(image.program.version, output)
+    assert found is not None, output
+    assert found[1] == image.version
+
+
+def test_it_is_an_ordinary_tool_image_that_runs_what_it_is_given(built: builds.Built, image: Image) -> None:
+    assert image.program is not None
+    command = ["docker", "run", "--rm", built.reference, *image.program.command]
+    result = subprocess.run(command, capture_output=True, check=False)
+    assert re.search(image.program.version, (result.stdout + result.stderr).decode(errors="replace"))
+
+
+def test_it_runs_as_user_1000(shell: DockerContainer) -> None:
+    assert ask(shell, "id", "-u").strip() == "1000"
+    assert ask(shell, "id", "-g").strip() == "1000"
+
+
+def test_no_file_is_setuid_or_setgid_and_none_outside_tmp_is_writable(shell: DockerContainer) -> None:
+    find = ["find", "/", "-xdev", "-type", "f"]
+    assert ask(shell, *find, "(", "-perm", "-4000", "-o", "-perm", "-2000", ")").split() == []
+    assert ask(shell, *find, "-perm", "-0002").split() == []
+
+
+def test_its_labels_say_what_it_is(lab: Lab, built: builds.Built, image: Image) -> None:
+    labels = lab.workshop.engine.client.images.get(built.image_id).labels
+    prefix = "org.opencontainers.image"
+    assert labels == builds.labels(image, lab.workshop.catalog)
+    assert labels[f"{prefix}.version"] == image.version
+    assert labels[f"{prefix}.licenses"] == image.license
+    assert built.reference.endswith(labels[builds.FINGERPRINT_LABEL])
+
+
+def test_it_holds_the_records_and_licences_of_its_packages_at_the_pinned_versions(
+    shell: DockerContainer, image: Image
+) -> None:
+    recorded = {}
+    for name in ask(shell, "ls", "/var/lib/dpkg/status.d").split():
+        record = ask(shell, "cat", f"/var/lib/dpkg/status.d/{name}")
+        fields = dict(line.split(": ", 1) for line in record.splitlines() if re.match(r"^[A-Z][\w-]*: ", line))
+        assert fields["Package"] == name
+        recorded[name] = fields["Version"]
+        assert ask(shell, "head", "-c", "20", f"/usr/share/doc/{name}/copyright")
+    assert recorded.items() >= dict(image.packages).items()
+    assert "libc6" in recorded
+
+
+def test_every_library_that_a_program_needs_is_there(shell: DockerContainer, lab: Lab) -> None:
+    for path in ask(shell, "find", "/usr/bin", "-type", "f").split():
+        if ask(shell, "head", "-c", "4", path) != "\x7fELF":
+            continue
+        # The loader is asked as `ldd` asks it.
+        listed = ask(shell, "sh", "-c", f"LD_TRACE_LOADED_OBJECTS=1 {path}")
+        assert "not found" not in listed, listed
+    assert lab.images
+
+
+def test_it_is_no_larger_than_it_may_be(built: builds.Built, image: Image) -> None:
+    saved = subprocess.run(["docker", "save", built.image_id], capture_output=True, check=True).stdout
+    compressor = zlib.compressobj(level=6, wbits=31)
+    size = len(compressor.compress(saved)) + len(compressor.flush())
+    assert size <= LARGEST.get(image.name, 30_000_000)
+
+
+def test_the_layer_that_all_share_is_its_first(lab: Lab, built: builds.Built) -> None:
+    layers = {name: lab.workshop.engine.layers(one.image_id) for name, one in lab.images.items()}
+    assert len({of_image[0] for of_image in layers.values()}) == 1
+    assert layers[built.image.name][0] in layers["samtools"]
+
+
+def test_a_step_without_a_command_is_refused(shell: DockerContainer) -> None:
+    code, output = answer(shell, "step")
+    assert code == 64
+    assert "unknown command ''" in output
+
+
+def test_bwa_samtools_and_bcftools_together_are_at_most_seven_megabytes(lab: Lab) -> None:
+    sizes: dict[str, int] = {}
+    for name in ("bwa", "samtools", "bcftools"):
+        sizes |= builds.layer_sizes(lab.workshop, lab.images[name].reference)
+    assert sum(sizes.values()) <= 7_000_000
+
+
+def test_a_saved_image_holds_no_trace_of_where_its_packages_came_from(lab: Lab, built: builds.Built) -> None:
+    saved = io.BytesIO(subprocess.run(["docker", "save", built.image_id], capture_output=True, check=True).stdout)
+    with tarfile.open(fileobj=saved) as archive:
+        manifest = json.load(archive.extractfile("manifest.json") or io.BytesIO())
+        for layer in manifest[0]["Layers"]:
+            with tarfile.open(fileobj=archive.extractfile(layer)) as files:
+                names = files.getnames()
+            assert not [name for name in names if name.startswith(("etc/apt", "var/lib/apt", "var/cache"))]
+    assert lab.images

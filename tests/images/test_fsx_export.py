@@ -1,0 +1,203 @@
+"""The fsx-export image: `step export` as a job, against a stand-in for FSx."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fsx_endpoint import FsxEndpoint, Outcome, busy, denied, fsx_endpoint
+from harness import EXECUTION, WORKFLOW, Bench
+
+from toolchain.engine import Result
+
+FILE_SYSTEM = "fs-0123456789abcdef0"
+SECRET = "not-to-be-printed"  # noqa: S105  # a word to look for in what is printed
+ENVIRONMENT = {
+    "FILE_SYSTEM_ID": FILE_SYSTEM,
+    "AWS_REGION": "us-east-1",
+    "AWS_ACCESS_KEY_ID": "AKIAEXAMPLE",
+    "AWS_SECRET_ACCESS_KEY": SECRET,
+    "AWS_EC2_METADATA_DISABLED": "true",
+    "EXPORT_POLL_SECONDS": "0.05",
+    "EXPORT_PAUSE_SECONDS": "0.02",
+    "EXPORT_FAULT_SECONDS": "1",
+    "EXPORT_BUSY_SECONDS": "1",
+    "EXPORT_WAIT_SECONDS": "2",
+}
+
+Export = Callable[..., Result]
+
+
+@pytest.fixture
+def run_folder(bench: Bench) -> Path:
+    """A run of two samples, whose files belong to the steps' user as those of earlier steps do."""
+    root = f"/scratch/working/{WORKFLOW}/{EXECUTION}"
+    script = f"""
+        mkdir -p {root}/S1/steps {root}/S2/steps
+        echo reads > {root}/S1/S1.bam
+        echo variants > {root}/S2/S2.vcf.gz
+        echo '{{}}' > {root}/S1/steps/finish.json
+    """
+    bench.ok("fsx-export", words=["sh", "-euc", script])
+    return bench.working / WORKFLOW / EXECUTION
+
+
+@pytest.fixture
+def export(bench: Bench) -> Export:
+    """`step export` with these arguments, against a stand-in."""
+
+    def run(fsx: FsxEndpoint | None, *arguments: str, **environment: str) -> Result:
+        endpoint = {"AWS_ENDPOINT_URL_FSX": fsx.url} if fsx else {}
+        result = bench.run(
+            "fsx-export",
+            words=["step", "export", *arguments],
+            environment={**ENVIRONMENT, **endpoint, **environment},
+            memory=512,
+            extra={"network_mode": "host"},
+        )
+        assert SECRET not in result.stdout + result.stderr
+        assert "Traceback" not in result.stderr
+        assert bench.left_over() == []
+        return result
+
+    return run
+
+
+def read(file: Path) -> dict[str, Any]:
+    data: dict[str, Any] = json.loads(file.read_text(encoding="ascii"))
+    return data
+
+
+def error_of(result: Result) -> str:
+    (error,) = (line for line in result.stderr.splitlines() if line.startswith("step: error: "))
+    return error
+
+
+def test_exports_the_run_and_leaves_a_receipt_and_a_record(export: Export, run_folder: Path) -> None:
+    with fsx_endpoint(Outcome(total=5)) as fsx:
+        result = export(fsx, "-", "-")
+    assert result.exit_code == 0, result.stderr
+    assert [creation["Paths"] for creation in fsx.creations] == [[f"{WORKFLOW}/{EXECUTION}"]]
+    receipt = read(run_folder / "export.json")
+    assert receipt["task"] == fsx.task_ids[0]
+    assert receipt["files"] == {"total": 5, "succeeded": 5, "failed": 0}
+    record = read(run_folder / "steps" / "export.json")
+    assert record["command"][:4] == ["step", "export", "-", "-"]
+    assert [output["path"] for output in record["outputs"]] == [f"/scratch/working/{WORKFLOW}/{EXECUTION}/export.json"]
+
+
+def test_without_arguments_exports_the_run(export: Export, run_folder: Path) -> None:
+    with fsx_endpoint() as fsx:
+        assert export(fsx).exit_code == 0
+    assert fsx.creations[0]["Paths"] == [f"{WORKFLOW}/{EXECUTION}"]
+    assert (run_folder / "export.json").exists()
+
+
+def test_exports_one_sample_alone(export: Export, run_folder: Path) -> None:
+    with fsx_endpoint() as fsx:
+        assert export(fsx, "-", "S1").exit_code == 0
+    assert fsx.creations[0]["Paths"] == [f"{WORKFLOW}/{EXECUTION}/S1"]
+    assert (run_folder / "S1" / "export.json").exists()
+    assert not (run_folder / "export.json").exists()
+
+
+def test_an_export_that_is_done_is_not_done_again(export: Export, run_folder: Path) -> None:
+    with fsx_endpoint() as fsx:
+        export(fsx)
+        asked = len(fsx.requests)
+        again = export(fsx)
+    assert run_folder.exists()
+    assert again.exit_code == 0
+    assert "is done already" in again.stderr
+    assert len(fsx.requests) == asked
+
+
+def test_new_content_is_exported(bench: Bench, export: Export, run_folder: Path) -> None:
+    with fsx_endpoint() as fsx:
+        export(fsx)
+        more = f"echo more > /scratch/working/{WORKFLOW}/{EXECUTION}/S2/S2.stats.txt"
+        bench.ok("fsx-export", words=["sh", "-c", more])
+        assert export(fsx).exit_code == 0
+    assert len(fsx.task_ids) == 2
+    assert read(run_folder / "export.json")["task"] == fsx.task_ids[1]
+
+
+def test_a_retry_takes_up_the_task_of_the_attempt_that_died(export: Export, run_folder: Path) -> None:
+    with fsx_endpoint(Outcome(looks=10_000)) as fsx:
+        assert export(fsx, EXPORT_WAIT_SECONDS="0.2").exit_code == 75
+        fsx.age(60)
+        fsx.end_now()
+        assert export(fsx).exit_code == 0
+    assert len(fsx.task_ids) == 1
+    assert read(run_folder / "export.json")["task"] == fsx.task_ids[0]
+
+
+def test_a_retry_after_a_failed_task_makes_a_new_one(export: Export, run_folder: Path) -> None:
+    with fsx_endpoint(Outcome(lifecycle="FAILED", failure="no space in the bucket"), Outcome()) as fsx:
+        failed = export(fsx)
+        fsx.age(60)
+        again = export(fsx)
+    assert failed.exit_code == 70
+    assert "no space in the bucket" in error_of(failed)
+    assert again.exit_code == 0
+    assert read(run_folder / "export.json")["task"] == fsx.task_ids[1]
+
+
+def test_failed_files_are_bad_data_and_named_by_their_report(export: Export, run_folder: Path) -> None:
+    with fsx_endpoint(Outcome(total=5, failed=2)) as fsx:
+        result = export(fsx, EXPORT_REPORT="s3://bucket/results/reports")
+    assert result.exit_code == 65
+    assert "2 of 5 files were not exported" in error_of(result)
+    assert f"s3://bucket/results/reports/{fsx.task_ids[0]}/failures.csv" in error_of(result)
+    assert not (run_folder / "export.json").exists()
+    assert not (run_folder / "steps" / "export.json").exists()
+
+
+@pytest.mark.usefixtures("run_folder")
+def test_a_missing_permission_is_named(export: Export) -> None:
+    with fsx_endpoint(faults=[denied("CreateDataRepositoryTask")]) as fsx:
+        result = export(fsx)
+    assert result.exit_code == 70
+    assert "Allow fsx:CreateDataRepositoryTask" in error_of(result)
+
+
+@pytest.mark.usefixtures("run_folder")
+def test_a_busy_file_system_is_for_another_time(export: Export) -> None:
+    with fsx_endpoint(faults=[busy()] * 1000) as fsx:
+        result = export(fsx)
+    assert result.exit_code == 75
+    assert f"{FILE_SYSTEM} is busy" in error_of(result)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "exit_code", "says"),
+    [
+        ((), {"FILE_SYSTEM_ID": ""}, 64, "FILE_SYSTEM_ID is not set"),
+        ((), {"FILE_SYSTEM_ID": "fs-1234567"}, 64, "bad FILE_SYSTEM_ID"),
+        ((), {"FILE_SYSTEM_ID": "fs-12345678\nfs-"}, 64, "bad FILE_SYSTEM_ID"),
+        ((), {"EXPORT_REPORT": "https://bucket/x"}, 64, "bad EXPORT_REPORT"),
+        ((), {"EXPORT_REPORT": 's3://bucket/"x'}, 64, "bad EXPORT_REPORT"),
+        ((), {"AWS_REGION": ""}, 64, "AWS_REGION is not set"),
+        ((), {"EXECUTION_ID": "none"}, 66, "nothing to export"),
+        (("-", "S9"), {}, 66, "nothing to export"),
+        (("-", "../S1"), {}, 64, "bad sample name"),
+        (("-", "S1", "more"), {}, 64, "too many arguments"),
+    ],
+)
+@pytest.mark.usefixtures("run_folder")
+def test_refuses_what_makes_no_sense_before_anything_is_sent(
+    export: Export, arguments: tuple[str, ...], environment: dict[str, str], exit_code: int, says: str
+) -> None:
+    with fsx_endpoint() as fsx:
+        result = export(fsx, *arguments, **environment)
+    assert result.exit_code == exit_code
+    assert says in error_of(result)
+    assert fsx.requests == []
+
+
+def test_an_empty_directory_is_missing_input(bench: Bench, export: Export) -> None:
+    bench.ok("fsx-export", words=["mkdir", "-p", f"/scratch/working/{WORKFLOW}/{EXECUTION}/S1/steps"])
+    result = export(None)
+    assert result.exit_code == 66
+    assert "holds no file" in error_of(result)

@@ -1,0 +1,53 @@
+"""The samtools image: finish and qc."""
+
+import re
+
+import pytest
+from harness import Bench
+from small import Small
+
+
+@pytest.fixture
+def finished(bench: Bench, small: Small) -> Small:
+    bench.ok("bwa", **small.mem())
+    bench.ok("samtools", **small.job("finish", lanes="L001"))
+    return small
+
+
+def test_finish_leaves_an_indexed_bam_of_every_read(bench: Bench, finished: Small) -> None:
+    folder = bench.folder("NA1")
+    assert (folder / "NA1.bam.bai").stat().st_size > 0
+    records = bench.records("NA1", "NA1.bam")
+    assert len(records) == 2 * len(finished.reads)
+
+
+def test_finish_marks_pairs_that_start_and_end_alike(bench: Bench) -> None:
+    small = Small.make(bench.scratch, lanes=2)
+    # The second lane holds the first one's reads again, under other names.
+    for first, second in (
+        (small.sample.lanes[0].r1, small.sample.lanes[1].r1),
+        (small.sample.lanes[0].r2, small.sample.lanes[1].r2),
+    ):
+        (bench.scratch / "data" / second).write_bytes((bench.scratch / "data" / first).read_bytes())
+    bench.ok("bwa", words=["step", "index", small.reference])
+    for lane in range(2):
+        bench.ok("bwa", **small.mem(lane))
+    bench.ok("samtools", **small.job("finish", lanes="L001,L002"))
+    flags = [int(line.split("\t")[1]) for line in bench.records("NA1", "NA1.bam")]
+    assert sum(bool(flag & 1024) for flag in flags) >= len(flags) // 2
+    report = (bench.folder("NA1") / "qc" / "NA1.markdup.txt").read_text(encoding="ascii")
+    assert re.search(r"DUPLICATE TOTAL: \d{3,}", report)
+
+
+def test_qc_leaves_the_figures_that_multiqc_reads(bench: Bench, finished: Small) -> None:
+    bench.ok("samtools", **finished.job("qc"))
+    folder = bench.folder("NA1") / "qc"
+    reads = 2 * len(finished.reads)
+    assert f"{reads} + 0 primary mapped" in (folder / "NA1.flagstat.txt").read_text(encoding="ascii")
+    assert (
+        (folder / "NA1.stats.txt").read_text(encoding="ascii").startswith("# This file was produced by samtools stats")
+    )
+    coverage = (folder / "NA1.coverage.txt").read_text(encoding="ascii").splitlines()
+    assert [line.split("\t")[0] for line in coverage] == ["#rname", "chrA", "chrB"]
+    idxstats = (folder / "NA1.idxstats.txt").read_text(encoding="ascii").splitlines()
+    assert sum(int(line.split("\t")[2]) for line in idxstats) == reads

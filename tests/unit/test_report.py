@@ -1,0 +1,211 @@
+"""A run's report, from the files that its steps leave."""
+
+import dataclasses
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+
+from toolchain import report
+from toolchain.accuracy import Comparison, Variant
+from toolchain.report import Depth, Step, Summary
+
+FLAGSTAT = """\
+110 + 0 in total (QC-passed reads + QC-failed reads)
+100 + 0 primary
+4 + 0 secondary
+6 + 0 supplementary
+9 + 0 duplicates
+7 + 0 primary duplicates
+105 + 0 mapped (95.45% : N/A)
+95 + 0 primary mapped (95.00% : N/A)
+"""
+COVERAGE = """\
+#rname\tstartpos\tendpos\tnumreads\tcovbases\tcoverage\tmeandepth\tmeanbaseq\tmeanmapq
+chrA\t1\t300\t60\t300\t100\t20.5\t40\t60
+chrB\t1\t100\t40\t90\t90\t8.5\t40\t60
+"""
+VCF = """\
+##fileformat=VCFv4.2
+#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\tFORMAT\tS1
+chrA\t5\t.\tA\tC\t50\tPASS\t.\tGT\t0/1
+chrA\t9\t.\tA\tAT\t5\tPASS\t.\tGT\t1/1
+chrA\t11\t.\tA\tT\t50\tPASS\t.\tGT\t0/0
+"""
+SNP, INSERTION = Variant("chrA", 5, "A", "C"), Variant("chrA", 9, "A", "AT")
+
+
+def record(step: str, start: str, wall: float) -> dict[str, object]:
+    """A step's record."""
+    return {
+        "step": step,
+        "image": "tool:1-0",
+        "start": start,
+        "wall_seconds": wall,
+        "user_seconds": 1.5,
+        "system_seconds": 0.25,
+        "peak_memory_bytes": 2_000_000,
+    }
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The results of sample S1."""
+    for name in ("qc", "steps"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "qc" / "S1.flagstat.txt").write_text(FLAGSTAT, encoding="ascii")
+    (tmp_path / "qc" / "S1.coverage.txt").write_text(COVERAGE, encoding="ascii")
+    with gzip.open(tmp_path / "S1.vcf.gz", "wt", encoding="ascii") as file:
+        file.write(VCF)
+    for step in (
+        record("gather", "2026-01-02T03:04:17Z", 2.5),
+        record("mem-L001", "2026-01-02T03:04:05Z", 10),
+        record("call-1", "2026-01-02T03:04:15Z", 1),
+        record("call-0", "2026-01-02T03:04:15Z", 3),
+    ):
+        (tmp_path / "steps" / f"{step['step']}.json").write_text(json.dumps(step), encoding="ascii")
+    return tmp_path
+
+
+@pytest.fixture
+def summary(folder: Path) -> Summary:
+    """What these results say."""
+    return report.summarise(folder, "S1", None)
+
+
+def test_reads_are_the_primary_ones(summary: Summary) -> None:
+    assert (summary.reads, summary.mapped, summary.duplicates) == (100, 95, 7)
+
+
+def test_reads_that_failed_quality_control_are_no_fault(folder: Path) -> None:
+    text = FLAGSTAT.replace("100 + 0 primary\n", "100 + 3 primary\n")
+    (folder / "qc" / "S1.flagstat.txt").write_text(text, encoding="ascii")
+    assert report.summarise(folder, "S1", None).mapped == 95
+
+
+def test_every_sequence_has_its_length_and_depth(summary: Summary) -> None:
+    assert summary.depths == (
+        Depth(sequence="chrA", length=300, depth=20.5),
+        Depth(sequence="chrB", length=100, depth=8.5),
+    )
+
+
+def test_the_mean_depth_is_weighted_by_length(summary: Summary) -> None:
+    assert summary.depth == pytest.approx((300 * 20.5 + 100 * 8.5) / 400)
+
+
+def test_calls_are_those_of_the_vcf_of_any_quality(summary: Summary) -> None:
+    assert summary.calls == {SNP, INSERTION}
+
+
+def test_steps_come_in_the_order_of_their_start_with_seconds_after_the_first(summary: Summary) -> None:
+    assert [(step.name, step.start) for step in summary.steps] == [
+        ("mem-L001", 0),
+        ("call-0", 10),
+        ("call-1", 10),
+        ("gather", 12),
+    ]
+
+
+def test_a_step_s_cpu_is_the_user_s_and_the_system_s(summary: Summary) -> None:
+    assert summary.steps[0] == Step(name="mem-L001", image="tool:1-0", start=0, wall=10, cpu=1.75, memory=2_000_000)
+
+
+def test_a_run_lasts_from_the_first_start_to_the_last_end(summary: Summary) -> None:
+    assert summary.seconds == 14.5
+
+
+def test_the_figures_are_these(summary: Summary) -> None:
+    assert report.figures(summary) == {
+        "reads": "100",
+        "mapped": "95.00 % (95)",
+        "duplicates": "7.00 % (7)",
+        "mean depth": "17.5x",
+        "variants found": "2 (1 SNPs)",
+        "seconds, first step to last": "14.5",
+    }
+
+
+def test_a_comparison_adds_what_was_planted(summary: Summary) -> None:
+    comparison = Comparison(
+        shared=frozenset({SNP}), missed=frozenset({INSERTION}), false=frozenset({Variant("chrB", 1, "A", "C")})
+    )
+    figures = report.figures(dataclasses.replace(summary, comparison=comparison))
+    assert figures["planted variants found"] == "1 of 2"
+    assert figures["precision (QUAL 20)"] == "0.5000"
+    assert figures["recall (QUAL 20)"] == "0.5000"
+
+
+EMPTY = Summary(sample="S1", reads=0, mapped=0, duplicates=0, depths=(), calls=frozenset(), comparison=None, steps=())
+
+
+def test_a_run_that_found_nothing_has_figures_and_a_page_too(tmp_path: Path) -> None:
+    assert report.figures(EMPTY)["mapped"] == "- (0)"
+    report.write_page(EMPTY, tmp_path / "report.html")
+    assert (tmp_path / "report.html").read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
+def page(summary: Summary, tmp_path: Path) -> str:
+    report.write_page(summary, tmp_path / "report.html")
+    return (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_the_page_shows_the_figures_steps_and_depths(summary: Summary, tmp_path: Path) -> None:
+    text = page(summary, tmp_path)
+    for shown in ("<h1>S1</h1>", "95.00 % (95)", ">mem-L001<", ">chrB<", ">20.5<"):
+        assert shown in text
+
+
+def test_the_page_lists_what_was_missed_and_what_was_not_planted(summary: Summary, tmp_path: Path) -> None:
+    comparison = Comparison(shared=frozenset(), missed=frozenset({INSERTION}), false=frozenset({SNP}))
+    text = page(dataclasses.replace(summary, comparison=comparison), tmp_path)
+    assert "<td>AT</td><td>missed</td>" in text
+    assert "<td>C</td><td>not planted</td>" in text
+    assert "<h2>Planted" not in page(summary, tmp_path)
+
+
+def test_the_page_needs_nothing_else_to_be_looked_at(summary: Summary, tmp_path: Path) -> None:
+    text = page(summary, tmp_path)
+    assert not any(word in text for word in ("http:", "https:", "src=", "<link", "<script", "@import", "url("))
+
+
+def named(summary: Summary, name: str) -> Summary:
+    """The summary, with this name for everything in it that has one."""
+    return dataclasses.replace(
+        summary,
+        sample=name,
+        steps=(dataclasses.replace(summary.steps[0], name=name),),
+        depths=(Depth(sequence=name, length=1, depth=1),),
+        comparison=Comparison(shared=frozenset(), missed=frozenset({Variant(name, 1, name, name)}), false=frozenset()),
+    )
+
+
+@pytest.mark.parametrize(
+    "hostile", ["<script>alert(1)</script>", '"><img onerror=x>', "</title><b>", "' onload='x", "&lt;b&gt;"]
+)
+def test_a_hostile_name_is_text_in_the_page(summary: Summary, tmp_path: Path, hostile: str) -> None:
+    harmless, text = page(named(summary, "@"), tmp_path), page(named(summary, hostile), tmp_path)
+    assert hostile not in text
+    for character in "<>\"'":
+        assert text.count(character) == harmless.count(character)
+
+
+def test_the_table_goes_to_stdout_with_the_paths_of_the_results(
+    summary: Summary, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report.show(summary, Path("/results/run"))
+    said = capsys.readouterr()
+    assert said.err == ""
+    assert said.out.splitlines()[-3:] == [
+        "/results/run/S1.vcf.gz",
+        "/results/run/S1.bam",
+        "/results/run/report.html",
+    ]
+    assert "95.00 % (95)" in said.out
+
+
+@pytest.mark.parametrize("name", ["run [old]", "[/x]", ":smile:"])
+def test_a_path_is_printed_to_the_letter(summary: Summary, capsys: pytest.CaptureFixture[str], name: str) -> None:
+    report.show(summary, Path("/results") / name)
+    assert f"/results/{name}/S1.bam" in capsys.readouterr().out.splitlines()

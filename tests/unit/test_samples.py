@@ -1,0 +1,68 @@
+"""Names that steps take, checked before anything is started."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from toolchain.errors import WrongUsageError
+from toolchain.paths import HERE
+from toolchain.samples import LONGEST_NAME, check_name
+
+GOOD = ["S1", "NA12878", "7", "a.b_c-d", "a..", "x" * LONGEST_NAME]
+BAD = [
+    "",
+    "-S1",
+    ".S1",
+    "_S1",
+    "a b",
+    "a/b",
+    "..",
+    "../x",
+    "a\n",
+    "\na",
+    "é",
+    "٣",
+    "$(id)",
+    "a;b",
+    "a'b",
+    "Ref::x",
+    "a\0",
+]
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_letters_digits_dots_underscores_and_hyphens_are_a_name(name: str) -> None:
+    assert check_name("sample name", name) == name
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_anything_else_is_refused_and_shown(name: str) -> None:
+    with pytest.raises(WrongUsageError) as caught:
+        check_name("lane", name)
+    assert caught.value.what == f"bad lane {name!r}"
+    assert "\n" not in str(caught.value)
+
+
+def test_a_name_that_is_too_long_is_refused_with_its_length() -> None:
+    with pytest.raises(WrongUsageError, match=r"it has 65 characters, 64 are allowed\. Shorten it\."):
+        check_name("sample name", "x" * (LONGEST_NAME + 1))
+
+
+@given(st.text(max_size=5000))
+def test_a_name_is_taken_or_refused_in_one_short_line(name: str) -> None:
+    try:
+        said = check_name("sample name", name)
+    except WrongUsageError as error:
+        said = str(error)
+        assert said.startswith("bad sample name ")
+        assert len(said.splitlines()) == 1
+        assert len(said) < 300
+    else:
+        assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", said)
+
+
+def test_steps_allow_the_same_length() -> None:
+    library = (HERE.images / "base" / "step.sh").read_text(encoding="utf-8")
+    assert re.findall(r'need_name "sample name" \S+ (\d+)', library) == [str(LONGEST_NAME)]
