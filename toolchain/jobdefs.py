@@ -104,6 +104,12 @@ def render(templates: Path, rendering: Rendering) -> dict[str, Definition]:
     )
     environment.filters["combine"] = lambda first, second: {**first, **second}
     environment.filters["tojson"] = _to_json
+    if unknown := sorted(set(rendering.settings.jobs) - set(names(templates))):
+        raise ConfigurationError(
+            f"no job definition '{unknown[0]}'",
+            why=f"genomics.toml has 'jobs.{unknown[0]}', and {templates} holds {', '.join(names(templates))}",
+            fix="Correct the name in genomics.toml.",
+        )
     definitions = {}
     for name in names(templates):
         if name not in rendering.images:

@@ -284,10 +284,16 @@ $input_lines
     cd "$WORK"
     THREADS=$(threads)
     MEMORY=$(memory_mib)
-    STARTED=$(date -u +%Y-%m-%dT%H:%M:%SZ)
+    STARTED=$(now)
     STARTED_AT=$(uptime_seconds)
     OUTPUTS=
     say "$step: $THREADS threads, $MEMORY MiB"
+}
+
+# RFC 3339, to the millisecond: busybox's date knows seconds only, but a new file's time is finer.
+now() {
+    : > "$WORK/.now"
+    TZ=UTC stat -c %y "$WORK/.now" | sed 's/ /T/; s/\.\(...\).*/.\1Z/'
 }
 
 uptime_seconds() {
@@ -397,7 +403,7 @@ finish() {
   "command": [$ARGUMENTS],
   "key": "$KEY",
   "start": "$STARTED",
-  "end": "$(date -u +%Y-%m-%dT%H:%M:%SZ)",
+  "end": "$(now)",
   "wall_seconds": $(echo "$STARTED_AT $(uptime_seconds)" | awk '{ printf "%.2f", $2 - $1 }'),
   $cpu,
   "peak_memory_bytes": $peak,

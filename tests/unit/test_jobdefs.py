@@ -417,3 +417,9 @@ def test_all_faults_are_said_at_once() -> None:
     properties(privileged=True, image="bwa:latest")(definition)
     with pytest.raises(ConfigurationError, match=r"not named by its digest; .*privileged must be false"):
         jobdefs.validate("bwa", definition)
+
+
+def test_figures_for_a_tool_that_is_not_there_are_refused() -> None:
+    misspelt = Settings(project="p", workflow="w", jobs={"bwaa": {"vcpus": 4}}, tags={})
+    with pytest.raises(ConfigurationError, match=r"no job definition 'bwaa'"):
+        cloud(settings=misspelt)
