@@ -6,12 +6,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from toolchain import catalog, settings
 from toolchain.catalog import Catalog, Image
 from toolchain.console import Lines, live_lines
 from toolchain.debian import debian_image
 from toolchain.engine import Engine
-from toolchain.errors import ToolchainError
+from toolchain.errors import SeveralFailedError, ToolchainError
 from toolchain.fingerprint import fingerprint, tag
+from toolchain.paths import Checkout
 
 FINGERPRINT_LABEL = "genomics.fingerprint"
 
@@ -31,6 +33,20 @@ class Workshop:
     catalog: Catalog
     project: str
     cache: Path
+
+    @classmethod
+    def open(cls, checkout: Checkout) -> "Workshop":
+        """The engine that answers, and a checkout's images.
+
+        Raises:
+            UnavailableError: No engine answers.
+        """
+        return cls(
+            engine=Engine.connect(),
+            catalog=catalog.load(checkout.images),
+            project=settings.load(checkout.settings).project,
+            cache=checkout.cache,
+        )
 
     def reference(self, image: Image) -> str:
         """An image's local name: `project/name:version-fingerprint`."""
@@ -62,7 +78,8 @@ def build(workshop: Workshop, images: tuple[Image, ...]) -> list[Built]:
     """Builds those images that the engine does not hold with this content, side by side.
 
     Raises:
-        BuildFailedError: One failed; the others were finished first.
+        BuildFailedError: The base, which all need, failed.
+        SeveralFailedError: Some failed; the others were finished first.
     """
     ids = {image.name: workshop.built(image) for image in images}
     missing = tuple(image for image in images if ids[image.name] is None)
@@ -73,7 +90,7 @@ def build(workshop: Workshop, images: tuple[Image, ...]) -> list[Built]:
             _build_one(workshop, base, lines)
             errors = _side_by_side(lambda image: ids.update({image.name: _build_one(workshop, image, lines)}), missing)
         if errors:
-            raise errors[0]
+            raise SeveralFailedError.of(errors)
     new = {image.name for image in missing}
     return [
         Built(image=image, reference=workshop.reference(image), image_id=str(ids[image.name]), new=image.name in new)

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from toolchain import catalog, console, settings
-from toolchain.errors import ToolchainError, WrongUsageError
+from toolchain import catalog, cloud, console
+from toolchain.errors import SeveralFailedError, ToolchainError, WrongUsageError
 from toolchain.paths import HERE
 
 if TYPE_CHECKING:
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 EXIT_CODES = """
 Exit codes: 0 done, 64 wrong usage, 65 bad data, 66 missing input, 69 a service does not answer, 70 a build or
-a step failed, 73 a result cannot be written, 75 try again, 78 a file of this repository is wrong, 130 Ctrl-C.
+a step failed, 73 a result cannot be written, 75 try again, 78 a file of this repository is wrong, 130 Ctrl-C;
+of verify, 1 where cloud and checkout differ.
 """
 
 
@@ -37,9 +38,10 @@ def main(arguments: Sequence[str]) -> int:
     try:
         result = cli.main(args=list(arguments), prog_name="build.py", standalone_mode=False)
     except ToolchainError as error:
-        if error.details:
-            console.note(error.details.rstrip())
-        console.note(f"error: {error}")
+        for one in error.errors if isinstance(error, SeveralFailedError) else (error,):
+            if one.details:
+                console.note(one.details.rstrip())
+            console.note(f"error: {one}")
         return error.exit_code
     except click.exceptions.Abort:
         console.note("stopped")
@@ -63,14 +65,8 @@ def cli() -> None:
 
 def _workshop() -> "Workshop":
     from toolchain.builds import Workshop
-    from toolchain.engine import Engine
 
-    return Workshop(
-        engine=Engine.connect(),
-        catalog=catalog.load(HERE.images),
-        project=settings.load(HERE.settings).project,
-        cache=HERE.cache,
-    )
+    return Workshop.open(HERE)
 
 
 @cli.command(name="list")
@@ -191,3 +187,7 @@ def demo(
     if reference is not None and reads is not None and sample is not None:
         own = demonstration.Reads(reference=reference, r1=reads[0], r2=reads[1], sample=sample)
     demonstration.run(HERE, _workshop(), own, shards=shards, ploidy=ploidy, results=results)
+
+
+for command in cloud.COMMANDS:
+    cli.add_command(command)

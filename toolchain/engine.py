@@ -1,7 +1,7 @@
-"""The Docker engine: find, build and measure images, run one container.
+"""The Docker engine: find, build, push and measure images, run one container.
 
-docker-py answers a failed build with status 200 and puts the error into the stream (docker-py#1772): the
-stream is read to its end.
+docker-py answers a failed build or push with status 200 and puts the error into the stream (docker-py#1772,
+#3277): the stream is read to its end.
 """
 
 import io
@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +52,27 @@ class Result:
         """The last thing it said, which is what a step ends with when it fails."""
         lines = (self.stderr or self.stdout).strip().splitlines()
         return lines[-1] if lines else "it said nothing"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layer:
+    """How far the push of a layer has come.
+
+    Attributes:
+        name: The layer, as the engine shortens it.
+        doing: What the engine does with it, in its words.
+        sent: Bytes sent.
+        total: Bytes to send, where the engine says so.
+    """
+
+    name: str
+    doing: str
+    sent: int = 0
+    total: int | None = None
+
+
+class PushRefusedError(Exception):
+    """A push that did not end with a digest; the text is the engine's or the registry's own."""
 
 
 class Engine:
@@ -140,6 +162,79 @@ class Engine:
         if built is None:
             raise _build_failed(tag, "the engine's stream ended without an image", output)
         return built
+
+    def push(
+        self,
+        image_id: str,
+        repository: str,
+        tag: str,
+        *,
+        login: Mapping[str, str],
+        report: Callable[[Layer], None] = lambda _: None,
+    ) -> str:
+        """Pushes an image to a registry.
+
+        Args:
+            image_id: The image, by its id or a name.
+            repository: The repository's address.
+            tag: The tag that it gets there.
+            login: `username` and `password`, sent with this one request and kept nowhere.
+            report: Is told how far each layer has come; whatever it raises ends the push.
+
+        Returns:
+            The digest of what the registry now holds.
+
+        Raises:
+            PushRefusedError: The engine or the registry said no, or one of them hung up.
+        """
+        import requests
+        import urllib3
+        from docker.errors import DockerException
+
+        digest = None
+        try:
+            self.client.api.tag(image_id, repository, tag)
+            stream = self.client.api.push(repository, tag=tag, stream=True, decode=True, auth_config=dict(login))
+            try:
+                for event in stream:
+                    if "error" in event:
+                        raise PushRefusedError(str(event["error"]).strip())
+                    digest = (event.get("aux") or {}).get("Digest", digest)
+                    if "id" in event:
+                        report(_layer(event))
+            finally:
+                stream.close()
+        except (DockerException, requests.RequestException, urllib3.exceptions.HTTPError) as error:
+            raise PushRefusedError(f"the engine broke off: {error}") from error
+        if digest is None:
+            raise PushRefusedError("the engine's answer ended without a digest")
+        return str(digest)
+
+    def read(self, reference: str, folder: str) -> dict[str, bytes]:
+        """The regular files below a folder of an image, by their paths; none if there is no such folder."""
+        from docker.errors import NotFound
+
+        # Never started: its files are read, and nothing of it runs.
+        with _cannot(f"cannot look into {reference}"):
+            container = self.client.containers.create(reference, ["-"], labels={LABEL: "1"})
+        try:
+            archive = io.BytesIO()
+            with _cannot(f"cannot look into {reference}"):
+                try:
+                    for chunk in container.get_archive(folder)[0]:
+                        archive.write(chunk)
+                except NotFound:
+                    return {}
+        finally:
+            container.remove(force=True, v=True)
+        archive.seek(0)
+        above = folder.rstrip("/").rpartition("/")[0]
+        with tarfile.open(fileobj=archive) as files:
+            return {f"{above}/{member.name}": _member(files, member.name) for member in files if member.isfile()}
+
+    def created(self, reference: str) -> datetime:
+        """When an image was made, as it says itself."""
+        return datetime.fromisoformat(str(self.client.images.get(reference).attrs["Created"]))
 
     def import_root(self, archive: Path, reference: str) -> None:
         """Makes an image of one layer from a tar archive of a root file system."""
@@ -250,6 +345,16 @@ def context(files: Mapping[str, Path]) -> io.BytesIO:
             tar.addfile(member, io.BytesIO(content))
     archive.seek(0)
     return archive
+
+
+def _layer(event: Mapping[str, Any]) -> Layer:
+    progress = event.get("progressDetail") or {}
+    return Layer(
+        name=str(event["id"]),
+        doing=str(event.get("status", "")),
+        sent=int(progress.get("current", 0)),
+        total=progress.get("total"),
+    )
 
 
 def _ran_out_of_memory(container: "DockerContainer") -> bool:

@@ -4,6 +4,8 @@ Everything below `cli.main` raises one of these for whatever a user, a machine o
 `main` prints it and exits with its code. Anything else that gets there is a fault of ours.
 """
 
+from collections.abc import Sequence
+
 
 class ToolchainError(Exception):
     """An error with an exit code of sysexits.h.
@@ -23,6 +25,33 @@ class ToolchainError(Exception):
         self.why = why
         self.fix = fix
         self.details = details
+
+
+class SeveralFailedError(ToolchainError):
+    """Some of several things that were done side by side failed; the others were finished.
+
+    The command ends with the first one's code.
+
+    Args:
+        what: As of every error.
+        why: As of every error.
+        fix: As of every error.
+        details: As of every error.
+        errors: An error for each that failed.
+    """
+
+    def __init__(
+        self, what: str, *, why: str, fix: str, details: str = "", errors: Sequence[ToolchainError] = ()
+    ) -> None:
+        super().__init__(what, why=why, fix=fix, details=details)
+        self.errors = tuple(errors) or (self,)
+        self.exit_code = errors[0].exit_code if errors else ToolchainError.exit_code
+
+    @classmethod
+    def of(cls, errors: Sequence[ToolchainError]) -> "SeveralFailedError":
+        """The one error for these; it reads as the first of them."""
+        first = errors[0]
+        return cls(first.what, why=first.why, fix=first.fix, details=first.details, errors=errors)
 
 
 class WrongUsageError(ToolchainError):

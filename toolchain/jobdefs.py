@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 # https://docs.aws.amazon.com/batch/latest/userguide/service_limits.html
 LARGEST_DEFINITION = 24 * 1024
 LONGEST_IMAGE = 255
+# https://docs.aws.amazon.com/batch/latest/userguide/using-tags.html
+MOST_TAGS = 50
+LONGEST_TAG_KEY = 128
+LONGEST_TAG_VALUE = 256
+_TAG = re.compile(r"[\w .:/=+\-@]*")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
 _REFERENCE = re.compile(r"Ref::([A-Za-z0-9_-]+)")
 _BY_DIGEST = re.compile(r"(.+@)?sha256:[0-9a-f]{64}")
@@ -98,6 +103,7 @@ def render(templates: Path, rendering: Rendering) -> dict[str, Definition]:
         lstrip_blocks=True,
     )
     environment.filters["combine"] = lambda first, second: {**first, **second}
+    environment.filters["tojson"] = _to_json
     if unknown := sorted(set(rendering.settings.jobs) - set(names(templates))):
         raise ConfigurationError(
             f"no job definition '{unknown[0]}'",
@@ -127,6 +133,15 @@ def render(templates: Path, rendering: Rendering) -> dict[str, Definition]:
         validate(name, definition)
         definitions[name] = definition
     return definitions
+
+
+def _to_json(value: object) -> str:
+    """As Jinja's own, less its care for HTML; and what a template asks for and is not there is said by its name."""
+    import jinja2
+
+    if isinstance(value, jinja2.Undefined):
+        str(value)  # raises UndefinedError
+    return json.dumps(value)
 
 
 def dump(definition: Definition) -> str:
@@ -182,6 +197,7 @@ def _rule_faults(definition: Definition) -> Iterable[str]:
     yield from _parameter_faults(definition.get("parameters", {}), properties.get("command", []))
     yield from _resource_faults(properties)
     yield from _retry_faults(definition.get("retryStrategy", {}))
+    yield from _tag_faults(definition.get("tags", {}))
     lowest_timeout = 60
     if definition.get("timeout", {}).get("attemptDurationSeconds", lowest_timeout) < lowest_timeout:
         yield f"timeout.attemptDurationSeconds must be at least {lowest_timeout}"
@@ -209,6 +225,18 @@ def _parameter_faults(parameters: Mapping[str, str], command: list[str]) -> Iter
         yield f"Ref::{name} is not declared in parameters, and would reach the step as it is"
     for name in sorted(set(parameters) - used):
         yield f"parameter '{name}' is declared but not used in the command"
+
+
+def _tag_faults(tags: Mapping[str, str]) -> Iterable[str]:
+    if len(tags) > MOST_TAGS:
+        yield f"it has {len(tags)} tags, and Batch takes {MOST_TAGS}"
+    for key, value in tags.items():
+        if len(key) > LONGEST_TAG_KEY or len(value) > LONGEST_TAG_VALUE:
+            yield f"the tag '{key}' may have {LONGEST_TAG_KEY} characters, and its value {LONGEST_TAG_VALUE}"
+        if key.lower().startswith("aws:"):
+            yield f"the tag '{key}' takes a name that AWS keeps for itself"
+        if not _TAG.fullmatch(key) or not _TAG.fullmatch(value):
+            yield f"the tag '{key}' may hold letters, digits, spaces and _ . : / = + - @, and so may its value"
 
 
 def _resource_faults(properties: Mapping[str, Any]) -> Iterable[str]:

@@ -69,22 +69,43 @@ def cloud(checkout: Checkout) -> Rendering:
                 fix="Type: python build.py push",
             )
         images[image.name] = entry
-    return Rendering(images=images, settings=settings.load(checkout.settings))
+    return Rendering(images=images, settings=settings.load(checkout.settings), outputs=outputs(checkout))
 
 
-def write(rendering: Rendering, folder: Path, *, check: bool) -> None:
+def outputs(checkout: Checkout) -> dict[str, str]:
+    """The deployed stacks' outputs, name to value, as dist/outputs.json has them; none where it is not there.
+
+    Raises:
+        ConfigurationError: It holds something else.
+    """
+    file = checkout.dist / "outputs.json"
+    try:
+        data = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        data = error
+    if not isinstance(data, dict) or not all(isinstance(value, str) for value in data.values()):
+        raise ConfigurationError(
+            f"{file} is wrong", why="it must be JSON of output names to texts", fix="Type: python build.py deploy"
+        )
+    return data
+
+
+def write(rendering: Rendering, folder: Path, *, check: bool, templates: Path = HERE.jobdefs) -> None:
     """Writes a file a job definition, and removes those of tools that are gone.
 
     Args:
         rendering: What to render with.
         folder: Where to write.
         check: Write nothing, and fail if something would change.
+        templates: The folder of templates.
 
     Raises:
         ConfigurationError: With `check`, the folder is stale.
     """
     texts = {
-        f"{name}.json": jobdefs.dump(definition) for name, definition in jobdefs.render(HERE.jobdefs, rendering).items()
+        f"{name}.json": jobdefs.dump(definition) for name, definition in jobdefs.render(templates, rendering).items()
     }
     present = {file.name: file.read_text(encoding="utf-8") for file in folder.glob("*.json")}
     if check:

@@ -203,10 +203,12 @@ def test_a_stack_s_output_gives_the_export_its_role_and_no_other_tool_one() -> N
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40) | st.sampled_from(
     ['"', '", "privileged": true, "x": "', "\\", "\\u0022", "{{ 7 * 7 }}", "{% raw %}", "</script>", "\n", "\x00", "'"]
 )
+# What AWS takes in a tag; anything else is refused before it is sent.
+TAG = st.text("aZ9é ._:/=+-@", min_size=1, max_size=40)
 
 
 @hypothesis_settings(deadline=None, max_examples=25)
-@given(tags=st.dictionaries(TEXT.filter(bool), TEXT, max_size=3), workflow=TEXT, path=TEXT, tag=TEXT)
+@given(tags=st.dictionaries(TAG, TAG, max_size=3), workflow=TEXT, path=TEXT, tag=TAG)
 def test_no_value_leaves_its_string(tags: dict[str, str], workflow: str, path: str, tag: str) -> None:
     tools = {name: ImageReference(name=name, tag=tag, reference=one.reference) for name, one in images().items()}
     made = jobdefs.render(

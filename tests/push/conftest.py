@@ -1,0 +1,123 @@
+"""An embedded AWS: moto's server, Debian's docker-registry, and a proxy before each that can fail."""
+
+import json
+import os
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from moto.backends import get_backend
+from moto.server import ThreadedMotoServer
+from push.ecr_truth import ecr_of
+from push.fault_proxy import FaultProxy, fault_proxy
+from push.registry_process import RealRegistry, running
+from push.shop import Cloud, Desk, Shop, desk, shop
+
+from toolchain.builds import Workshop
+
+REGION = "eu-central-1"
+ENVIRONMENT = {
+    "AWS_ACCESS_KEY_ID": "test",
+    "AWS_SECRET_ACCESS_KEY": "test",
+    "AWS_REGION": REGION,
+    "AWS_DEFAULT_REGION": REGION,
+    # Nothing of the user's own is read, and nothing leaves this machine.
+    "AWS_CONFIG_FILE": "/dev/null",
+    "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
+    "AWS_EC2_METADATA_DISABLED": "true",
+    "NO_PROXY": "127.0.0.1",
+    "no_proxy": "127.0.0.1",
+}
+
+
+@pytest.fixture(scope="session")
+def moto_server() -> Iterator[str]:
+    """`host:port` of moto's server, in this process."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def api_proxy(moto_server: str) -> Iterator[FaultProxy]:
+    with fault_proxy(moto_server) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def aws(api_proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultProxy]:
+    """An empty AWS; the proxy before its API."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    for name, value in {**ENVIRONMENT, "AWS_ENDPOINT_URL": api_proxy.url}.items():
+        monkeypatch.setenv(name, value)
+    for service in ("ecr", "batch", "stepfunctions"):
+        get_backend(service).reset()
+    api_proxy.reset()
+    yield api_proxy
+    api_proxy.reset()
+
+
+@pytest.fixture(scope="session")
+def real_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealRegistry]:
+    with running(tmp_path_factory.mktemp("registry")) as registry:
+        yield registry
+
+
+@pytest.fixture(scope="session")
+def front(real_registry: RealRegistry) -> Iterator[FaultProxy]:
+    """The proxy before the registry, where tags are immutable as stack/registry.yaml makes them."""
+    with fault_proxy(real_registry.host) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def cloud(aws: FaultProxy, front: FaultProxy, real_registry: RealRegistry) -> Iterator[Cloud]:
+    front.reset()
+    front.guard = _immutable(real_registry)
+    real_registry.rotate()
+    with ecr_of(real_registry, front.host):
+        yield Cloud(
+            api=aws,
+            front=front,
+            registry=real_registry,
+            environment={**ENVIRONMENT, "AWS_ENDPOINT_URL": aws.url},
+        )
+    front.reset()
+
+
+def _immutable(registry: RealRegistry) -> Callable[[str, str, bytes], tuple[int, bytes] | None]:
+    """What ECR does in a repository of immutable tags, and Debian's registry does not: refuse a tag that is taken."""
+
+    def guard(method: str, path: str, body: bytes) -> tuple[int, bytes] | None:
+        found = re.fullmatch(r"/v2/(.+)/manifests/([^:]+)", path)
+        if method != "PUT" or found is None:
+            return None
+        held = registry.manifest(found[1], found[2])
+        if held is None or held[0].encode() == body:
+            return None
+        message = (
+            f"The image tag '{found[2]}' already exists in the '{found[1]}' repository and cannot be overwritten "
+            "because the tag is immutable."
+        )
+        return 400, json.dumps({"errors": [{"code": "TAG_INVALID", "message": message}]}).encode()
+
+    return guard
+
+
+@pytest.fixture
+def small(workshop: Workshop, tmp_path: Path) -> Iterator[Shop]:
+    """A checkout of three small images."""
+    with shop(tmp_path / "checkout", workshop.engine) as made:
+        yield made
+
+
+@pytest.fixture
+def plain(tmp_path: Path) -> Desk:
+    """A checkout of three small images that claims to have pushed them."""
+    made = desk(tmp_path / "checkout")
+    made.pretend_pushed()
+    return made

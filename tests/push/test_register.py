@@ -1,0 +1,306 @@
+"""`register`: a revision for what changed, and none for what did not."""
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from botocore.stub import Stubber
+from push.fault_proxy import FaultProxy
+from push.shop import Desk, desk
+
+from toolchain import registration, revisions
+from toolchain.aws import BATCH_CALLS_PER_SECOND, Account, Pace
+from toolchain.errors import MissingInputError, SeveralFailedError, UnavailableError
+from toolchain.registration import Registered
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from types_boto3_batch import BatchClient
+
+
+@pytest.fixture
+def batch(aws: FaultProxy) -> "BatchClient":
+    del aws
+    return Account().batch()
+
+
+def run(plain: Desk, *names: str) -> list[str]:
+    """What `register` prints."""
+    said: list[str] = []
+    registration.run(plain.checkout, Account(), names, lambda one: said.append(str(one)))
+    return said
+
+
+def active(batch: "BatchClient", plain: Desk, name: str) -> list[int]:
+    return [one.number for one in revisions.active(batch, f"{plain.project}-{name}")]
+
+
+def written(plain: Desk) -> dict[str, str]:
+    data: dict[str, str] = json.loads((plain.checkout.dist / "jobdefs.json").read_text(encoding="utf-8"))
+    return data
+
+
+@pytest.mark.usefixtures("aws")
+def test_the_first_time_everything_is_registered_and_written_down(plain: Desk) -> None:
+    assert run(plain) == ["alpha:1 registered", "beta:1 registered", "gamma:1 registered"]
+    assert written(plain) == {
+        name: f"arn:aws:batch:eu-central-1:123456789012:job-definition/{plain.project}-{name}:1" for name in plain.names
+    }
+
+
+def test_the_second_time_nothing_is(aws: FaultProxy, plain: Desk) -> None:
+    run(plain)
+    before = written(plain)
+    aws.seen.clear()
+    assert run(plain) == ["alpha:1 unchanged", "beta:1 unchanged", "gamma:1 unchanged"]
+    assert [one.path for one in aws.seen] == ["/v1/describejobdefinitions"] * 3
+    assert written(plain) == before
+
+
+@pytest.mark.usefixtures("aws")
+def test_one_field_changed_is_one_revision_more(plain: Desk) -> None:
+    run(plain)
+    plain.settings("[jobs.beta]\nmemory = 777\n")
+    assert run(plain) == ["alpha:1 unchanged", "beta:2 registered", "gamma:1 unchanged"]
+    assert written(plain)["beta"].endswith("-beta:2")
+
+
+@pytest.mark.usefixtures("aws")
+def test_changed_tags_are_a_revision_more(plain: Desk) -> None:
+    run(plain)
+    plain.settings('[tags]\nlab = "b"\n')
+    assert run(plain) == ["alpha:2 registered", "beta:2 registered", "gamma:2 registered"]
+
+
+@pytest.mark.usefixtures("aws")
+def test_another_digest_is_a_revision_more(plain: Desk) -> None:
+    run(plain)
+    plain.pretend_pushed(digit="b")
+    assert run(plain, "alpha") == ["alpha:2 registered"]
+
+
+def test_what_was_deregistered_by_hand_is_registered_again(batch: "BatchClient", plain: Desk) -> None:
+    run(plain)
+    batch.deregister_job_definition(jobDefinition=written(plain)["beta"])
+    assert run(plain, "beta") == ["beta:2 registered"]
+    assert active(batch, plain, "beta") == [2]
+
+
+def test_the_latest_that_is_active_counts_and_not_the_latest_that_ever_was(batch: "BatchClient", plain: Desk) -> None:
+    run(plain, "beta")
+    plain.settings("[jobs.beta]\nmemory = 777\n")
+    run(plain, "beta")
+    batch.deregister_job_definition(jobDefinition=written(plain)["beta"])
+    plain.settings()
+    assert run(plain, "beta") == ["beta:1 unchanged"]
+
+
+@pytest.mark.usefixtures("aws")
+def test_going_back_to_what_was_before_the_latest_is_a_revision_more(plain: Desk) -> None:
+    run(plain, "beta")
+    plain.settings("[jobs.beta]\nmemory = 777\n")
+    run(plain, "beta")
+    plain.settings()
+    assert run(plain, "beta") == ["beta:3 registered"]
+
+
+@pytest.mark.usefixtures("aws")
+def test_those_that_are_named_are_registered_and_the_others_stay_written_down(plain: Desk) -> None:
+    run(plain)
+    plain.settings('[tags]\nlab = "b"\n')
+    assert run(plain, "gamma") == ["gamma:2 registered"]
+    assert [arn.rpartition(":")[2] for arn in written(plain).values()] == ["1", "1", "2"]
+
+
+@pytest.mark.usefixtures("aws")
+def test_a_name_that_no_tool_has_is_an_error_that_lists_those_there_are(plain: Desk) -> None:
+    with pytest.raises(MissingInputError, match=r"no job definition 'delta': jobdefs/ holds alpha, beta, gamma"):
+        run(plain, "delta")
+
+
+@pytest.mark.usefixtures("aws")
+def test_what_is_not_pushed_with_this_content_is_not_registered(plain: Desk) -> None:
+    plain.change("beta")
+    with pytest.raises(MissingInputError, match=r"'beta' is not pushed with this content.*python build\.py push"):
+        run(plain)
+
+
+# Two at once
+
+
+def test_two_at_once_end_with_one_active_revision_that_both_name(batch: "BatchClient", plain: Desk) -> None:
+    definitions = registration.wanted(plain.checkout, ())
+    with ThreadPoolExecutor() as pool:
+        both = list(pool.map(lambda _: registration.register(Account().batch(), definitions)[0], range(2)))
+    assert [one.arn for one in both[0]] == [one.arn for one in both[1]]
+    for name in plain.names:
+        assert len(active(batch, plain, name)) == 1
+
+
+def test_who_registers_what_came_in_between_takes_it_back(aws: FaultProxy, batch: "BatchClient", plain: Desk) -> None:
+    """The other run comes after this one's look and before its registration: the very window."""
+    definitions = registration.wanted(plain.checkout, ("alpha",))
+    other = Account().batch()
+    aws.fails(path="registerjobdefinition", before=lambda: register_behind(other, definitions["alpha"]))
+    done, errors = registration.register(batch, definitions)
+    assert errors == []
+    assert [(one.number, one.new) for one in done] == [(1, False)]
+    assert active(batch, plain, "alpha") == [1]
+
+
+def register_behind(batch: "BatchClient", definition: dict[str, Any]) -> None:
+    batch.register_job_definition(**definition)
+
+
+def test_another_content_that_came_in_between_is_left_alone(aws: FaultProxy, batch: "BatchClient", plain: Desk) -> None:
+    definitions = registration.wanted(plain.checkout, ("alpha",))
+    other = {**definitions["alpha"], "tags": {"other": "content"}}
+    aws.fails(path="registerjobdefinition", before=lambda: register_behind(Account().batch(), other))
+    done, _ = registration.register(batch, definitions)
+    assert [(one.number, one.new) for one in done] == [(2, True)]
+    assert active(batch, plain, "alpha") == [2, 1]
+
+
+def test_two_of_the_same_that_a_killed_run_left_are_taken_as_the_older(batch: "BatchClient", plain: Desk) -> None:
+    definitions = registration.wanted(plain.checkout, ("alpha",))
+    for _ in range(2):
+        batch.register_job_definition(**definitions["alpha"])
+    done, _ = registration.register(batch, definitions)
+    assert [str(one) for one in done] == ["alpha:1 unchanged"]
+
+
+def test_an_answer_that_is_lost_makes_no_second_revision(aws: FaultProxy, batch: "BatchClient", plain: Desk) -> None:
+    """Botocore asks again after a dropped connection, though the first call may have done its work."""
+    definitions = registration.wanted(plain.checkout, ("alpha",))
+
+    def registered_but_never_heard() -> None:
+        register_behind(Account().batch(), definitions["alpha"])
+
+    aws.fails(path="registerjobdefinition", before=registered_but_never_heard)
+    aws.fails(path="registerjobdefinition", status=503)
+    done, _ = registration.register(batch, definitions)
+    assert len(active(batch, plain, "alpha")) == 1
+    assert done[0].number == active(batch, plain, "alpha")[0]
+
+
+# What services do
+
+
+def test_throttling_and_server_errors_are_tried_again(aws: FaultProxy, plain: Desk) -> None:
+    throttled = b'{"__type":"TooManyRequestsException","message":"Too Many Requests"}'
+    met = [
+        aws.fails(path="describejobdefinitions", status=429, answer=throttled),
+        aws.fails(path="registerjobdefinition", status=500),
+        aws.fails(path="describejobdefinitions"),  # hangs up
+    ]
+    assert run(plain, "alpha") == ["alpha:1 registered"]
+    assert [fault.hits for fault in met] == [1, 1, 1]
+
+
+def test_what_is_refused_ends_in_one_error_while_the_others_are_registered(aws: FaultProxy, plain: Desk) -> None:
+    refusal = b'{"message":"Error executing request, Exception : the role is not there"}'
+    aws.fails(path="registerjobdefinition", body=f"{plain.project}-beta", status=400, answer=refusal, times=100)
+    with pytest.raises(SeveralFailedError) as raised:
+        run(plain)
+    (error,) = raised.value.errors
+    assert isinstance(error, UnavailableError)
+    assert str(error).startswith(f"registering job definition {plain.project}-beta failed: ")
+    assert "the role is not there" in str(error)
+    assert set(written(plain)) == {"alpha", "gamma"}
+
+
+def test_two_hundred_in_one_call_stay_under_the_services_rate(aws: FaultProxy, tmp_path: "Path") -> None:
+    """The clock is a test's own, so that this takes no half a minute: what counts is when each call was let go."""
+    many = desk(tmp_path / "checkout", names=tuple(f"tool{number}" for number in range(200)))
+    many.pretend_pushed()
+    clock = Clock()
+    batch = Account().batch(Pace(per_second=BATCH_CALLS_PER_SECOND, clock=clock.now, sleep=clock.sleep))
+    gone: list[float] = []
+    batch.meta.events.register_last("before-send.batch", lambda **_: gone.append(clock.now()))
+    done, errors = registration.register(batch, registration.wanted(many.checkout, ()))
+    assert (len(done), errors) == (200, [])
+    # A look before, the registration, and a look after.
+    assert len(gone) == len(aws.seen) == 600
+    for start in gone:
+        assert sum(1 for moment in gone if start <= moment < start + 1) <= BATCH_CALLS_PER_SECOND + 1
+    assert BATCH_CALLS_PER_SECOND + 1 < 50
+
+
+class Clock:
+    """A clock that moves when somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.time = 0.0
+
+    def now(self) -> float:
+        return self.time
+
+    def sleep(self, seconds: float) -> None:
+        self.time += seconds
+
+
+# The latest of many pages
+
+
+@pytest.fixture
+def stubbed(batch: "BatchClient") -> Iterator[tuple["BatchClient", Stubber]]:
+    with Stubber(batch) as stubber:
+        yield batch, stubber
+
+
+def test_the_latest_is_found_on_whatever_page_it_is(stubbed: tuple["BatchClient", Stubber]) -> None:
+    """The service's pages, which moto does not make; it promises no order."""
+    batch, stubber = stubbed
+
+    def page(*numbers: int) -> list[dict[str, Any]]:
+        return [
+            {"jobDefinitionName": "x", "jobDefinitionArn": f"arn:x:{one}", "revision": one, "type": "container"}
+            for one in numbers
+        ]
+
+    asked = {"jobDefinitionName": "x", "status": "ACTIVE"}
+    stubber.add_response("describe_job_definitions", {"jobDefinitions": page(2, 9), "nextToken": "t"}, asked)
+    stubber.add_response("describe_job_definitions", {"jobDefinitions": page(11, 3)}, {**asked, "nextToken": "t"})
+    assert [one.number for one in revisions.active(batch, "x")] == [11, 9, 3, 2]
+
+
+# The command
+
+
+def test_a_dry_run_prints_what_would_change_and_changes_nothing(
+    aws: FaultProxy, batch: "BatchClient", plain: Desk
+) -> None:
+    run(plain, "alpha", "beta")
+    plain.settings("[jobs.beta]\nmemory = 777\n")
+    result = plain.run("register", "--dry-run", environment={"AWS_ENDPOINT_URL": aws.url})
+    assert result.returncode == 0, result.stderr
+    lines = result.stdout.splitlines()
+    assert lines[:2] == ["alpha:1 unchanged", "beta would be registered, after beta:1"]
+    changed = [line for line in lines if line[:2] in {"+ ", "- "}]
+    assert changed[:2] == ['-        "value": "512"', '+        "value": "777"']
+    assert "gamma would be registered, as the first that is active" in lines
+    assert active(batch, plain, "beta") == [1]
+    assert active(batch, plain, "gamma") == []
+
+
+def test_a_dry_runs_difference_is_coloured_on_a_terminal_and_plain_elsewhere(aws: FaultProxy, plain: Desk) -> None:
+    run(plain)
+    plain.settings("[jobs.beta]\nmemory = 777\n")
+    environment = {"AWS_ENDPOINT_URL": aws.url, "TERM": "xterm"}
+    assert "\x1b[" not in plain.run("register", "--dry-run", environment=environment).stdout
+    coloured = plain.run("register", "--dry-run", environment={**environment, "FORCE_COLOR": "1"}).stdout
+    assert '\x1b[31m-        "value": "512"' in coloured
+    assert '\x1b[32m+        "value": "777"' in coloured
+
+
+def test_the_command_prints_each_on_stdout(aws: FaultProxy, plain: Desk) -> None:
+    result = plain.run("register", "alpha", environment={"AWS_ENDPOINT_URL": aws.url})
+    assert (result.returncode, result.stdout) == (0, "alpha:1 registered\n"), result.stderr
+
+
+def test_a_registered_one_is_printed_as_people_name_it() -> None:
+    assert str(Registered(name="bwa", arn="arn", number=3, new=True)) == "bwa:3 registered"
+    assert str(Registered(name="bwa", arn="arn", number=3, new=False)) == "bwa:3 unchanged"

@@ -1,0 +1,152 @@
+"""`sbom`: a bill of materials that says what is in the image, no more and no less."""
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+from harness import Lab
+from packageurl import PackageURL
+
+from toolchain import debian_records, sbom
+from toolchain.container import Container
+from toolchain.debian_records import licences, paragraphs
+from toolchain.errors import BadDataError
+
+
+@pytest.fixture
+def bill(lab: Lab, image_name: str, tmp_path: Path) -> Mapping[str, Any]:
+    """An image's bill of materials, as written."""
+    data: dict[str, Any] = json.loads(sbom.write(lab.workshop, lab.images[image_name], tmp_path).read_text("utf-8"))
+    return data
+
+
+def inside(lab: Lab, name: str, script: str) -> str:
+    """What a script prints that runs in an image."""
+    container = Container(image=lab.images[name].image_id, command=("sh", "-c", script), memory=64)
+    result = lab.workshop.engine.run(container)
+    assert result.exit_code == 0, result.stderr
+    return result.stdout
+
+
+def test_its_components_are_the_packages_in_the_image_with_their_very_versions(
+    lab: Lab, image_name: str, bill: Mapping[str, Any]
+) -> None:
+    recorded = inside(lab, image_name, "cat /var/lib/dpkg/status.d/*")
+    names = re.findall(r"^Package: (.+)$", recorded, flags=re.MULTILINE)
+    versions = re.findall(r"^Version: (.+)$", recorded, flags=re.MULTILINE)
+    assert {(one["name"], one["version"]) for one in bill["components"]} == set(zip(names, versions, strict=True))
+    assert len(bill["components"]) == len(names)
+
+
+def test_the_images_own_packages_are_among_them_at_the_versions_of_its_image_toml(
+    lab: Lab, image_name: str, bill: Mapping[str, Any]
+) -> None:
+    wanted = lab.images[image_name].image.packages
+    found = {one["name"]: one["version"] for one in bill["components"]}
+    assert found
+    assert {name: found[name] for name in wanted if name in found} == {
+        name: version for name, version in wanted.items() if name in found
+    }
+    assert set(wanted) & set(found)
+
+
+def test_every_package_whose_licence_text_is_in_the_image_is_a_component(
+    lab: Lab, image_name: str, bill: Mapping[str, Any]
+) -> None:
+    """A second witness: the texts are copied apart from the records."""
+    documented = inside(lab, image_name, "ls /usr/share/doc").split()
+    assert sorted(one["name"] for one in bill["components"]) == sorted(documented)
+
+
+def test_every_component_has_a_licence_and_a_package_url_that_names_it(bill: Mapping[str, Any]) -> None:
+    for component in bill["components"]:
+        assert component["licenses"], component["name"]
+        url = PackageURL.from_string(component["purl"])
+        assert (url.type, url.namespace) == ("deb", "debian")
+        assert (url.name, url.version) == (component["name"], component["version"])
+        assert isinstance(url.qualifiers, dict)
+        assert url.qualifiers["distro"] == "debian-13"
+        assert url.qualifiers["arch"] in {"all", "amd64", "arm64"}
+
+
+def test_it_is_valid_cyclonedx_and_about_the_image(lab: Lab, image_name: str, bill: Mapping[str, Any]) -> None:
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(json.dumps(bill)) is None
+    root = bill["metadata"]["component"]
+    image = lab.images[image_name]
+    assert (root["type"], f"{root['name']}:{root['version']}") == ("container", image.reference)
+    assert root["licenses"] == [{"expression": image.image.license}]
+    depends = {one["ref"]: one.get("dependsOn", []) for one in bill["dependencies"]}
+    assert sorted(depends["image"]) == sorted(one["bom-ref"] for one in bill["components"])
+
+
+def test_the_same_image_gives_the_same_bytes(lab: Lab, image_name: str, tmp_path: Path) -> None:
+    first, second = (
+        sbom.write(lab.workshop, lab.images[image_name], tmp_path / number).read_bytes() for number in "12"
+    )
+    assert first == second
+
+
+def test_an_image_without_records_is_an_error(lab: Lab, tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nLABEL nothing=1\n", encoding="ascii")
+    engine = lab.workshop.engine
+    image_id = engine.build({"Dockerfile": tmp_path / "Dockerfile"}, tag="test-sbom:empty", arguments={}, labels={})
+    try:
+        with pytest.raises(BadDataError, match="says nothing of its packages"):
+            debian_records.packages(engine, image_id)
+    finally:
+        engine.client.images.remove("test-sbom:empty", force=True)
+
+
+HEAD = "Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/\n\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Files: *\nLicense: Expat\n", ("Expat",)),
+        ("Files: *\nLicense: GPL-2+\n text of it\n\nFiles: x\nLicense: Expat\n", ("Expat", "GPL-2+")),
+        ("Files: *\nLicense: A or B\n\nLicense: A\n text\n\nLicense: B\n text\n", ("A or B",)),
+        ("Files: *\nLicense: MIT\n\nFiles: debian/*\nLicense: GPL-2\n", ("MIT",)),
+        ("Files: *\nLicense: MIT\n\nFiles: debian/* src/x\nLicense: GPL-2\n", ("GPL-2", "MIT")),
+    ],
+)
+def test_a_copyright_file_names_the_licences_of_what_is_in_the_image(text: str, expected: tuple[str, ...]) -> None:
+    assert licences("x", HEAD + text) == expected
+
+
+def test_a_copyright_file_in_free_text_is_pointed_to() -> None:
+    text = "It was packaged by somebody.\n\nLicense:\n  see `/usr/share/common-licenses/GPL-2'.\n"
+    assert licences("busybox", text) == ("as in /usr/share/doc/busybox/copyright, which refers to GPL-2",)
+    assert licences("x", "") == ("as in /usr/share/doc/x/copyright",)
+
+
+@pytest.mark.parametrize(
+    ("debian", "spdx"),
+    [
+        ("Expat", "MIT"),
+        ("GPL-2+", "GPL-2.0-or-later"),
+        ("GPL-2", "GPL-2.0-only"),
+        ("GPL-3.0", "GPL-3.0-only"),
+        ("LGPL-2.1+", "LGPL-2.1-or-later"),
+        ("BSD-3-clause", "BSD-3-Clause"),
+        ("Zlib", "Zlib"),
+        ("MPL-2", "MPL-2.0"),
+    ],
+)
+def test_debians_names_of_licences_become_those_of_spdx(debian: str, spdx: str) -> None:
+    assert sbom.licence(debian).id == spdx
+
+
+@pytest.mark.parametrize("debian", ["public-domain", "Various_BSD-3-Clause", "MIT or GPL-3.0", "other"])
+def test_what_spdx_has_no_name_for_stays_in_debians_words(debian: str) -> None:
+    assert (sbom.licence(debian).id, sbom.licence(debian).name) == (None, debian)
+
+
+def test_a_control_files_paragraphs_keep_their_further_lines() -> None:
+    text = "A: 1\nB: 2\n 3\n .\n 4\n\n\nA: 5\n"
+    assert list(paragraphs(text)) == [{"A": "1", "B": "2\n3\n.\n4"}, {"A": "5"}]

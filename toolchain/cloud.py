@@ -1,0 +1,133 @@
+"""The commands that deal with what runs in AWS, of `python build.py`; cli.py adds them to its own."""
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+from toolchain import console
+from toolchain.paths import HERE
+
+if TYPE_CHECKING:
+    from toolchain.pushing import Pusher
+
+
+def _pusher() -> "Pusher":
+    from toolchain.aws import Account
+    from toolchain.builds import Workshop
+    from toolchain.pushing import Pusher
+    from toolchain.registry import Registry
+
+    return Pusher(checkout=HERE, registry=Registry(Account()), workshop=lambda: Workshop.open(HERE))
+
+
+@click.command()
+@click.argument("images", nargs=-1)
+@click.option("--dry-run", is_flag=True, help="Say what would be built and pushed, and do nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def push(images: tuple[str, ...], *, dry_run: bool, as_json: bool) -> None:
+    """Build and push the IMAGES whose content ECR lacks; all of them if none is named."""
+    if dry_run:
+        _push_dry(images, as_json=as_json)
+        return
+    done = _pusher().push(images)
+    if as_json:
+        click.echo(json.dumps({"images": [{**one.as_json(), "new": one.new} for one in done]}, indent=2))
+    elif not any(one.new for one in done):
+        console.note("nothing to push: ECR holds every image with this content")
+
+
+def _push_dry(names: tuple[str, ...], *, as_json: bool) -> None:
+    from toolchain import catalog
+    from toolchain.errors import SeveralFailedError
+
+    pusher = _pusher()
+    known = catalog.load(HERE.images)
+    look = pusher.look(known.choose(names), known)
+    actions = {one.target.image.name: (one.target.address, f"is there, {one.stored.digest}") for one in look.present}
+    if look.absent:
+        workshop = pusher.workshop()
+        for target in look.absent:
+            action = "would be pushed" if workshop.built(target.image) else "would be built and pushed"
+            actions[target.image.name] = (target.address, action)
+    if as_json:
+        entries = [{"name": name, "address": where, "action": what} for name, (where, what) in sorted(actions.items())]
+        click.echo(json.dumps({"images": entries}, indent=2))
+    else:
+        for name, (where, what) in sorted(actions.items()):
+            click.echo(f"{name}: {where} {what}")
+    if look.errors:
+        raise SeveralFailedError.of(look.errors)
+
+
+@click.command()
+@click.argument("names", metavar="[NAME]...", nargs=-1)
+@click.option("--dry-run", is_flag=True, help="Print what would change, and do nothing.")
+def register(names: tuple[str, ...], *, dry_run: bool) -> None:
+    """Register the job definitions that differ from what is active; of all tools if none is named."""
+    from toolchain import registration
+    from toolchain.aws import Account
+
+    if not dry_run:
+        registration.run(HERE, Account(), names, lambda registered: click.echo(str(registered)))
+        return
+    for change in registration.changes(Account().batch(), registration.wanted(HERE, names)):
+        click.echo(str(change))
+        console.difference(change.lines)
+
+
+@click.command()
+@click.argument("names", metavar="[NAME]...", nargs=-1)
+@click.option("--keep", type=click.IntRange(min=1), required=True, help="How many active revisions stay, the latest.")
+@click.option("--dry-run", is_flag=True, help="Say what would be deregistered, and do nothing.")
+def prune(names: tuple[str, ...], *, keep: int, dry_run: bool) -> None:
+    """Deregister old revisions of job definitions that no state machine names."""
+    from toolchain import pruning, registration, settings
+    from toolchain.aws import Account
+
+    account = Account()
+    batch = account.batch()
+    project = settings.load(HERE.settings).project
+    tools = registration.chosen(HERE, names)
+    planned = pruning.plan(batch, account.step_functions(), {tool: f"{project}-{tool}" for tool in tools}, keep=keep)
+    if not dry_run:
+        pruning.prune(batch, planned)
+    for one in planned:
+        click.echo(one.describe(done=not dry_run))
+    if not planned:
+        console.note(f"nothing to prune: no job definition has more than {keep} active")
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def verify(*, as_json: bool) -> int:
+    """Say whether the active job definitions and ECR agree with this checkout: exit code 0, or 1 if not."""
+    from toolchain import verification
+    from toolchain.aws import Account
+
+    verdict = verification.verify(HERE, Account())
+    if as_json:
+        found = [finding.as_json() for finding in verdict.findings]
+        click.echo(json.dumps({"agreeing": list(verdict.agreeing), "findings": found}, indent=2))
+    else:
+        for name in verdict.agreeing:
+            click.echo(f"{name} agrees")
+        for finding in verdict.findings:
+            click.echo(f"{finding.name} {finding.what}")
+            console.difference(finding.lines)
+    return 1 if verdict.findings else 0
+
+
+@click.command()
+@click.argument("images", nargs=-1)
+def sbom(images: tuple[str, ...]) -> None:
+    """Write a software bill of materials (CycloneDX) for IMAGES into dist/sbom; for all of them if none is named."""
+    from toolchain import builds
+    from toolchain import sbom as bills
+
+    workshop = builds.Workshop.open(HERE)
+    for built in builds.build(workshop, workshop.catalog.choose(images)):
+        click.echo(bills.write(workshop, built, HERE.dist / "sbom"))
+
+
+COMMANDS = (push, register, prune, verify, sbom)

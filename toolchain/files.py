@@ -1,0 +1,59 @@
+"""Files in dist/ that two commands may write at once: whole or not at all, and none loses what the other wrote."""
+
+import fcntl
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from toolchain.errors import CannotCreateError
+
+
+def write(file: Path, text: str) -> None:
+    """Writes a file beneath a temporary name and renames it: a reader sees the old text or the new.
+
+    Raises:
+        CannotCreateError: It cannot be written.
+    """
+    temporary: str | None = None
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
+        with os.fdopen(descriptor, "w", encoding="utf-8") as out:
+            out.write(text)
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(file)
+    except OSError as error:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+        raise CannotCreateError(
+            f"cannot write {file}", why=str(error.strerror), fix="Make room, or make the directory writable."
+        ) from error
+
+
+def write_json(file: Path, data: Any) -> None:  # noqa: ANN401  # whatever JSON can hold
+    """Writes JSON: the same bytes for the same data."""
+    write(file, json.dumps(data, indent=2, sort_keys=True) + "\n")
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Holds a folder's lock, so that reading a file in it, changing and writing it is one act.
+
+    Raises:
+        CannotCreateError: The folder cannot be made, or nothing can be written to it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / ".lock").open("w", encoding="ascii")
+    except OSError as error:
+        raise CannotCreateError(
+            f"cannot write to {folder}", why=str(error.strerror), fix="Make the directory writable."
+        ) from error
+    with lock:
+        # Closing the file, or the process's end, gives it back.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
