@@ -10,7 +10,7 @@ import pytest
 from harness import Lab
 
 from toolchain import builds, catalog
-from toolchain.errors import BuildFailedError
+from toolchain.errors import BuildFailedError, SeveralFailedError
 from toolchain.paths import HERE
 
 DOCKERFILE = """\
@@ -89,9 +89,11 @@ def test_a_failing_step_shows_its_own_output(extended: builds.Workshop, lab: Lab
         cache=extended.cache,
     )
     try:
-        with pytest.raises(BuildFailedError) as failed:
+        with pytest.raises(SeveralFailedError) as failed:
             builds.build(broken, broken.catalog.choose(("hello",)))
-        assert "Version '9.9-9' for 'hello' was not found" in failed.value.details
+        (error,) = failed.value.errors
+        assert isinstance(error, BuildFailedError)
+        assert "Version '9.9-9' for 'hello' was not found" in error.details
     finally:
         extended.engine.client.images.remove(extended.reference(base), force=True)
 
