@@ -1,8 +1,8 @@
 """`push`: every image's content is in the registry afterwards, and dist/images.json says under which digest.
 
 A tag is its content's, so whether there is anything to do is known before anything is built: what the registry
-holds under the tag is looked at first, and only what it lacks is built and sent. Repositories of
-stack/registry.yaml take a tag once; whoever comes second, by a second or by a year, takes what is there.
+holds under the tag is looked at first, and only what it lacks is built and sent. Repositories of immutable
+tags take a tag once; whoever comes second, by a second or by a year, takes what is there.
 """
 
 import json
@@ -198,7 +198,8 @@ class Pusher:
         for target in targets:
             if not target.repository.immutable:
                 note(
-                    f"warning: tags in {target.repository.name} can be moved; stack/registry.yaml makes them immutable"
+                    f"warning: tags in {target.repository.name} can be moved: aws ecr put-image-tag-mutability "
+                    f"--repository-name {target.repository.name} --image-tag-mutability IMMUTABLE ends that"
                 )
         workshop = self.workshop()
         errors: list[ToolchainError] = []

@@ -228,7 +228,8 @@ def missing(name: str) -> MissingInputError:
     return MissingInputError(
         f"no ECR repository '{name}'",
         why="this account has none of that name in this region",
-        fix="Type: python build.py deploy registry",
+        fix=f"Type: aws ecr create-repository --repository-name {name} --image-tag-mutability IMMUTABLE "
+        "--image-scanning-configuration scanOnPush=true",
     )
 
 

@@ -69,7 +69,7 @@ def real_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealRegi
 
 @pytest.fixture(scope="session")
 def front(real_registry: RealRegistry) -> Iterator[FaultProxy]:
-    """The proxy before the registry, where tags are immutable as stack/registry.yaml makes them."""
+    """The proxy before the registry, where tags are immutable."""
     with fault_proxy(real_registry.host) as proxy:
         yield proxy
 

@@ -50,7 +50,7 @@ class Cloud:
     environment: Mapping[str, str]
 
     def make_repositories(self, shop: "Desk", *, immutable: bool = True) -> None:
-        """What `deploy registry` does."""
+        """What the error for a missing repository says to type."""
         ecr = Account().ecr()
         for name in shop.names:
             ecr.create_repository(
