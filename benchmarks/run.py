@@ -38,7 +38,7 @@ def main() -> int:
             )
             print("| | median (least to most) |\n| --- | --- |")
             print(f"| wall | {shapes.spread(ratios.wall)} |")
-            print(f"| CPU | {shapes.spread(ratios.cpu)} |")
+            print(f"| user CPU | {shapes.spread(ratios.user)} |")
             print(f"| bytes on the scratch | {shapes.spread(ratios.written)} |")
     return 0 if all(one.within for one in answers) else 1
 

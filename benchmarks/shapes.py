@@ -26,10 +26,10 @@ SAMPLE = "bench"
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """What one run took: wall and CPU (user and system) seconds, and bytes left on the scratch."""
+    """What one run took: wall and user-CPU seconds, and bytes left on the scratch."""
 
     wall: float
-    cpu: float
+    user: float
     written: int
 
 
@@ -38,7 +38,7 @@ class Ratios:
     """Ours over the original's, round by round."""
 
     wall: tuple[float, ...]
-    cpu: tuple[float, ...]
+    user: tuple[float, ...]
     written: tuple[float, ...]
 
 
@@ -143,7 +143,7 @@ def ours(made: Place) -> Cost:
     records = [json.loads(file.read_text(encoding="ascii")) for file in (folder / "steps").glob("*.json")]
     return Cost(
         wall=wall,
-        cpu=sum(record["user_seconds"] + record["system_seconds"] for record in records),
+        user=sum(record["user_seconds"] for record in records),
         written=sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()),
     )
 
@@ -176,8 +176,8 @@ def linear(made: Place) -> Cost:
     wall = time.perf_counter() - began
     if result.exit_code:
         raise StepFailedError("linear.sh", why=result.message, fix="See above.", details=result.stderr)
-    said = dict(line.split() for line in result.stdout.splitlines() if line.startswith(("cpu ", "bytes ")))
-    return Cost(wall=wall, cpu=float(said["cpu"]), written=int(said["bytes"]))
+    said = dict(line.split() for line in result.stdout.splitlines() if line.startswith(("user ", "bytes ")))
+    return Cost(wall=wall, user=float(said["user"]), written=int(said["bytes"]))
 
 
 def measure(made: Place, rounds: int) -> Ratios:
@@ -189,7 +189,7 @@ def measure(made: Place, rounds: int) -> Ratios:
             pairs.append(pair)
     return Ratios(
         wall=tuple(a.wall / b.wall for a, b in pairs),
-        cpu=tuple(a.cpu / b.cpu for a, b in pairs),
+        user=tuple(a.user / b.user for a, b in pairs),
         written=tuple(a.written / b.written for a, b in pairs),
     )
 
