@@ -9,10 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from toolchain import builds, catalog, jobdefs, rendering, settings, simulate
+from toolchain import builds, jobdefs, rendering, simulate
 from toolchain.container import Container, Mount
 from toolchain.direct import Host, Run
-from toolchain.engine import Engine
 from toolchain.errors import StepFailedError
 from toolchain.machine import Machine
 from toolchain.paths import HERE
@@ -62,15 +61,12 @@ class Place:
 def place(pairs_depth: int = DEPTH) -> Iterator[Place]:
     """Builds the images, simulates the reads and prepares the reference: nothing of it is measured."""
     checkout = HERE
-    known = settings.load(checkout.settings)
-    workshop = builds.Workshop(
-        engine=Engine.connect(), catalog=catalog.load(checkout.images), project=known.project, cache=checkout.cache
-    )
+    workshop = builds.Workshop.open(checkout)
     builds.build(workshop, tuple(workshop.catalog.tools.values()))
     base = workshop.reference(workshop.catalog.base)
     linear = workshop.engine.build(
         {name: HERE_FOLDER / "linear" / name for name in ("Dockerfile", "linear.sh")},
-        tag=f"{known.project}/bench-linear:latest",
+        tag=f"{workshop.project}/bench-linear:latest",
         arguments={"BASE": base},
         labels={},
     )

@@ -12,8 +12,7 @@ import pytest
 from harness import Bench, DataSet, Lab
 from small import Small
 
-from toolchain import builds, catalog, settings
-from toolchain.engine import Engine
+from toolchain import builds, catalog
 from toolchain.errors import UnavailableError
 from toolchain.paths import HERE
 
@@ -49,15 +48,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def workshop() -> builds.Workshop:
     """A Docker engine that answers, and this checkout's images."""
     try:
-        engine = Engine.connect()
+        return builds.Workshop.open(HERE)
     except UnavailableError as error:
         pytest.fail(f"{error} These tests need a real engine.")
-    return builds.Workshop(
-        engine=engine,
-        catalog=catalog.load(HERE.images),
-        project=settings.load(HERE.settings).project,
-        cache=HERE.cache,
-    )
 
 
 @pytest.fixture(scope="session")

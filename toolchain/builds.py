@@ -12,7 +12,7 @@ from toolchain.console import Lines, live_lines
 from toolchain.debian import debian_image
 from toolchain.engine import Engine
 from toolchain.errors import SeveralFailedError, ToolchainError
-from toolchain.fingerprint import fingerprint, tag
+from toolchain.fingerprint import of_content, tag
 from toolchain.paths import Checkout
 
 FINGERPRINT_LABEL = "genomics.fingerprint"
@@ -146,14 +146,13 @@ def _build_one(workshop: Workshop, image: Image, lines: Lines) -> str:
 def labels(image: Image, catalog: Catalog) -> dict[str, str]:
     """An image's labels: https://github.com/opencontainers/image-spec/blob/main/annotations.md."""
     oci = "org.opencontainers.image"
-    parents = () if image.kind == "base" else (fingerprint(catalog.base),)
     return {
         f"{oci}.title": image.title,
         f"{oci}.description": image.description,
         f"{oci}.version": image.version,
         f"{oci}.licenses": image.license,
         f"{oci}.source": image.source,
-        FINGERPRINT_LABEL: fingerprint(image, *parents),
+        FINGERPRINT_LABEL: of_content(image, catalog),
     }
 
 

@@ -59,7 +59,11 @@ def fingerprint(image: Image, *parents: str, platform_name: str | None = None) -
     return digest.hexdigest()[:DIGITS]
 
 
+def of_content(image: Image, catalog: Catalog) -> str:
+    """The fingerprint of an image of a catalogue: every tool is built from the base."""
+    return fingerprint(image) if image.kind == "base" else fingerprint(image, fingerprint(catalog.base))
+
+
 def tag(image: Image, catalog: Catalog) -> str:
     """An image's tag: `<version>-<12 hex>`."""
-    parents = () if image.kind == "base" else (fingerprint(catalog.base),)
-    return f"{image.version}-{fingerprint(image, *parents)}"
+    return f"{image.version}-{of_content(image, catalog)}"

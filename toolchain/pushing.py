@@ -19,7 +19,7 @@ from toolchain.catalog import Catalog, Image
 from toolchain.console import Transfers, note, transfers
 from toolchain.engine import Layer, PushRefusedError
 from toolchain.errors import BadDataError, SeveralFailedError, ToolchainError, UnavailableError
-from toolchain.fingerprint import fingerprint, tag
+from toolchain.fingerprint import of_content, tag
 from toolchain.paths import Checkout
 from toolchain.patience import Patience
 from toolchain.refusals import Kind, kind
@@ -126,7 +126,7 @@ class Pusher:
             if repository is None:
                 errors.append(missing(f"{project}/{image.name}"))
                 continue
-            content = fingerprint(image, fingerprint(known.base))
+            content = of_content(image, known)
             targets.append(Target(image=image, tag=tag(image, known), fingerprint=content, repository=repository))
         before = {entry["name"]: entry for entry in read(self.checkout.dist / "images.json")}
         found, failed = _side_by_side(lambda target: self._present(target, before), targets, threading.Event())
