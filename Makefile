@@ -15,7 +15,8 @@ demo: setup ## images built, the workflow run on reads, a VCF and a report in re
 test: setup check ## every test, the linters first
 	@$(PYTHON) -m pytest
 
-check: setup ## ruff, mypy, shellcheck
+check: setup ## ruff, mypy, shellcheck, and what makes the checkers of templates ready
+	@scripts/setup.sh checkers
 	@$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check . && $(PYTHON) -m mypy
 	@if command -v shellcheck > /dev/null; then shellcheck -x .ci/run scripts/*.sh images/*/*.sh images/base/step images/base/assemble benchmarks/*/*.sh; fi
 
@@ -26,4 +27,4 @@ requirements: setup ## compile requirements*.txt anew from pyproject.toml
 	@$(PYTHON) -m pip install --quiet uv && scripts/compile-requirements.sh $(PYTHON)
 
 clean: ## the engine that setup started, and everything that was made here
-	@scripts/setup.sh stop && rm -rf .venv .cache dist results
+	@scripts/setup.sh stop && rm -rf .venv .venv-checkov .cache dist results

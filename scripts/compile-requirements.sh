@@ -1,6 +1,6 @@
 #!/bin/sh
-# Compiles requirements.txt and requirements-dev.txt from pyproject.toml: exact versions with their hashes,
-# and no index's host name.
+# Compiles requirements.txt and requirements-dev.txt from pyproject.toml, and requirements-checkov.txt: exact
+# versions with their hashes, and no index's host name. checkov pins a boto3 of its own, so it lives apart.
 set -eu
 cd "$(dirname "$0")/.."
 compile() {
@@ -10,3 +10,4 @@ compile() {
 PYTHON=${1:-python3}
 compile pyproject.toml --output-file requirements.txt
 compile pyproject.toml --extra dev --output-file requirements-dev.txt
+echo checkov | compile - --output-file requirements-checkov.txt

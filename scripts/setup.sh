@@ -1,8 +1,9 @@
 #!/bin/sh
 # Makes ready what a command needs, and does nothing where it is ready: the virtual environment (.venv) from
-# the exact versions of requirements-dev.txt, shellcheck, and a Docker engine that answers.
+# the exact versions of requirements-dev.txt, and a Docker engine that answers.
 #
 #   scripts/setup.sh             environment and engine
+#   scripts/setup.sh checkers    what only `make check` needs: shellcheck, and checkov in .venv-checkov
 #   scripts/setup.sh stop        stops the engine, if this script started it
 #
 # As root on Debian it installs what is missing. Elsewhere it says what is missing and what to type.
@@ -41,18 +42,19 @@ python() {
     done
 }
 
+# A virtual environment with what a file of requirements names.
 environment() {
-    wanted=$(cat requirements-dev.txt scripts/setup.sh | sha256sum)
-    if [ -x .venv/bin/python ] && [ "$(cat .venv/.made-from 2> /dev/null)" = "$wanted" ]; then return; fi
+    wanted=$(cat "$2" scripts/setup.sh | sha256sum)
+    if [ -x "$1/bin/python" ] && [ "$(cat "$1/.made-from" 2> /dev/null)" = "$wanted" ]; then return; fi
     if [ -z "$(python)" ] && can_install; then apt_install python3 python3-venv; fi
     interpreter=$(python)
     [ -n "$interpreter" ] || fail "no Python" "Python 3.11 or later with its venv module is not there" \
         "Install it (Debian: apt-get install python3 python3-venv)."
-    say "making .venv with $("$interpreter" --version)"
-    "$interpreter" -m venv --clear .venv
-    .venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt 2> .cache/pip.log ||
+    say "making $1 with $("$interpreter" --version)"
+    "$interpreter" -m venv --clear "$1"
+    "$1/bin/pip" install --quiet --disable-pip-version-check --require-hashes -r "$2" 2> .cache/pip.log ||
         fail "cannot install the Python packages" "$(tail -n 1 .cache/pip.log)" "See .cache/pip.log; check the package index that pip uses."
-    echo "$wanted" > .venv/.made-from
+    echo "$wanted" > "$1/.made-from"
 }
 
 checkers() {
@@ -113,10 +115,13 @@ stop() {
 
 case ${1:-start} in
     start)
-        environment
-        checkers
+        environment .venv requirements-dev.txt
         engine
         ;;
+    checkers)
+        environment .venv-checkov requirements-checkov.txt
+        checkers
+        ;;
     stop) stop ;;
-    *) fail "unknown word '$1'" "it is neither start nor stop" "Type: scripts/setup.sh, or scripts/setup.sh stop." ;;
+    *) fail "unknown word '$1'" "it is neither start, checkers nor stop" "Type: scripts/setup.sh, or scripts/setup.sh stop." ;;
 esac
