@@ -17,7 +17,7 @@ from moto.stepfunctions.parser.asl.component.common.error_name.error_equals_decl
 from moto.stepfunctions.parser.asl.component.common.retry.retrier_decl import RetrierDecl
 from moto.stepfunctions.parser.asl.component.state.exec.state_map.iteration.iteration_worker import IterationWorker
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import state_task_service_batch as batch
-from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import state_task_service_callback as callback
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import state_task_service_callback as tokens
 from moto.stepfunctions.parser.asl.jsonata import jsonata
 from moto.stepfunctions.parser.asl.utils.boto_client import boto_client_for
 from moto.stepfunctions.parser.asl.utils.json_path import extract_json
@@ -47,7 +47,7 @@ answers["map_run"] = "mapRunArn" in inspect.getsource(StepFunctionResponse.list_
 answers["cause"] = "cause" in inspect.getsource(StepFunctionResponse.stop_execution)
 answers["topic"] = "sns" in inspect.getsource(Rule.send_to_targets)
 answers["announced"] = "put_events" in inspect.getsource(inspect.getmodule(Execution))
-answers["token"] = "update_task_token" in inspect.getsource(callback.StateTaskServiceCallback._eval_integration_pattern)
+answers["token"] = "update_task_token" in inspect.getsource(tokens.StateTaskServiceCallback._eval_integration_pattern)
 answers["terminates"] = "terminate_job" in inspect.getsource(batch)
 answers["sleeps"] = "time.sleep(interval_seconds)" in inspect.getsource(RetrierDecl)
 answers["nests"] = "self._eval_pool(job=next_job" in inspect.getsource(IterationWorker._eval_pool)
