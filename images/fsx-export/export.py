@@ -554,7 +554,7 @@ def seconds(name: str, default: float) -> float:
 
 
 def beneath() -> str:
-    """Return what comes before a path in the file system's root, from the environment. Raises UsageError if it is bad."""
+    """Return what WORKING_PATH puts before a path, for the file system's root. Raises UsageError if it is bad."""
     text = os.environ.get("WORKING_PATH") or "-"
     if text == "-":
         return ""
