@@ -42,6 +42,7 @@ class FailureClass:
             twice the memory), or nobody.
         what: What happened, after "it".
         fix: What to do.
+        exit_code: Of the command that followed the run (sysexits.h).
     """
 
     name: str
@@ -51,6 +52,7 @@ class FailureClass:
     again: Literal["batch", "memory", "nobody"]
     what: str
     fix: str
+    exit_code: int = 70
 
     def as_state(self) -> dict[str, Any]:
         """As the state machine holds it."""
@@ -72,6 +74,7 @@ CLASSES = (
         again="batch",
         what="lost its host more often than it may",
         fix="Run it again: what is done is kept. If it stays, put on-demand hosts first.",
+        exit_code=75,
     ),
     FailureClass(
         name="ImagePull",
@@ -79,6 +82,7 @@ CLASSES = (
         again="batch",
         what="could not get its image",
         fix="Type: python build.py verify; check the hosts' way to ECR.",
+        exit_code=69,
     ),
     FailureClass(
         name="NotStarted",
@@ -86,6 +90,7 @@ CLASSES = (
         again="batch",
         what="could not be started on its host",
         fix="See the job's reason; run it again.",
+        exit_code=69,
     ),
     FailureClass(
         name="TimedOut",
@@ -93,6 +98,7 @@ CLASSES = (
         again="nobody",
         what="took longer than its job definition allows",
         fix="Raise jobs.<tool>.timeout in genomics.toml, register, and run it again.",
+        exit_code=75,
     ),
     FailureClass(
         name="NeverRunnable",
@@ -100,6 +106,7 @@ CLASSES = (
         again="nobody",
         what="asks for more than any host has",
         fix="Type: python build.py doctor.",
+        exit_code=78,
     ),
     FailureClass(
         name="NoCapacity",
@@ -107,6 +114,7 @@ CLASSES = (
         again="nobody",
         what="waited in vain for a host",
         fix="Allow more instance types in genomics.toml, or try later.",
+        exit_code=75,
     ),
     FailureClass(
         name="OutOfMemory",
@@ -122,6 +130,7 @@ CLASSES = (
         again="nobody",
         what="found bad data",
         fix="Correct the input that the log names: the same input fails the same way.",
+        exit_code=65,
     ),
     FailureClass(
         name="WrongInput",
@@ -129,6 +138,7 @@ CLASSES = (
         again="nobody",
         what="was told something wrong, or an input is missing",
         fix="Correct the sample sheet or the reference's name; the log says which.",
+        exit_code=66,
     ),
     FailureClass(
         name="ScratchFailed",
@@ -136,6 +146,7 @@ CLASSES = (
         again="nobody",
         what="could not read or write the scratch",
         fix="Check the file system's free capacity and the host's mounts, and run it again.",
+        exit_code=74,
     ),
     FailureClass(
         name="Unavailable",
@@ -143,6 +154,7 @@ CLASSES = (
         again="batch",
         what="met something that was busy or did not answer, more often than it may",
         fix="Run it again later: what is done is kept.",
+        exit_code=75,
     ),
     FailureClass(
         name="ToolFailed",
