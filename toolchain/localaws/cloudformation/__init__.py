@@ -7,13 +7,9 @@ resource. What is not here: nested stacks, macros other than AWS::LanguageExtens
 resources, stack policies, and the stack's tags on its resources.
 """
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from toolchain.localaws.cloudformation.service import Service
+from typing import Any
 
 
 @contextmanager
@@ -23,32 +19,12 @@ def application(endpoint: str) -> Iterator[Any]:
     Args:
         endpoint: Where the services answer of which stacks are made.
     """
-    from flask import Flask
-    from moto.core.utils import convert_to_flask_response
-    from moto.moto_server.werkzeug_app import BackendRequest
-
     from toolchain.localaws.cloudformation.api import response_class
-    from toolchain.localaws.cloudformation.service import Service
+    from toolchain.localaws.cloudformation.service import Services
+    from toolchain.localaws.web import answering
 
-    services: dict[tuple[str, str], Service] = {}
-    guard = threading.Lock()
-
-    def service_of(account: str, region: str) -> "Service":
-        with guard:
-            if (account, region) not in services:
-                services[account, region] = Service(name=region, account=account, endpoint=endpoint)
-            return services[account, region]
-
-    flask = Flask("cloudformation")
-    flask.request_class = BackendRequest
-    flask.add_url_rule(
-        "/",
-        "dispatch",
-        view_func=convert_to_flask_response(response_class(service_of).dispatch),
-        methods=["GET", "POST"],
-    )
+    services = Services(endpoint)
     try:
-        yield flask
+        yield answering("cloudformation", response_class(services))
     finally:
-        for one in services.values():
-            one.close()
+        services.close()

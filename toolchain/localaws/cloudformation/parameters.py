@@ -105,21 +105,20 @@ def _plain(value: Json) -> str:
 
 
 def _check(name: str, value: str, declaration: Mapping[str, Json]) -> None:
+    values = _items(value) if _is_list(declaration["Type"]) else [value]
     if "AllowedValues" in declaration:
         allowed = [_plain(one) for one in declaration["AllowedValues"]]
-        for one in _items(value) if _is_list(declaration["Type"]) else [value]:
-            if one not in allowed:
-                _refuse(name, f"must be one of AllowedValues: [{', '.join(allowed)}]", declaration)
-    if "AllowedPattern" in declaration:
-        for one in _items(value) if _is_list(declaration["Type"]) else [value]:
-            if not re.fullmatch(declaration["AllowedPattern"], one):
-                _refuse(name, f"must match pattern {declaration['AllowedPattern']}", declaration)
+        if any(one not in allowed for one in values):
+            _refuse(name, f"must be one of AllowedValues: [{', '.join(allowed)}]", declaration)
+    pattern = declaration.get("AllowedPattern")
+    if pattern is not None and not all(re.fullmatch(pattern, one) for one in values):
+        _refuse(name, f"must match pattern {pattern}", declaration)
     if len(value) < int(declaration.get("MinLength", 0)):
         _refuse(name, f"must contain at least {declaration['MinLength']} characters", declaration)
     if "MaxLength" in declaration and len(value) > int(declaration["MaxLength"]):
         _refuse(name, f"must contain at most {declaration['MaxLength']} characters", declaration)
     if declaration["Type"] in {"Number", "List<Number>"}:
-        for one in _items(value) if _is_list(declaration["Type"]) else [value]:
+        for one in values:
             _check_number(name, one, declaration)
 
 

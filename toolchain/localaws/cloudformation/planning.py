@@ -116,7 +116,9 @@ def _details(view: View, name: str, existing: Resource, ahead: Ahead) -> Iterato
         recreation = recreation_of(schema, one, existing.properties.get(one), new.get(one))
         attribute = "Tags" if one == "Tags" else "Properties"
         certain = not _uncertain(new.get(one))
-        causes: list[tuple[str, str | None]] = [*sorted(set(_causes(references(raw.get(one), view.scope), ahead, view)))]
+        causes: list[tuple[str, str | None]] = [
+            *sorted(set(_causes(references(raw.get(one), view.scope), ahead, view)))
+        ]
         for source, cause in causes or [("DirectModification", None)]:
             yield Detail(
                 attribute=attribute,

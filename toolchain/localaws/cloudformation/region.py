@@ -76,8 +76,8 @@ class Region:
             if service not in self._clients:
                 session: Any = boto3.Session(
                     aws_access_key_id="local",
-                    aws_secret_access_key="local",
-                    region_name=self.name,  # noqa: S106  # none
+                    aws_secret_access_key="local",  # noqa: S106  # it opens nothing
+                    region_name=self.name,
                 )
                 # One try: what fails here fails for good, and a stack says so at once.
                 config = Config(retries={"total_max_attempts": 1}, proxies={}, s3={"addressing_style": "path"})

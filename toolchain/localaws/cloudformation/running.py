@@ -1,7 +1,6 @@
 """What CloudFormation does to one resource, and what it tells of it as events."""
 
 import re
-
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4

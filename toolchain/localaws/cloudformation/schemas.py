@@ -113,14 +113,17 @@ def _coerce(value: Any, part: Mapping[str, Any], root: Mapping[str, Any]) -> Any
         return {name: _coerce(one, known[name], root) if name in known else one for name, one in value.items()}
     if isinstance(value, list):
         return [_coerce(one, part["items"], root) for one in value] if "items" in part else value
-    if kind == "boolean" and value in {"true", "false"}:
-        return value == "true"
-    if kind == "integer" and isinstance(value, str) and value.lstrip("-").isdigit():
-        return int(value)
-    if kind == "string" and isinstance(value, bool):
+    return _converted(value, kind)
+
+
+def _converted(value: Any, kind: Any) -> Any:  # noqa: ANN401  # JSON
+    if kind == "string" and isinstance(value, bool | int | float):
         return str(value).lower()
-    if kind == "string" and isinstance(value, int | float):
-        return str(value)
+    if isinstance(value, str):
+        if kind == "boolean" and value in {"true", "false"}:
+            return value == "true"
+        if kind == "integer" and value.lstrip("-").isdigit():
+            return int(value)
     return value
 
 

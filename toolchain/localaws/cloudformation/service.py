@@ -313,8 +313,8 @@ class Service(Exports):
                 return
             if retain and stack.status != "DELETE_FAILED":
                 raise RefusalError(
-                    f"Invalid operation on stack [{stack.id}]. When you delete a stack, specify which resources to retain "
-                    "only when the stack is in the DELETE_FAILED state."
+                    f"Invalid operation on stack [{stack.id}]. When you delete a stack, specify which resources to "
+                    "retain only when the stack is in the DELETE_FAILED state."
                 )
             before = stack.status
             stack.token = token
@@ -439,6 +439,31 @@ class Service(Exports):
         view = View.of(stack.shape, stack, self.region, Live(stack=stack))
         check_types(view)
         return view
+
+
+class Services:
+    """CloudFormation in every account and region, each made when it is first asked for.
+
+    Args:
+        endpoint: Where the other services answer.
+    """
+
+    def __init__(self, endpoint: str) -> None:
+        self._endpoint = endpoint
+        self._made: dict[tuple[str, str], Service] = {}
+        self._guard = threading.Lock()
+
+    def of(self, account: str, region: str) -> Service:
+        """That of one account and region."""
+        with self._guard:
+            if (account, region) not in self._made:
+                self._made[account, region] = Service(name=region, account=account, endpoint=self._endpoint)
+            return self._made[account, region]
+
+    def close(self) -> None:
+        """Ends what runs."""
+        for one in self._made.values():
+            one.close()
 
 
 def _listed(names: list[str]) -> str:

@@ -113,10 +113,11 @@ def _loader() -> "type[yaml.SafeLoader]":
         elif isinstance(node, yaml.SequenceNode):
             value = loader.construct_sequence(node, deep=True)
         else:
+            assert isinstance(node, yaml.MappingNode)  # noqa: S101  # there is no other kind
             value = loader.construct_mapping(node, deep=True)
         if suffix == "GetAtt" and isinstance(value, str):
             value = value.split(".", 1)
         return {suffix if suffix in _NO_PREFIX else f"Fn::{suffix}": value}
 
-    Loader.add_multi_constructor("!", tagged)  # type: ignore[no-untyped-call]
+    Loader.add_multi_constructor("!", tagged)
     return Loader

@@ -116,7 +116,8 @@ def _needs(
     for one in [declared] if isinstance(declared, str) else declared:
         if one not in template.section("Resources"):
             raise RefusalError(
-                f"Template format error: Unresolved resource dependencies [{one}] in the Resources block of the template"
+                f"Template format error: Unresolved resource dependencies [{one}] in the Resources block of the "
+                "template"
             )
         if one in present:
             yield one

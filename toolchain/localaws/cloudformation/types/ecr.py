@@ -56,8 +56,8 @@ class Repository(Kind):
         force = bool(work.get("EmptyOnDelete"))
         if not force and _ecr(work).list_images(repositoryName=physical_id)["imageIds"]:
             raise ResourceFailedError(
-                f"The repository with name '{physical_id}' in registry with id '{work.region.account}' cannot be deleted "
-                "because it still contains images"
+                f"The repository with name '{physical_id}' in registry with id '{work.region.account}' cannot be "
+                "deleted because it still contains images"
             )
         _ecr(work).delete_repository(repositoryName=physical_id, force=force)
 

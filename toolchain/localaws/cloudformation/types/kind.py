@@ -82,10 +82,10 @@ class Kind(ABC):
     def create(self, work: Work) -> str:
         """Makes one, and returns its physical id."""
 
-    def settle(self, work: Work, physical_id: str) -> None:
+    def settle(self, work: Work, physical_id: str) -> None:  # noqa: B027  # most have nothing left to do
         """Does what is left to do to one that was made: if it fails, there is something to delete."""
 
-    def attributes(self, work: Work, physical_id: str) -> dict[str, Json]:  # noqa: ARG002  # for those that look it up
+    def attributes(self, work: Work, physical_id: str) -> dict[str, Json]:
         """What Fn::GetAtt gives of one, beside its properties."""
         return {}
 

@@ -1,7 +1,7 @@
 """AWS::S3: buckets and their policies."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 from toolchain.localaws.cloudformation.template import Json
 from toolchain.localaws.cloudformation.types.kind import Kind, Work, document
@@ -28,6 +28,75 @@ def _rule(rule: Mapping[str, Json]) -> dict[str, Json]:
     return {**result, "Expiration": expiration} if expiration else result
 
 
+# Each sets one part of a bucket as its property has it, or takes it away where that is none.
+
+
+def _version(s3: Any, name: str, given: Json) -> None:  # noqa: ANN401  # a client
+    s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": given["Status"] if given else "Suspended"})
+
+
+def _encrypt(s3: Any, name: str, given: Json) -> None:  # noqa: ANN401  # a client
+    if not given:
+        s3.delete_bucket_encryption(Bucket=name)
+        return
+    rules = [
+        {
+            ("ApplyServerSideEncryptionByDefault" if key == "ServerSideEncryptionByDefault" else key): value
+            for key, value in rule.items()
+        }
+        for rule in given["ServerSideEncryptionConfiguration"]
+    ]
+    s3.put_bucket_encryption(Bucket=name, ServerSideEncryptionConfiguration={"Rules": rules})
+
+
+def _close(s3: Any, name: str, given: Json) -> None:  # noqa: ANN401  # a client
+    if given:
+        s3.put_public_access_block(Bucket=name, PublicAccessBlockConfiguration=given)
+    else:
+        s3.delete_public_access_block(Bucket=name)
+
+
+def _own(s3: Any, name: str, given: Json) -> None:  # noqa: ANN401  # a client
+    if given:
+        s3.put_bucket_ownership_controls(Bucket=name, OwnershipControls=given)
+    else:
+        s3.delete_bucket_ownership_controls(Bucket=name)
+
+
+def _expire(s3: Any, name: str, given: Json) -> None:  # noqa: ANN401  # a client
+    if given:
+        rules = [_rule(one) for one in given["Rules"]]
+        s3.put_bucket_lifecycle_configuration(Bucket=name, LifecycleConfiguration={"Rules": rules})
+    else:
+        s3.delete_bucket_lifecycle(Bucket=name)
+
+
+def _log(s3: Any, name: str, given: Json) -> None:  # noqa: ANN401  # a client
+    status = {}
+    if given:
+        bucket, prefix = given.get("DestinationBucketName", name), given.get("LogFilePrefix", "")
+        status = {"LoggingEnabled": {"TargetBucket": bucket, "TargetPrefix": prefix}}
+    s3.put_bucket_logging(Bucket=name, BucketLoggingStatus=status)
+
+
+def _tag(s3: Any, name: str, given: Json) -> None:  # noqa: ANN401  # a client
+    if given:
+        s3.put_bucket_tagging(Bucket=name, Tagging={"TagSet": given})
+    else:
+        s3.delete_bucket_tagging(Bucket=name)
+
+
+_CONFIGURATIONS: Final[Mapping[str, Callable[[Any, str, Json], None]]] = {
+    "VersioningConfiguration": _version,
+    "BucketEncryption": _encrypt,
+    "PublicAccessBlockConfiguration": _close,
+    "OwnershipControls": _own,
+    "LifecycleConfiguration": _expire,
+    "LoggingConfiguration": _log,
+    "Tags": _tag,
+}
+
+
 class Bucket(Kind):
     """A bucket."""
 
@@ -43,7 +112,7 @@ class Bucket(Kind):
         return str(name)
 
     def settle(self, work: Work, physical_id: str) -> None:
-        self._configure(work, physical_id, {})
+        self.update(work, physical_id, {})
 
     def attributes(self, work: Work, physical_id: str) -> dict[str, Json]:
         region = work.region
@@ -54,66 +123,12 @@ class Bucket(Kind):
         }
 
     def update(self, work: Work, physical_id: str, before: Mapping[str, Json]) -> None:
-        self._configure(work, physical_id, before)
+        for name, configure in _CONFIGURATIONS.items():
+            if work.get(name) != before.get(name):
+                configure(_s3(work), physical_id, work.get(name))
 
     def delete(self, work: Work, physical_id: str) -> None:
         _s3(work).delete_bucket(Bucket=physical_id)
-
-    @staticmethod
-    def _configure(work: Work, name: str, before: Mapping[str, Json]) -> None:
-        s3, given = _s3(work), work.properties
-
-        def changed(part: str) -> bool:
-            return given.get(part) != before.get(part)
-
-        if changed("VersioningConfiguration"):
-            status = (given.get("VersioningConfiguration") or {}).get("Status", "Suspended")
-            s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": status})
-        if changed("BucketEncryption"):
-            if "BucketEncryption" in given:
-                rules = [
-                    {
-                        ("ApplyServerSideEncryptionByDefault" if key == "ServerSideEncryptionByDefault" else key): value
-                        for key, value in rule.items()
-                    }
-                    for rule in given["BucketEncryption"]["ServerSideEncryptionConfiguration"]
-                ]
-                s3.put_bucket_encryption(Bucket=name, ServerSideEncryptionConfiguration={"Rules": rules})
-            else:
-                s3.delete_bucket_encryption(Bucket=name)
-        if changed("PublicAccessBlockConfiguration"):
-            if "PublicAccessBlockConfiguration" in given:
-                s3.put_public_access_block(
-                    Bucket=name, PublicAccessBlockConfiguration=given["PublicAccessBlockConfiguration"]
-                )
-            else:
-                s3.delete_public_access_block(Bucket=name)
-        if changed("OwnershipControls") and "OwnershipControls" in given:
-            s3.put_bucket_ownership_controls(Bucket=name, OwnershipControls=given["OwnershipControls"])
-        if changed("LifecycleConfiguration"):
-            if "LifecycleConfiguration" in given:
-                rules = [_rule(one) for one in given["LifecycleConfiguration"]["Rules"]]
-                s3.put_bucket_lifecycle_configuration(Bucket=name, LifecycleConfiguration={"Rules": rules})
-            else:
-                s3.delete_bucket_lifecycle(Bucket=name)
-        if changed("LoggingConfiguration"):
-            logging = given.get("LoggingConfiguration")
-            status = (
-                {
-                    "LoggingEnabled": {
-                        "TargetBucket": logging.get("DestinationBucketName", name),
-                        "TargetPrefix": logging.get("LogFilePrefix", ""),
-                    }
-                }
-                if logging
-                else {}
-            )
-            s3.put_bucket_logging(Bucket=name, BucketLoggingStatus=status)
-        if changed("Tags"):
-            if given.get("Tags"):
-                s3.put_bucket_tagging(Bucket=name, Tagging={"TagSet": given["Tags"]})
-            else:
-                s3.delete_bucket_tagging(Bucket=name)
 
 
 class BucketPolicy(Kind):
