@@ -12,7 +12,7 @@ from toolchain.errors import StackFailedError, ToolchainError, TryAgainError, Un
 from toolchain.stacks.following import Pace
 from toolchain.stacks.layout import Stack
 from toolchain.stacks.service import OURS, CloudFormation, State
-from toolchain.stacks.template import KEEPERS
+from toolchain.stacks.template import body, capabilities, keeps
 
 if TYPE_CHECKING:
     from types_boto3_cloudformation.type_defs import (
@@ -50,7 +50,7 @@ class Change:
     def loses_data(self) -> bool:
         """Whether what holds data may go with it."""
         gone = self.action == "Remove" or self.replacement != "no" or self.action == "Dynamic"
-        return self.type in KEEPERS and gone
+        return keeps(self.type) and gone
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,12 +186,12 @@ class ChangeSets:
                         StackName=wish.stack.full_name,
                         ChangeSetName=f"{OURS}{secrets.token_hex(6)}",
                         ChangeSetType="CREATE" if creates else "UPDATE",
-                        TemplateBody=wish.stack.template.body,
+                        TemplateBody=body(wish.stack.template),
                         Parameters=[
                             {"ParameterKey": name, "ParameterValue": value}
                             for name, value in sorted(wish.parameters.items())
                         ],
-                        Capabilities=list(wish.stack.template.capabilities),  # type: ignore[arg-type]  # texts
+                        Capabilities=list(capabilities(wish.stack.template)),  # type: ignore[arg-type]  # texts
                         Tags=[{"Key": key, "Value": value} for key, value in sorted(wish.tags.items())],
                     )
                 except ClientError as error:

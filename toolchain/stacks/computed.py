@@ -1,4 +1,4 @@
-"""The parameters that nobody types: the project's name, the images, and the job definitions' exact revisions."""
+"""The parameters that nobody types: names, images, and the job definitions' exact revisions."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -7,6 +7,7 @@ from toolchain import catalog, jobdefs
 from toolchain.errors import ConfigurationError, MissingInputError
 from toolchain.paths import Checkout
 from toolchain.revisions import active
+from toolchain.settings import Settings
 from toolchain.stacks.layout import Stack
 
 if TYPE_CHECKING:
@@ -15,9 +16,13 @@ if TYPE_CHECKING:
 _ENDING = "JobDefinition"
 
 
-def known(checkout: Checkout, project: str) -> Mapping[str, str]:
+def known(checkout: Checkout, settings: Settings) -> Mapping[str, str]:
     """Those that this checkout says by itself."""
-    return {"Project": project, "Images": ",".join(sorted(catalog.load(checkout.images).tools))}
+    return {
+        "Project": settings.project,
+        "Workflow": settings.workflow,
+        "Images": ",".join(sorted(catalog.load(checkout.images).tools)),
+    }
 
 
 def job_definitions(stack: Stack, checkout: Checkout, batch: "BatchClient", project: str) -> Mapping[str, str]:

@@ -77,7 +77,7 @@ class Deployer:
         """
         self.settings = settings.load(self.checkout.settings)
         self.layout: Layout = layout.load(self.checkout, self.settings.project)
-        self._known = computed.known(self.checkout, self.settings.project)
+        self._known = computed.known(self.checkout, self.settings)
         parameters.check(self.layout, self.settings, self._known)
         self._service = CloudFormation(self.account)
         follower = Follower(service=self._service, pace=self.pace, command=self.command)
@@ -191,7 +191,7 @@ class Deployer:
         )
 
     def _protect(self, stack: Stack, state: State) -> None:
-        if stack.template.keepers and not state.protected:
+        if any(one.keeps for one in stack.resources) and not state.protected:
             self._service.protect(state.id, on=True)
 
     def plan(self, names: Sequence[str]) -> list[Planned]:
@@ -237,5 +237,5 @@ def _all_of(stack: Stack) -> tuple[Change, ...]:
     """What the creation of a stack adds, as its template says."""
     return tuple(
         Change(action="Add", logical_id=one.logical_id, type=one.type, replacement="no", causes=())
-        for one in stack.template.resources
+        for one in stack.resources
     )

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from toolchain.errors import StoppedError, UnavailableError
 from toolchain.patience import Patience
 from toolchain.stacks.progress import Lines, lines
-from toolchain.stacks.service import CloudFormation, Event
+from toolchain.stacks.service import CloudFormation, Event, short_name
 
 # What merely follows from another resource's failure.
 _CASCADE = re.compile(r"Resource (creation|update|deletion|import) cancell?ed|The following resource", re.IGNORECASE)
@@ -100,7 +100,7 @@ class Follower:
                 return self._watch(stack, shown, since)
         except KeyboardInterrupt as error:
             raise StoppedError(
-                f"no longer following stack {_name(stack)}",
+                f"no longer following stack {short_name(stack)}",
                 why="Ctrl-C; CloudFormation goes on with what it was told",
                 fix=self._how(stack),
             ) from error
@@ -138,7 +138,7 @@ class Follower:
                 lasting = _LASTING.search(error.why) is not None
                 if lasting or failed >= self.pace.patience.attempts:
                     raise UnavailableError(
-                        f"stack {_name(stack)} cannot be followed any more",
+                        f"stack {short_name(stack)} cannot be followed any more",
                         why=f"{error.why}; CloudFormation goes on with what it was told",
                         fix=f"{error.fix} {self._how(stack)}" if lasting else self._how(stack),
                     ) from error
@@ -148,10 +148,5 @@ class Follower:
     def _how(self, stack: str) -> str:
         return (
             f"To follow it again type: {self.command}; or: "
-            f"aws cloudformation describe-stack-events --stack-name {_name(stack)}"
+            f"aws cloudformation describe-stack-events --stack-name {short_name(stack)}"
         )
-
-
-def _name(stack: str) -> str:
-    """A stack's name, of its name or ARN."""
-    return stack.rpartition(":stack/")[2].partition("/")[0]

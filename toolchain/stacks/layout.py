@@ -1,13 +1,13 @@
-"""Which stacks there are: a template in stack/ is a stack, and what it imports is its place in the order."""
+"""Which stacks there are, in which order they come, and what each needs of the others."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from graphlib import CycleError, TopologicalSorter
 
 from toolchain import templates
 from toolchain.errors import ConfigurationError, MissingInputError
 from toolchain.paths import Checkout
-from toolchain.stacks.template import FILE_SYSTEM, Template
+from toolchain.stacks.template import FILE_SYSTEM, Resource, resources
+from toolchain.templates import Template
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +25,11 @@ class Stack:
     full_name: str
     template: Template
     needs: Mapping[str, str]
+
+    @property
+    def resources(self) -> tuple[Resource, ...]:
+        """Its resources, as the template has them."""
+        return resources(self.template.body)
 
     def __str__(self) -> str:
         """Its short name, as people type it."""
@@ -70,7 +75,7 @@ class Layout:
     @property
     def with_file_systems(self) -> tuple[Stack, ...]:
         """The stacks that hold file systems."""
-        return tuple(stack for stack in self.stacks if any(one.type == FILE_SYSTEM for one in stack.template.resources))
+        return tuple(stack for stack in self.stacks if any(one.type == FILE_SYSTEM for one in stack.resources))
 
 
 def load(checkout: Checkout, project: str) -> Layout:
@@ -81,46 +86,31 @@ def load(checkout: Checkout, project: str) -> Layout:
         project: What the stacks' names begin with.
 
     Raises:
-        ConfigurationError: A template imports what none exports, or two need each other.
+        ConfigurationError: A template has no place in the order, or imports what none before it exports.
     """
-    found = {
-        file.stem: Template(name=file.stem, content=templates.load(file)) for file in checkout.stacks.glob("*.yaml")
-    }
-    exporters = {export: name for name, template in sorted(found.items()) for export in template.exports}
-    needs: dict[str, dict[str, str]] = {}
-    for name, template in sorted(found.items()):
-        needs[name] = {}
+    files = {file.stem: file for file in sorted(checkout.stacks.glob("*.yaml"))}
+    for name in files:
+        if name not in templates.ORDER:
+            raise ConfigurationError(
+                f"stack/{name}.yaml has no place",
+                why=f"the order of the stacks is {', '.join(templates.ORDER)}",
+                fix="Give it its place in toolchain/templates.py, or another name.",
+            )
+    exporters: dict[str, str] = {}
+    stacks: list[Stack] = []
+    for name in templates.ORDER:
+        if name not in files:
+            continue
+        template = templates.read(files[name])
+        needs = {}
         for one in sorted(template.imports):
             if one not in exporters:
                 raise ConfigurationError(
                     f"stack/{name}.yaml is wrong",
-                    why=f"it imports '{one}', which no other template exports",
+                    why=f"it imports '{one}', which no stack before it exports",
                     fix="Correct the name, or export it from the stack that has it.",
                 )
-            needs[name][one] = exporters[one]
-    return Layout(
-        project=project,
-        stacks=tuple(
-            Stack(name=name, full_name=f"{project}-{name}", template=found[name], needs=needs[name])
-            for name in _order({name: set(needed.values()) for name, needed in needs.items()})
-        ),
-    )
-
-
-def _order(needs: Mapping[str, set[str]]) -> list[str]:
-    """What is needed first; by name where it does not matter, so that the order is always the same."""
-    sorter = TopologicalSorter(needs)
-    try:
-        sorter.prepare()
-    except CycleError as error:
-        raise ConfigurationError(
-            "the stacks cannot be put in order",
-            why=f"they need each other: {' needs '.join(reversed(error.args[1]))}",
-            fix="Take one import out of stack/.",
-        ) from error
-    order: list[str] = []
-    while sorter.is_active():
-        ready = sorted(sorter.get_ready())
-        order += ready
-        sorter.done(*ready)
-    return order
+            needs[one] = exporters[one]
+        exporters.update(dict.fromkeys(template.exports, name))
+        stacks.append(Stack(name=name, full_name=f"{project}-{name}", template=template, needs=needs))
+    return Layout(project=project, stacks=tuple(stacks))

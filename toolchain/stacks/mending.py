@@ -12,11 +12,12 @@ from toolchain.stacks.changes import Wish
 from toolchain.stacks.following import Ended, Follower
 from toolchain.stacks.layout import Stack
 from toolchain.stacks.service import OURS, CloudFormation, Event, State
+from toolchain.stacks.template import body
 
 
 def digest(wish: Wish) -> str:
     """What tells one wish from another."""
-    text = json.dumps([wish.stack.template.body, dict(wish.parameters), dict(wish.tags)], sort_keys=True)
+    text = json.dumps([body(wish.stack.template), dict(wish.parameters), dict(wish.tags)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 

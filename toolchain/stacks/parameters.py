@@ -6,16 +6,22 @@ asked for anything.
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from toolchain.errors import ConfigurationError, SeveralFailedError
 from toolchain.settings import Settings, Value
 from toolchain.stacks.layout import Layout, Stack
+from toolchain.templates import Parameter
 
 _NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)")
-_LISTS = re.compile(r"CommaDelimitedList|.*List<.+>.*")
+_LIST = re.compile(r"CommaDelimitedList|.*List<.+>.*")
 # For these, the value is the name of a parameter that holds the value.
 _ELSEWHERE = "AWS::SSM::Parameter::Value<"
+_COMPUTED = frozenset({"Project", "Workflow", "Images"})
+
+
+def is_computed(name: str) -> bool:
+    """Whether a parameter is computed, and so is none that genomics.toml may give to a stack."""
+    return name in _COMPUTED or name.endswith("JobDefinition")
 
 
 def check(layout: Layout, settings: Settings, computed: Mapping[str, str]) -> None:
@@ -29,15 +35,13 @@ def check(layout: Layout, settings: Settings, computed: Mapping[str, str]) -> No
     Raises:
         SeveralFailedError: Something is wrong; an error for each.
     """
-    known = {stack.name for stack in layout.stacks}
+    known = [stack.name for stack in layout.stacks]
     faults = [
-        f"unknown key 'stack.{name}'; stacks are {', '.join(sorted(known))}"
-        for name in sorted(set(settings.stacks) - known)
+        f"unknown key 'stack.{name}'; stacks are {', '.join(known)}" for name in settings.stacks if name not in known
     ]
     for stack in layout.stacks:
         faults += _faults(stack, settings.stacks.get(stack.name, {}), computed)
-    if faults:
-        raise SeveralFailedError.of([_wrong(why) for why in faults])
+    _require_none(faults)
 
 
 def values(stack: Stack, settings: Settings, computed: Mapping[str, str]) -> dict[str, str]:
@@ -49,27 +53,21 @@ def values(stack: Stack, settings: Settings, computed: Mapping[str, str]) -> dic
         SeveralFailedError: Something is wrong; an error for each.
     """
     given = settings.stacks.get(stack.name, {})
-    if faults := list(_faults(stack, given, computed)):
-        raise SeveralFailedError.of([_wrong(why) for why in faults])
-    found: dict[str, str] = {}
-    for name, definition in stack.template.parameters.items():
-        value = computed.get(name, given.get(name, definition.get("Default")))
+    _require_none(list(_faults(stack, given, computed)))
+    found = {}
+    for name, parameter in stack.template.parameters.items():
+        value = computed.get(name, given.get(name, parameter.default))
         if value is not None:
             found[name] = _text(value)
     return found
 
 
-def is_computed(name: str) -> bool:
-    """Whether a parameter is computed, and so is none that genomics.toml may give."""
-    return name in {"Project", "Images"} or name.endswith("JobDefinition")
-
-
-def _wrong(why: str) -> ConfigurationError:
-    return ConfigurationError(
-        "genomics.toml does not suit the stacks",
-        why=why,
-        fix="Correct it; the templates in stack/ say what each parameter means.",
-    )
+def _require_none(faults: list[str]) -> None:
+    if faults:
+        fix = "Correct it; the templates in stack/ say what each parameter means."
+        raise SeveralFailedError.of(
+            [ConfigurationError("genomics.toml does not suit the stacks", why=why, fix=fix) for why in faults]
+        )
 
 
 def _faults(stack: Stack, given: Mapping[str, Value], computed: Mapping[str, str]) -> Iterator[str]:
@@ -81,71 +79,57 @@ def _faults(stack: Stack, given: Mapping[str, Value], computed: Mapping[str, str
         elif name not in parameters:
             takes = sorted(one for one in parameters if not is_computed(one))
             yield f"unknown key '{key}'; known are {', '.join(takes) or 'none'}"
-    for name, definition in parameters.items():
+    for name, parameter in parameters.items():
         key = f"stack.{stack.name}.{name}"
         if is_computed(name):
-            if name in computed and (why := _fault(computed[name], definition)):
-                yield f"what it says makes the parameter {name} of stack {stack.name} {computed[name]!r}; {why}"
+            if name in computed and (why := _fault(computed[name], parameter)):
+                yield f"it makes the parameter {name} of stack {stack.name} {_shown(computed[name])}; {why}"
         elif name in given:
-            if why := _fault(given[name], definition):
+            if why := _fault(given[name], parameter):
                 yield f"'{key}' is {_shown(given[name])}; {why}"
-        elif "Default" not in definition:
-            yield f"'{key}' is missing: {str(definition.get('Description', 'it has no default')).rstrip('.')}"
+        elif parameter.default is None:
+            yield f"'{key}' is missing: {parameter.description.rstrip('.') or 'it has no default'}"
 
 
-def _fault(value: Value, definition: Mapping[str, Any]) -> str | None:
-    """What is wrong with a value, as what is allowed instead; nothing if it is right."""
-    kind = str(definition.get("Type", "String"))
-    if kind.startswith(_ELSEWHERE):
+def _fault(value: Value, parameter: Parameter) -> str | None:
+    """What is wrong with a value, said as what is allowed instead; nothing if it is right."""
+    if parameter.kind.startswith(_ELSEWHERE):
         return None
-    listed = _LISTS.fullmatch(kind) is not None
+    listed = _LIST.fullmatch(parameter.kind) is not None
     if isinstance(value, tuple) and not listed:
-        return "it takes one value, not a list"
+        return "allowed is one value, not a list"
     text = _text(value)
     for one in [part.strip() for part in text.split(",")] if listed else [text]:
-        if why := _fault_of_one(one, definition, number=kind in {"Number", "List<Number>"}):
+        if why := _fault_of_one(one, parameter):
             return why
     return None
 
 
-def _fault_of_one(text: str, definition: Mapping[str, Any], *, number: bool) -> str | None:
-    allowed = [_text(one) for one in definition.get("AllowedValues", ())]
-    if allowed and text not in allowed:
-        return f"allowed are {', '.join(one or 'the empty text' for one in allowed)}"
-    if number:
-        return _fault_of_number(text, definition)
-    pattern = definition.get("AllowedPattern")
-    if pattern is not None and not re.fullmatch(str(pattern), text):
-        return f"allowed is what matches {pattern}"
-    least, most = int(definition.get("MinLength", 0)), int(definition.get("MaxLength", 4096))
-    if not least <= len(text) <= most:
-        return f"allowed are {least} to {most} characters"
+def _fault_of_one(text: str, parameter: Parameter) -> str | None:
+    if parameter.allowed and text not in parameter.allowed:
+        return f"allowed are {', '.join(one or 'the empty text' for one in parameter.allowed)}"
+    if parameter.pattern is not None and not re.fullmatch(parameter.pattern, text):
+        return f"allowed is what matches {parameter.pattern}"
+    number = parameter.kind in {"Number", "List<Number>"}
+    if number and not _NUMBER.fullmatch(text):
+        return f"allowed are numbers{_range(parameter)}"
+    size = float(text) if number else len(text)
+    lowest, highest = parameter.lowest, parameter.highest
+    if (lowest is not None and size < lowest) or (highest is not None and size > highest):
+        return f"allowed are {'numbers' if number else 'lengths'}{_range(parameter)}"
     return None
 
 
-def _fault_of_number(text: str, definition: Mapping[str, Any]) -> str | None:
-    least, most = definition.get("MinValue"), definition.get("MaxValue")
-    allowed = "allowed is a number"
-    if least is not None and most is not None:
-        allowed = f"allowed are numbers from {least} to {most}"
-    elif least is not None:
-        allowed = f"allowed are numbers from {least}"
-    elif most is not None:
-        allowed = f"allowed are numbers up to {most}"
-    if not _NUMBER.fullmatch(text):
-        return allowed
-    if (least is not None and float(text) < float(least)) or (most is not None and float(text) > float(most)):
-        return allowed
-    return None
+def _range(parameter: Parameter) -> str:
+    lowest = "" if parameter.lowest is None else f" from {parameter.lowest}"
+    return lowest if parameter.highest is None else f"{lowest} to {parameter.highest}"
 
 
-def _text(value: object) -> str:
+def _text(value: Value) -> str:
     """A value as CloudFormation takes it: always a text."""
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, tuple | list):
-        return ",".join(map(str, value))
-    return str(value)
+    return ",".join(value) if isinstance(value, tuple) else str(value)
 
 
 def _shown(value: Value) -> str:

@@ -1,6 +1,5 @@
 """CloudFormation as it is used here: what a stack is like, and what has happened to it."""
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from toolchain.aws import Account, doing
-from toolchain.stacks.template import Template
 
 if TYPE_CHECKING:
     from types_boto3_cloudformation import CloudFormationClient
@@ -102,7 +100,7 @@ class CloudFormation:
         """
         from botocore.exceptions import ClientError
 
-        with doing(f"looking at stack {stack.rpartition(':stack/')[2]}"):
+        with doing(f"looking at stack {short_name(stack)}"):
             try:
                 answer = self.client.describe_stacks(StackName=stack)
             except ClientError as error:
@@ -119,7 +117,7 @@ class CloudFormation:
             since: The id of an event: only what came after it.
         """
         found = []
-        with doing(f"reading what happens to stack {stack.rpartition(':stack/')[2]}"):
+        with doing(f"reading what happens to stack {short_name(stack)}"):
             for event in self._newest_first(stack):
                 if event.id == since:
                     break
@@ -128,13 +126,13 @@ class CloudFormation:
 
     def latest(self, stack: str) -> Event | None:
         """The last thing that happened to a stack."""
-        with doing(f"reading what happens to stack {stack.rpartition(':stack/')[2]}"):
+        with doing(f"reading what happens to stack {short_name(stack)}"):
             return next(self._newest_first(stack), None)
 
     def operation(self, stack: str) -> list[Event]:
         """The events of what is being done to a stack, or was last: the oldest first."""
         found: list[Event] = []
-        with doing(f"reading what happens to stack {stack.rpartition(':stack/')[2]}"):
+        with doing(f"reading what happens to stack {short_name(stack)}"):
             for event in self._newest_first(stack):
                 if found and event.token != found[0].token:
                     break
@@ -143,7 +141,7 @@ class CloudFormation:
 
     def before(self, stack: str, event: Event) -> str | None:
         """The id of the event that came before one; none if it is the first."""
-        with doing(f"reading what happens to stack {stack.rpartition(':stack/')[2]}"):
+        with doing(f"reading what happens to stack {short_name(stack)}"):
             events = self._newest_first(stack)
             for one in events:
                 if one.id == event.id:
@@ -173,20 +171,18 @@ class CloudFormation:
                 and one["ResourceStatus"] != "DELETE_COMPLETE"
             }
 
-    def deployed(self, name: str, stack: str) -> Template:
-        """The template that a stack was deployed with.
+    def template(self, stack: str) -> Mapping[str, Any]:
+        """What the template says that a stack was deployed with.
 
         Args:
-            name: The stack's short name.
             stack: Its full name or ARN.
         """
-        with doing(f"reading the template of stack {stack}"):
+        with doing(f"reading the template of stack {short_name(stack)}"):
             body: Any = self.client.get_template(StackName=stack, TemplateStage="Processed").get("TemplateBody")
         if isinstance(body, str):
-            # As it was deployed from here it is JSON; as somebody else did, perhaps YAML, of whose tags nothing
-            # that is looked at here is made.
-            body = _parsed(body)
-        return Template(name=name, content=body if isinstance(body, Mapping) else {})
+            # Botocore reads JSON, which is what is deployed from here. This is YAML, and somebody else's.
+            body = yaml.load(body, Loader=_Untagged)  # noqa: S506  # a SafeLoader
+        return body if isinstance(body, Mapping) else {}
 
     def protect(self, stack: str, *, on: bool) -> None:
         """Switches a stack's protection against deletion."""
@@ -194,18 +190,16 @@ class CloudFormation:
             self.client.update_termination_protection(StackName=stack, EnableTerminationProtection=on)
 
 
-def _parsed(text: str) -> Any:  # noqa: ANN401  # whatever YAML can hold
-    try:
-        return json.loads(text)
-    except ValueError:
-        return yaml.load(text, Loader=_Untagged)  # noqa: S506  # a SafeLoader
-
-
 class _Untagged(yaml.SafeLoader):
-    """Reads YAML, and takes what has a tag for nothing."""
+    """Reads YAML, and takes what has a tag for nothing: no policy of a resource has one."""
 
 
 _Untagged.add_multi_constructor("!", lambda _loader, _suffix, _node: None)
+
+
+def short_name(stack: str) -> str:
+    """A stack's name, of its name or ARN."""
+    return stack.rpartition(":stack/")[2].partition("/")[0]
 
 
 def _state(one: "StackTypeDef") -> State:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from toolchain.stacks.layout import Layout, Stack
 from toolchain.stacks.service import CloudFormation, State
-from toolchain.stacks.template import BUCKET, FILE_SYSTEM, Resource, Template
+from toolchain.stacks.template import BUCKET, FILE_SYSTEM, Resource, resources
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,8 +74,8 @@ def _held(stack: Stack, state: State, service: CloudFormation) -> list[Held]:
     if state.status == "REVIEW_IN_PROGRESS":
         return []
     # What it was deployed with counts, and not what the checkout says by now.
-    template: Template = service.deployed(stack.name, state.id)
-    matters = {one.logical_id: one for one in template.resources if one.stays or one.keeps}
+    deployed = resources(service.template(state.id))
+    matters = {one.logical_id: one for one in deployed if one.stays or one.keeps}
     ids = {kind: service.physical_ids(state.id, kind) for kind in sorted({one.type for one in matters.values()})}
     return [
         Held(resource=one, physical_id=ids[one.type][name]) for name, one in matters.items() if name in ids[one.type]

@@ -1,23 +1,22 @@
-"""A template of stack/, and what follows from it: what it needs, what it gives, what must not be lost with it."""
+"""What a template means for a deployment: what must not be lost with it, and what CloudFormation wants to be told."""
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from toolchain.errors import ConfigurationError
+from toolchain.templates import Template
 
 # What TemplateBody takes: https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html
 LARGEST_BODY = 51_200
 FILE_SYSTEM = "AWS::FSx::FileSystem"
 BUCKET = "AWS::S3::Bucket"
 # What holds data: nothing of these types goes or is replaced unless it is named.
-KEEPERS = frozenset({FILE_SYSTEM, BUCKET})
+_KEEPERS = frozenset({FILE_SYSTEM, BUCKET})
 # With these policies a resource stays when its stack goes.
-STAYING = frozenset({"Retain", "RetainExceptOnCreate", "Snapshot"})
-_IAM_NAMES = frozenset({"RoleName", "ManagedPolicyName", "UserName", "GroupName", "InstanceProfileName", "PolicyName"})
-_EXPORT = re.compile(r"\$\{Project\}-(.+)")
+_STAYING = frozenset({"Retain", "RetainExceptOnCreate", "Snapshot"})
+_IAM_NAMES = frozenset({"RoleName", "ManagedPolicyName", "UserName", "GroupName", "InstanceProfileName"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,116 +26,77 @@ class Resource:
     Attributes:
         logical_id: Its name in the template.
         type: As `AWS::S3::Bucket`.
-        definition: All of it.
+        stays: Whether it is still there when its stack is gone.
+        named: Whether it is an identity that has a name of its own.
     """
 
     logical_id: str
     type: str
-    definition: Mapping[str, Any]
-
-    @property
-    def stays(self) -> bool:
-        """Whether it is still there when its stack is gone."""
-        return self.definition.get("DeletionPolicy") in STAYING
+    stays: bool
+    named: bool
 
     @property
     def keeps(self) -> bool:
         """Whether it holds data."""
-        return self.type in KEEPERS
+        return keeps(self.type)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Template:
-    """A CloudFormation template.
+def keeps(kind: str) -> bool:
+    """Whether what is of this type holds data."""
+    return kind in _KEEPERS
 
-    Attributes:
-        name: The stack's name, such as `storage`.
-        content: All of it, functions in their long form.
+
+def body(template: Template) -> str:
+    """The text that is sent: compact JSON, so that comments count neither as bytes nor as changes.
+
+    Raises:
+        ConfigurationError: It is more than CloudFormation takes.
     """
+    text = json.dumps(template.body, separators=(",", ":"), ensure_ascii=False)
+    if (size := len(text.encode())) > LARGEST_BODY:
+        raise ConfigurationError(
+            f"stack/{template.name}.yaml is too large",
+            why=f"it is {size} bytes without comments and blanks, and CloudFormation takes {LARGEST_BODY}",
+            fix="Take something out of it, or split it into two stacks.",
+        )
+    return text
 
-    name: str
-    content: Mapping[str, Any]
 
-    @property
-    def body(self) -> str:
-        """The text that is sent: compact JSON, so that comments count neither as bytes nor as changes.
+def resources(body: Mapping[str, Any]) -> tuple[Resource, ...]:
+    """A template's resources; one in a loop stands for all that the loop makes.
 
-        Raises:
-            ConfigurationError: It is more than CloudFormation takes.
-        """
-        # An unquoted date in YAML is a date.
-        text = json.dumps(self.content, separators=(",", ":"), ensure_ascii=False, default=str)
-        if (size := len(text.encode())) > LARGEST_BODY:
-            raise ConfigurationError(
-                f"stack/{self.name}.yaml is too large",
-                why=f"it is {size} bytes without comments and blanks, and CloudFormation takes {LARGEST_BODY}",
-                fix="Take something out of it, or split it into two stacks.",
-            )
-        return text
+    Args:
+        body: What the template says.
+    """
+    return tuple(_resources(body.get("Resources") or {}))
 
-    @property
-    def parameters(self) -> Mapping[str, Mapping[str, Any]]:
-        """Its parameters: name to definition."""
-        return self.content.get("Parameters") or {}
 
-    @property
-    def resources(self) -> tuple[Resource, ...]:
-        """Its resources; one in a loop stands for all that the loop makes."""
-        return tuple(_resources(self.content.get("Resources") or {}))
-
-    @property
-    def keepers(self) -> tuple[Resource, ...]:
-        """Those that hold data."""
-        return tuple(one for one in self.resources if one.keeps)
-
-    @property
-    def capabilities(self) -> tuple[str, ...]:
-        """What CloudFormation wants to be told that we know of it."""
-        found = []
-        roles = [one for one in self.resources if one.type.startswith("AWS::IAM::")]
-        if any(_IAM_NAMES & set(one.definition.get("Properties") or {}) for one in roles):
-            found.append("CAPABILITY_NAMED_IAM")
-        elif roles:
-            found.append("CAPABILITY_IAM")
-        if "Transform" in self.content or any(_values(self.content, "Fn::Transform")):
-            found.append("CAPABILITY_AUTO_EXPAND")
-        return tuple(found)
-
-    @property
-    def exports(self) -> frozenset[str]:
-        """What other stacks may import of it, less the project's name before each."""
-        outputs = (self.content.get("Outputs") or {}).values()
-        return frozenset(_short(one["Export"]["Name"]) for one in outputs if "Export" in one)
-
-    @property
-    def imports(self) -> frozenset[str]:
-        """What it imports of other stacks, likewise."""
-        return frozenset(_short(one) for one in _values(self.content, "Fn::ImportValue"))
+def capabilities(template: Template) -> tuple[str, ...]:
+    """What CloudFormation wants to be told that we know: that roles are made, and that macros are run."""
+    identities = [one for one in resources(template.body) if one.type.startswith("AWS::IAM::")]
+    found = []
+    if identities:
+        found.append("CAPABILITY_NAMED_IAM" if any(one.named for one in identities) else "CAPABILITY_IAM")
+    if _mentions(template.body, "Transform") or _mentions(template.body, "Fn::Transform"):
+        found.append("CAPABILITY_AUTO_EXPAND")
+    return tuple(found)
 
 
 def _resources(mapping: Mapping[str, Any]) -> Iterator[Resource]:
     for name, definition in mapping.items():
         if name.startswith("Fn::ForEach"):
-            # Its name, what it goes over, and what it makes of each.
+            # What an item is called, the items, and what is made of each.
             yield from _resources(definition[2])
         else:
-            yield Resource(logical_id=name, type=str(definition.get("Type", "")), definition=definition)
+            yield Resource(
+                logical_id=name,
+                type=str(definition.get("Type", "")),
+                stays=definition.get("DeletionPolicy") in _STAYING,
+                named=bool(_IAM_NAMES & set(definition.get("Properties") or {})),
+            )
 
 
-def _values(value: object, key: str) -> Iterator[Any]:
-    """What stands under a key, at any depth."""
+def _mentions(value: object, key: str) -> bool:
     if isinstance(value, Mapping):
-        for name, one in value.items():
-            if name == key:
-                yield one
-            yield from _values(one, key)
-    elif isinstance(value, list):
-        for one in value:
-            yield from _values(one, key)
-
-
-def _short(name: object) -> str:
-    text = name.get("Fn::Sub", "") if isinstance(name, Mapping) else name
-    text = text[0] if isinstance(text, list) else text
-    found = _EXPORT.fullmatch(str(text))
-    return found[1] if found else str(text)
+        return key in value or any(_mentions(one, key) for one in value.values())
+    return isinstance(value, list) and any(_mentions(one, key) for one in value)
