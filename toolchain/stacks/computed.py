@@ -18,11 +18,8 @@ _ENDING = "JobDefinition"
 
 def known(checkout: Checkout, settings: Settings) -> Mapping[str, str]:
     """Those that this checkout says by itself."""
-    return {
-        "Project": settings.project,
-        "Workflow": settings.workflow,
-        "Images": ",".join(sorted(catalog.load(checkout.images).tools)),
-    }
+    images = ",".join(sorted(catalog.load(checkout.images).tools))
+    return {"Project": settings.project, "Workflow": settings.workflow, "Images": images}
 
 
 def job_definitions(stack: Stack, checkout: Checkout, batch: "BatchClient", project: str) -> Mapping[str, str]:

@@ -70,15 +70,10 @@ class Deployer:
     pace: Pace = field(default_factory=Pace)
 
     def __post_init__(self) -> None:
-        """Reads the checkout, and holds genomics.toml against its templates.
-
-        Raises:
-            ConfigurationError: Something in it is wrong.
-        """
+        """Reads the checkout."""
         self.settings = settings.load(self.checkout.settings)
         self.layout: Layout = layout.load(self.checkout, self.settings.project)
         self._known = computed.known(self.checkout, self.settings)
-        parameters.check(self.layout, self.settings, self._known)
         self._service = CloudFormation(self.account)
         follower = Follower(service=self._service, pace=self.pace, command=self.command)
         self._follower = follower
@@ -97,7 +92,7 @@ class Deployer:
             ToolchainError: One cannot be deployed; those before it are, and those after it were not begun with.
         """
         done: list[Deployed] = []
-        for stack in self.layout.choose(names):
+        for stack in self._choose(names):
             deployed = Deployed(stack=stack, result=self._deploy(stack))
             done.append(deployed)
             say(deployed)
@@ -105,6 +100,12 @@ class Deployer:
         for name in sorted(set(self.replace) - self._used):
             note(f"--replace {name}: nothing of that name was to be replaced or removed")
         return done
+
+    def _choose(self, names: Sequence[str]) -> tuple[Stack, ...]:
+        """The stacks of these names, when genomics.toml suits them."""
+        chosen = self.layout.choose(names)
+        parameters.check(self.layout, chosen, self.settings, self._known)
+        return chosen
 
     def _deploy(self, stack: Stack) -> Result:
         wish = self._wish(stack)
@@ -201,7 +202,7 @@ class Deployer:
             names: The stacks' short names; all for none.
         """
         planned: list[Planned] = []
-        for stack in self.layout.choose(names):
+        for stack in self._choose(names):
             state = self._service.state(stack.full_name)
             because = self._unknowable(state)
             try:

@@ -5,7 +5,7 @@ asked for anything.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from toolchain.errors import ConfigurationError, SeveralFailedError
 from toolchain.settings import Settings, Value
@@ -24,11 +24,12 @@ def is_computed(name: str) -> bool:
     return name in _COMPUTED or name.endswith("JobDefinition")
 
 
-def check(layout: Layout, settings: Settings, computed: Mapping[str, str]) -> None:
+def check(layout: Layout, chosen: Collection[Stack], settings: Settings, computed: Mapping[str, str]) -> None:
     """Holds all of genomics.toml's `[stack.…]` against the templates.
 
     Args:
         layout: The stacks.
+        chosen: Those for which nothing may be missing.
         settings: What genomics.toml says.
         computed: Parameters that no user gives, as far as they are known.
 
@@ -40,7 +41,10 @@ def check(layout: Layout, settings: Settings, computed: Mapping[str, str]) -> No
         f"unknown key 'stack.{name}'; stacks are {', '.join(known)}" for name in settings.stacks if name not in known
     ]
     for stack in layout.stacks:
-        faults += _faults(stack, settings.stacks.get(stack.name, {}), computed)
+        given = settings.stacks.get(stack.name, {})
+        faults += _wrong(stack, given, computed)
+        if stack in chosen:
+            faults += _missing(stack, given)
     _require_none(faults)
 
 
@@ -53,7 +57,7 @@ def values(stack: Stack, settings: Settings, computed: Mapping[str, str]) -> dic
         SeveralFailedError: Something is wrong; an error for each.
     """
     given = settings.stacks.get(stack.name, {})
-    _require_none(list(_faults(stack, given, computed)))
+    _require_none([*_wrong(stack, given, computed), *_missing(stack, given)])
     found = {}
     for name, parameter in stack.template.parameters.items():
         value = computed.get(name, given.get(name, parameter.default))
@@ -70,7 +74,7 @@ def _require_none(faults: list[str]) -> None:
         )
 
 
-def _faults(stack: Stack, given: Mapping[str, Value], computed: Mapping[str, str]) -> Iterator[str]:
+def _wrong(stack: Stack, given: Mapping[str, Value], computed: Mapping[str, str]) -> Iterator[str]:
     parameters = stack.template.parameters
     for name in given:
         key = f"stack.{stack.name}.{name}"
@@ -84,11 +88,14 @@ def _faults(stack: Stack, given: Mapping[str, Value], computed: Mapping[str, str
         if is_computed(name):
             if name in computed and (why := _fault(computed[name], parameter)):
                 yield f"it makes the parameter {name} of stack {stack.name} {_shown(computed[name])}; {why}"
-        elif name in given:
-            if why := _fault(given[name], parameter):
-                yield f"'{key}' is {_shown(given[name])}; {why}"
-        elif parameter.default is None:
-            yield f"'{key}' is missing: {parameter.description.rstrip('.') or 'it has no default'}"
+        elif name in given and (why := _fault(given[name], parameter)):
+            yield f"'{key}' is {_shown(given[name])}; {why}"
+
+
+def _missing(stack: Stack, given: Mapping[str, Value]) -> Iterator[str]:
+    for name, parameter in stack.template.parameters.items():
+        if name not in given and parameter.default is None and not is_computed(name):
+            yield f"'stack.{stack.name}.{name}' is missing: {parameter.description.rstrip('.') or 'it has no default'}"
 
 
 def _fault(value: Value, parameter: Parameter) -> str | None:

@@ -66,11 +66,11 @@ def find(layout: Layout, service: CloudFormation) -> tuple[Standing, ...]:
     for stack in layout.stacks:
         state = service.state(stack.full_name)
         if state is not None:
-            found.append(Standing(stack=stack, state=state, held=tuple(_held(stack, state, service))))
+            found.append(Standing(stack=stack, state=state, held=tuple(_held(state, service))))
     return tuple(found)
 
 
-def _held(stack: Stack, state: State, service: CloudFormation) -> list[Held]:
+def _held(state: State, service: CloudFormation) -> list[Held]:
     if state.status == "REVIEW_IN_PROGRESS":
         return []
     # What it was deployed with counts, and not what the checkout says by now.
