@@ -108,7 +108,7 @@ def test_a_job_reaches_this_aws_on_the_loopback(cloud: Cloud, lab: Lab) -> None:
     definition = cloud.define(
         lab.images["fsx-export"].reference, command=["python3", "-c", "Ref::script"], logConfiguration=LOGS
     )
-    address = "os.environ['AWS_ENDPOINT_URL'] + '/moto-api/data.json'"
+    address = "os.environ['AWS_ENDPOINT_URL'] + '/moto-api/config'"
     script = f"import os, urllib.request; print(urllib.request.urlopen({address}).status)"
     job = cloud.run(definition, script)
     assert cloud.lines(job) == ["200"], job

@@ -192,7 +192,8 @@ def test_stopping_an_execution_ends_what_waits_in_it_and_keeps_error_and_cause(c
     processor = {"ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}, "StartAt": "W"}
     mapped = {
         "Type": "Map",
-        "Items": "{% [1] %}",
+        "MaxConcurrency": 1,
+        "Items": "{% [1..3] %}",
         "ItemProcessor": {**processor, "States": {"W": waiting}},
         "End": True,
     }
