@@ -206,6 +206,17 @@ class Service:
         """The links of a file system."""
         return [one for one in self.associations.values() if one.file_system == file_system]
 
+    def heard(self, bucket: str, key: str, *, there: bool) -> None:
+        """Follows an object that came or went, where a link's policy says so."""
+        with self.lock:
+            following = [
+                (self.tree(self.file_systems[one.file_system]), self._mapping(one))
+                for one in self.associations.values()
+                if one.place.holds(Place(bucket=bucket, prefix=key)) and ("NEW" if there else "DELETED") in one.events
+            ]
+        for files, linked in following:
+            files.follow(linked, key, there=there)
+
     # ---- tasks --------------------------------------------------------------------------------------------------
 
     def create_task(self, given: dict[str, Json]) -> Task:
@@ -401,6 +412,11 @@ class Services:
                     world=self._world, region=region, account=account, endpoint=self._endpoint
                 )
             return self._made[account, region]
+
+    def heard(self, bucket: str, key: str, there: bool) -> None:  # noqa: FBT001  # a message, whose parts these are
+        """Hears of an object that came or went."""
+        for one in list(self._made.values()):
+            one.heard(bucket, key, there=there)
 
     def close(self) -> None:
         """Ends what runs."""
