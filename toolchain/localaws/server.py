@@ -18,7 +18,7 @@ ADDRESS: Final = "127.0.0.1"
 ACCOUNT: Final = "123456789012"
 # What adds to moto, a module of this package for each service; each has `install(world)`. CloudFormation, FSx
 # and S3's objects are not moto's at all.
-SERVICES: Final = ("batch", "ecr", "stepfunctions")
+SERVICES: Final = ("batch", "ecr", "environments", "stepfunctions")
 _POLL_SECONDS: Final = 0.02
 _END_SECONDS: Final = 5
 
