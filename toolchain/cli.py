@@ -15,6 +15,7 @@ import click
 from toolchain import catalog, cloud, console, deployment
 from toolchain.errors import SeveralFailedError, ToolchainError, WrongUsageError
 from toolchain.paths import HERE
+from toolchain.runs import commands as runs
 
 if TYPE_CHECKING:
     from toolchain.builds import Workshop
@@ -189,5 +190,5 @@ def demo(
     demonstration.run(HERE, _workshop(), own, shards=shards, ploidy=ploidy, results=results)
 
 
-for command in (*cloud.COMMANDS, *deployment.COMMANDS):
+for command in (*cloud.COMMANDS, *deployment.COMMANDS, *runs.COMMANDS):
     cli.add_command(command)

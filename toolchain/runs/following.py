@@ -110,7 +110,7 @@ def table(run: Run, jobs: tuple[BatchJob, ...]) -> "RenderableType":
     # Those that somebody waits for are shown; those that are done are counted.
     open_ones = [row for row in samples if any(count.done < count.total for count in row.counts.values())]
     shown = (open_ones or samples)[:MOST_SAMPLES]
-    title = Text(f"run {run.name}: {run.status.lower()}, {_clock(run.seconds)}")
+    title = Text(f"run {run.name}: {run.status.lower()}, {clock(run.seconds)}")
     for step in WHOLE_STEPS:
         title.append(f"   {step} ").append(str(whole.counts[step]), style=whole.counts[step].style)
     grid = Table("sample", *STEPS, title=title, title_justify="left", caption_justify="left", box=None, pad_edge=False)
@@ -122,11 +122,12 @@ def table(run: Run, jobs: tuple[BatchJob, ...]) -> "RenderableType":
     hidden = len(open_ones) - len(shown) if open_ones else 0
     grid.caption = f"{done} of {len(samples)} samples done" + (f", {hidden} more not shown" if hidden > 0 else "")
     now = [job for job in running(jobs) if job.start][:MOST_JOBS]
-    lines = [Text(f"  {label(job)}  {_clock(time.time() - (job.start or 0))}", style="cyan") for job in now]
+    lines = [Text(f"  {label(job)}  {clock(time.time() - (job.start or 0))}", style="cyan") for job in now]
     return Group(grid, *lines)
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
+    """Seconds as a person reads them: 3:05, or 1:02:03."""
     minutes, rest = divmod(int(max(seconds, 0)), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from toolchain.errors import BadDataError, WrongUsageError
-from toolchain.samples import Lane, Sample
+from toolchain.samples import Lane, Sample, is_path
 
 # https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
 LARGEST_INPUT = 256 * 1024
@@ -135,6 +135,21 @@ def parse(text: str) -> Order:
             why=f"{type(error).__name__}: {error}",
             fix="Let `python build.py run --dry-run` write one.",
         ) from error
+
+
+def check_reference(path: str) -> str:
+    """A reference that steps take.
+
+    Raises:
+        WrongUsageError: It is no path below /scratch/reference.
+    """
+    if not is_path(path):
+        raise WrongUsageError(
+            f"bad reference {path!r:.100}",
+            why="it must be a path below /scratch/reference of letters, digits and '._+=@-', with no leading '/'",
+            fix="Give the FASTA's path below /scratch/reference.",
+        )
+    return path
 
 
 def new_name() -> str:

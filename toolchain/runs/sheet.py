@@ -6,18 +6,14 @@ sample's lines if none), `library` and `unit` (LB and PU of the read group). R1 
 """
 
 import csv
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from toolchain.errors import BadDataError, MissingInputError, ToolchainError
-from toolchain.samples import Lane, Sample, check_name
+from toolchain.samples import Lane, Sample, check_name, is_path
 
 NEEDED = ("sample", "r1", "r2")
 OPTIONAL = ("lane", "library", "unit")
-# What images/base/step.sh takes.
-_PATH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._/+=@-]*", flags=re.ASCII)
-LONGEST_PATH = 1024
 
 
 def read(file: Path) -> tuple[Sample, ...]:
@@ -105,12 +101,7 @@ def _optional(where: str, what: str, name: str | None) -> str | None:
 
 
 def _path(where: str, what: str, path: str) -> str:
-    if (
-        not _PATH.fullmatch(path)
-        or path.endswith("/")
-        or any(not part or part[0] in ".-" for part in path.split("/"))
-        or len(path) > LONGEST_PATH
-    ):
+    if not is_path(path):
         raise _wrong(
             where,
             f"bad {what} {path!r:.100}: it must be a path below /scratch/data of letters, digits and '._+=@-'",
