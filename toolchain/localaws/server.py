@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from toolchain.errors import UnavailableError
+from toolchain.localaws import cloudformation, fsx
 from toolchain.localaws.world import World
 
 ADDRESS: Final = "127.0.0.1"
 ACCOUNT: Final = "123456789012"
-# What adds to moto, a module of this package for each service; each has `install(world)`.
-SERVICES: Final = ("batch", "cloudformation", "ecr", "fsx", "s3", "stepfunctions")
+# What adds to moto, a module of this package for each service; each has `install(world)`. CloudFormation and FSx are
+# not moto's at all.
+SERVICES: Final = ("batch", "ecr", "s3", "stepfunctions")
 _POLL_SECONDS: Final = 0.02
 _END_SECONDS: Final = 5
 
@@ -68,8 +70,9 @@ def serve(world: World, *, port: int = 0) -> Iterator[Server]:
         # moto calls itself by this address: Step Functions calls Batch so.
         with _variables({"MOTO_PORT": str(number), **_MOTO}):
             _install(world)
-            with _answering(listener):
-                yield Server(endpoint=f"http://{ADDRESS}:{number}", region=_region())
+            server = Server(endpoint=f"http://{ADDRESS}:{number}", region=_region())
+            with _answering(world, listener, server.endpoint):
+                yield server
 
 
 # The policies of AWS itself, which roles attach, and no images to pick from, which take a second to read.
@@ -123,21 +126,19 @@ def _install(world: World) -> None:
 
 
 @contextmanager
-def _answering(listener: socket.socket) -> Iterator[None]:
+def _answering(world: World, listener: socket.socket, endpoint: str) -> Iterator[None]:
     from moto.core.base_backend import BackendDict
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
-    server = _server_class()(
-        ADDRESS,
-        0,
-        DomainDispatcherApplication(create_backend_app),
-        handler=_handler_class(),
-        fd=listener.fileno(),
-    )
+    dispatcher = DomainDispatcherApplication(create_backend_app)
+    server = _server_class()(ADDRESS, 0, dispatcher, handler=_handler_class(), fd=listener.fileno())
     thread = threading.Thread(target=server.serve_forever, args=(_POLL_SECONDS,), name="embedded AWS", daemon=True)
     thread.start()
     try:
-        yield
+        with cloudformation.application(endpoint) as stacks, fsx.application(world, endpoint) as file_systems:
+            # Not moto's: the dispatcher has them already when it looks for them.
+            dispatcher.app_instances.update({"cloudformation": stacks, "fsx": file_systems})
+            yield
     finally:
         server.shutdown()
         thread.join()

@@ -171,6 +171,9 @@ class Attempt:
         import requests
         from docker.errors import DockerException
 
+        if self._output is not None:
+            # docker-py's own close() leaves the file that it reads from to the garbage collector.
+            self._output[1]._response.close()  # noqa: SLF001  # and there is no other way to it
         if self._made is not None:
             with contextlib.suppress(DockerException, requests.RequestException):  # it may be gone
                 self._made.remove(force=True, v=True)

@@ -18,6 +18,7 @@ from toolchain.localaws.batch.placing import Environment
 from toolchain.localaws.batch.submission import RefusedError, Submission
 
 MOST_DEPENDENCIES = 20
+_RESET_SECONDS = 5
 _NUMBERS = count()
 
 
@@ -65,10 +66,15 @@ class LocalBatchBackend(BatchBackend):
 
     def reset(self) -> None:
         """Forgets everything, and ends what runs."""
-        for job in self.jobs.values():
+        running = [job for job in self.jobs.values() if isinstance(job, Job) and not job.ended]
+        for job in running:
             job.terminate("the embedded AWS ended")
-        if self.jobs:
+        if running:
+            # Nobody waits here for programs that take their time to stop.
             self.host.sweep()
+            for job in running:
+                job.wait(_RESET_SECONDS)
+        self.host.close()
         super().reset()
 
     def submit(self, request: Mapping[str, Any]) -> Job | ArrayJob:

@@ -66,6 +66,13 @@ class Host:
                 with contextlib.suppress(DockerException):  # it may be gone by now
                     self.engine().client.api.remove_container(container["Id"], force=True, v=True)
 
+    def close(self) -> None:
+        """Lets go of the engine; it is looked for again when a job needs it."""
+        with self._guard:
+            engine, self._engine = self._engine, None
+        if engine:
+            engine.client.close()
+
 
 def task_id() -> str:
     """An id as ECS gives one to a task."""

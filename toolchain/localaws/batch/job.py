@@ -124,6 +124,12 @@ class Job:
                 return
         tell(self)
 
+    def wait(self, seconds: float) -> bool:
+        """Waits for its end, and says whether it came."""
+        over = threading.Event()
+        self.when_ended(lambda _: over.set())
+        return over.wait(seconds)
+
     def cancel(self, reason: str) -> None:
         """Ends it unless it starts or runs already."""
         with self._guard:
