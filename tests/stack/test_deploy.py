@@ -140,7 +140,7 @@ def test_a_file_system_of_another_size_needs_to_be_named(checkout: Checkout) -> 
 def test_what_fails_is_rolled_back_and_the_same_command_goes_on(checkout: Checkout) -> None:
     network = checkout.stacks / "network.yaml"
     text = network.read_text(encoding="utf-8")
-    broken = "Resources:\n  Broken: {Type: AWS::EC2::SecurityGroup, Properties: {GroupDescription: x, VpcId: vpc-0}}\n"
+    broken = "Resources:\n  Broken: {Type: AWS::EC2::Subnet, Properties: {CidrBlock: 10.0.0.0/24, VpcId: vpc-0}}\n"
     network.write_text(text.replace("Resources:\n", broken, 1), encoding="utf-8")
     with pytest.raises(StackFailedError, match=r"genomics-network was not deployed \(ROLLBACK_COMPLETE\).*Broken"):
         deploy(checkout, "network")
