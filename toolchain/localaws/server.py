@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from toolchain.errors import UnavailableError
-from toolchain.localaws import cloudformation, fsx
+from toolchain.localaws import cloudformation, fsx, s3
 from toolchain.localaws.world import World
 
 ADDRESS: Final = "127.0.0.1"
 ACCOUNT: Final = "123456789012"
-# What adds to moto, a module of this package for each service; each has `install(world)`. CloudFormation and FSx are
-# not moto's at all.
-SERVICES: Final = ("batch", "ecr", "s3", "stepfunctions")
+# What adds to moto, a module of this package for each service; each has `install(world)`. CloudFormation, FSx
+# and S3's objects are not moto's at all.
+SERVICES: Final = ("batch", "ecr", "environments", "stepfunctions")
 _POLL_SECONDS: Final = 0.02
 _END_SECONDS: Final = 5
 
@@ -38,18 +38,23 @@ class Server:
     @property
     def environment(self) -> Mapping[str, str]:
         """What a client needs to find this AWS, and to read nothing of the user's own."""
-        return {
-            "AWS_ENDPOINT_URL": self.endpoint,
-            "AWS_ACCESS_KEY_ID": "local",
-            "AWS_SECRET_ACCESS_KEY": "local",
-            "AWS_REGION": self.region,
-            "AWS_DEFAULT_REGION": self.region,
-            "AWS_CONFIG_FILE": os.devnull,
-            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-            "AWS_EC2_METADATA_DISABLED": "true",
-            "NO_PROXY": ADDRESS,
-            "no_proxy": ADDRESS,
-        }
+        return environment(self.endpoint, self.region)
+
+
+def environment(endpoint: str, region: str) -> Mapping[str, str]:
+    """What a client needs to find an embedded AWS, and to read nothing of the user's own."""
+    return {
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_ACCESS_KEY_ID": "local",
+        "AWS_SECRET_ACCESS_KEY": "local",
+        "AWS_REGION": region,
+        "AWS_DEFAULT_REGION": region,
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "NO_PROXY": ADDRESS,
+        "no_proxy": ADDRESS,
+    }
 
 
 @contextmanager
@@ -135,9 +140,14 @@ def _answering(world: World, listener: socket.socket, endpoint: str) -> Iterator
     thread = threading.Thread(target=server.serve_forever, args=(_POLL_SECONDS,), name="embedded AWS", daemon=True)
     thread.start()
     try:
-        with cloudformation.application(endpoint) as stacks, fsx.application(world, endpoint) as file_systems:
-            # Not moto's: the dispatcher has them already when it looks for them.
-            dispatcher.app_instances.update({"cloudformation": stacks, "fsx": file_systems})
+        with (
+            cloudformation.application(endpoint) as stacks,
+            fsx.application(world, endpoint) as file_systems,
+            s3.application(world, file_systems.heard) as buckets,
+        ):
+            # The dispatcher has them already when it looks for them, and asks moto for none.
+            own = {"cloudformation": stacks, "fsx": file_systems.answer, "s3": buckets}
+            dispatcher.app_instances.update(own)
             yield
     finally:
         server.shutdown()
