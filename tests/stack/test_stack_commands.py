@@ -1,10 +1,11 @@
 """`python build.py deploy` and `destroy` as they are typed."""
 
 import io
+import re
 import sys
 
 import pytest
-from stack.cloud_double import change, detail
+from stack.cloud_double import change, detail, steps
 from stack.conftest import Site
 
 from toolchain import cli, deployment
@@ -132,3 +133,22 @@ def test_nothing_to_destroy_is_a_success_that_says_so(typed: Site, capsys: pytes
     assert cli.main(["destroy", "--yes"]) == 0
     assert capsys.readouterr().err == "nothing to destroy: none of these stacks is there\n"
     assert typed.cloud.change_sets == {}
+
+
+def test_on_a_terminal_each_resource_has_a_line_that_says_how_it_ended(
+    typed: Site, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    typed.desk.settings('[stack.storage]\nPath = "s3://other"\n')
+    typed.cloud.plays[f"update {typed.name('storage')}"] = steps(
+        [("", "", "UPDATE_IN_PROGRESS", "User Initiated"), ("Files", "AWS::X::Y", "UPDATE_IN_PROGRESS", "")],
+        [("Files", "AWS::X::Y", "UPDATE_FAILED", "no [capacity]"), ("", "", "UPDATE_ROLLBACK_IN_PROGRESS", "")],
+        [("Files", "AWS::X::Y", "UPDATE_COMPLETE", ""), ("", "", "UPDATE_ROLLBACK_COMPLETE", "")],
+    )
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "150")
+    assert cli.main(["deploy", "storage"]) == 70
+    said = capsys.readouterr().err
+    last = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", said).splitlines()
+    assert any(re.match(r"\s*Files AWS::X::Y +0:00:0\d UPDATE_COMPLETE", line) for line in last)
+    assert any(re.match(r"\s*storage +0:00:0\d UPDATE_ROLLBACK_COMPLETE", line) for line in last)
+    assert "Files (AWS::X::Y) UPDATE_FAILED: no [capacity]" in last[-1]

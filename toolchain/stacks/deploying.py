@@ -145,7 +145,7 @@ class Deployer:
         Raises:
             MissingInputError: A stack that it imports from, or a job definition that it names, is not there.
         """
-        revisions = computed.job_definitions(stack, self.checkout, self.account.batch(), self.settings.project)
+        revisions = computed.job_definitions(stack, self.checkout, self.account, self.settings.project)
         missing = self.missing(stack)
         if missing:
             first = " ".join(missing)
