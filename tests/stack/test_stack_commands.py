@@ -148,7 +148,11 @@ def test_on_a_terminal_each_resource_has_a_line_that_says_how_it_ended(
     monkeypatch.setenv("COLUMNS", "150")
     assert cli.main(["deploy", "storage"]) == 70
     said = capsys.readouterr().err
-    last = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", said).splitlines()
-    assert any(re.match(r"\s*Files AWS::X::Y +0:00:0\d UPDATE_COMPLETE", line) for line in last)
-    assert any(re.match(r"\s*storage +0:00:0\d UPDATE_ROLLBACK_COMPLETE", line) for line in last)
-    assert "Files (AWS::X::Y) UPDATE_FAILED: no [capacity]" in last[-1]
+    plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", said).replace("\r", "\n").splitlines()
+    assert any(re.match(r"\S? *storage 0:00:0\d UPDATE_ROLLBACK_IN_PROGRESS", line) for line in plain)
+    assert "\x1b[31mFiles AWS::X::Y UPDATE_FAILED: no [capacity]" in said
+    assert [line for line in plain if line.startswith("Files ")] == [
+        "Files AWS::X::Y UPDATE_FAILED: no [capacity]",
+        "Files AWS::X::Y UPDATE_COMPLETE",
+    ]
+    assert "storage UPDATE_ROLLBACK_COMPLETE" in plain
