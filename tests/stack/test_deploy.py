@@ -8,6 +8,7 @@ from pathlib import Path
 
 import boto3
 import pytest
+from push.fault_proxy import fault_proxy
 
 from toolchain import jobdefs
 from toolchain.aws import Account
@@ -166,3 +167,21 @@ def test_a_run_that_is_not_exported_keeps_its_file_system(checkout: Checkout) ->
     with pytest.raises(SeveralFailedError, match="run-1"):
         destroy(checkout, storage=True)
     assert len(boto3.client("fsx").describe_file_systems()["FileSystems"]) == 3
+
+
+THROTTLED = b"""<ErrorResponse><Error><Type>Sender</Type><Code>Throttling</Code><Message>Rate exceeded</Message></Error>
+<RequestId>1</RequestId></ErrorResponse>"""
+
+
+@pytest.mark.parametrize("operation", ["DescribeStacks", "CreateChangeSet", "ExecuteChangeSet", "DescribeStackEvents"])
+def test_throttled_calls_and_dropped_connections_are_made_again(
+    checkout: Checkout, embedded: Mapping[str, str], monkeypatch: pytest.MonkeyPatch, operation: str
+) -> None:
+    with fault_proxy(embedded["AWS_ENDPOINT_URL"].removeprefix("http://")) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
+        throttled = proxy.fails(
+            body=f"Action={operation}&", status=400, answer=THROTTLED, content_type="text/xml", times=2
+        )
+        dropped = proxy.fails(body=f"Action={operation}&")
+        assert deploy(checkout, "network") == ["network created"]
+    assert (throttled.hits, dropped.hits) == (2, 1)
