@@ -12,8 +12,11 @@ from toolchain.errors import UnavailableError
 
 if TYPE_CHECKING:
     from types_boto3_batch import BatchClient
+    from types_boto3_cloudformation import CloudFormationClient
     from types_boto3_ecr import ECRClient
+    from types_boto3_fsx import FSxClient
     from types_boto3_logs import CloudWatchLogsClient
+    from types_boto3_s3 import S3Client
     from types_boto3_stepfunctions import SFNClient
 
 # botocore's standard mode: throttling, 5xx and dropped connections are tried again after a random time up to
@@ -90,9 +93,21 @@ class Account:
         client.meta.events.register("before-send.batch", (pace or Pace(per_second=BATCH_CALLS_PER_SECOND)).wait)
         return client
 
+    def cloudformation(self) -> "CloudFormationClient":
+        """The stacks."""
+        return self._session.client("cloudformation", region_name=self.region, config=self._config)
+
+    def fsx(self) -> "FSxClient":
+        """The Lustre file systems."""
+        return self._session.client("fsx", region_name=self.region, config=self._config)
+
     def step_functions(self) -> "SFNClient":
         """Step Functions."""
         return self._session.client("stepfunctions", region_name=self.region, config=self._config)
+
+    def s3(self) -> "S3Client":
+        """Buckets and their objects."""
+        return self._session.client("s3", region_name=self.region, config=self._config)
 
     def logs(self) -> "CloudWatchLogsClient":
         """CloudWatch Logs."""

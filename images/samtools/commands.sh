@@ -27,11 +27,12 @@ by_name() {
     basename "$1"
 }
 
-# each_lane LANE[,LANE...]: the lanes, a line each: `set -f` keeps a '*' what it is.
+# each_lane LANE[,LANE...]: the lanes, a line each. For a subshell: only commas part lanes, and a '*' stays what it is.
 each_lane() {
     set -f
-    # shellcheck disable=SC2046  # a word each
-    set -- $(printf '%s' "$1" | tr ',\n' '\n?')
+    IFS=,
+    # shellcheck disable=SC2086  # a word each
+    set -- $1
     [ $# -gt 0 ] || die usage "no lanes" "the names of the sample's lanes are needed" "Give them as L001,L002."
     for lane in "$@"; do
         need_name lane "$lane" 64

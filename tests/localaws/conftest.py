@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 
 import pytest
-from localaws import stock as stock_server
+from localaws import stock_server
 from localaws.cloud import Cloud, cloud_of
 from localaws.embedded import Embedded
-from localaws.stock import Stock
+from localaws.stock_server import Stock
 
 from toolchain.localaws.server import serve
 from toolchain.localaws.world import World

@@ -1,50 +1,37 @@
-"""Keeps an embedded AWS until it is told to end: `python -m toolchain.localaws ROOT --port N`.
-
-Its address is the one line on stdout, written when it answers. What an earlier one left that died is removed: its
-containers, and the records of its file systems, which nobody knows any more. Buckets stay, as they do in AWS.
-"""
+"""A server of its own: `python -m toolchain.localaws ROOT [--port N]`, until SIGTERM or Ctrl-C."""
 
 import argparse
-import shutil
 import signal
 import sys
+import threading
 from pathlib import Path
 
 from toolchain.errors import ToolchainError
+from toolchain.localaws.here import alone
 from toolchain.localaws.server import serve
 from toolchain.localaws.world import World
 from toolchain.machine import Machine
 
-# What is of use to the server that made it only.
-_OF_ONE_SERVER = ("fsx", "lustre", "removed", "uploads")
 
-
-def main(arguments: list[str] | None = None) -> int:
-    """Serves until SIGTERM or SIGINT comes."""
-    here = Machine.here()
-    parser = argparse.ArgumentParser(prog="python -m toolchain.localaws", description=__doc__)
-    parser.add_argument("root", type=Path, help="everything that it holds is below this directory")
-    parser.add_argument("--port", type=int, default=0, help="of the loopback; by default any free one")
-    parser.add_argument("--vcpus", type=int, default=here.cores, help="what jobs may use; by default all cores")
-    parser.add_argument("--memory", type=int, default=here.memory, help="likewise in MiB; by default most of it")
-    options = parser.parse_args(arguments)
-    root: Path = options.root.resolve()
-    for name in _OF_ONE_SERVER:
-        shutil.rmtree(root / name, ignore_errors=True)
-    # Before anything is started: a signal that came earlier would leave what was started behind.
-    signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+def main() -> int:
+    """Serves until it is told to end; prints its address once it answers."""
+    parser = argparse.ArgumentParser(prog="python -m toolchain.localaws")
+    parser.add_argument("root", type=Path, help="where it keeps what it holds")
+    parser.add_argument("--port", type=int, default=0, help="on the loopback; any free one if none")
+    arguments = parser.parse_args()
+    machine = Machine.here()
+    world = World(root=arguments.root, vcpus=machine.cores, memory=machine.memory)
+    over = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: over.set())
     try:
-        with serve(World(root=root, vcpus=options.vcpus, memory=options.memory), port=options.port) as server:
-            sys.stdout.write(f"{server.endpoint}\n")
-            sys.stdout.flush()
-            signal.sigwait(_ENDING)
+        with alone(world), serve(world, port=arguments.port) as server:
+            print(server.endpoint, flush=True)  # noqa: T201  # for whoever started it
+            over.wait()
     except ToolchainError as error:
         sys.stderr.write(f"error: {error}\n")
         return error.exit_code
     return 0
-
-
-_ENDING = frozenset({signal.SIGINT, signal.SIGTERM})
 
 
 if __name__ == "__main__":
