@@ -14,6 +14,7 @@ import click
 
 from toolchain import catalog, cloud, console, deployment
 from toolchain.errors import SeveralFailedError, ToolchainError, WrongUsageError
+from toolchain.local import COMMANDS as LOCAL
 from toolchain.paths import HERE
 from toolchain.runs import commands as runs
 
@@ -190,5 +191,5 @@ def demo(
     demonstration.run(HERE, _workshop(), own, shards=shards, ploidy=ploidy, results=results)
 
 
-for command in (*cloud.COMMANDS, *deployment.COMMANDS, *runs.COMMANDS):
+for command in (*cloud.COMMANDS, *deployment.COMMANDS, *runs.COMMANDS, *LOCAL):
     cli.add_command(command)

@@ -6,8 +6,10 @@ import re
 import threading
 import time
 import uuid
+from collections.abc import Iterator
 from typing import Any, Final
 
+from moto.core.exceptions import AWSError
 from moto.stepfunctions import urls
 from moto.stepfunctions.exceptions import InvalidName
 from moto.stepfunctions.parser.models import StepFunctionsParserBackend
@@ -39,6 +41,16 @@ class LocalStepFunctionsBackend(StepFunctionsParserBackend):
                         execution.stop(stop_date=_now(), error=None, cause="the embedded AWS ended")
         super().reset()
 
+    def create_state_machine(self, *args: Any, **kwargs: Any) -> Any:
+        """Makes a state machine whose definition can be read."""
+        with _coded():
+            return super().create_state_machine(*args, **kwargs)
+
+    def update_state_machine(self, *args: Any, **kwargs: Any) -> Any:
+        """Changes a state machine; what runs goes on as it began."""
+        with _coded():
+            return super().update_state_machine(*args, **kwargs)
+
     def start_execution(
         self,
         state_machine_arn: str,
@@ -50,7 +62,7 @@ class LocalStepFunctionsBackend(StepFunctionsParserBackend):
         name = name or str(uuid.uuid4())
         if not _NAME.fullmatch(name):
             raise InvalidName(f"Invalid Name: '{name}'")
-        with self._guard:  # two of one name must not both find none
+        with _coded(), self._guard:  # two of one name must not both find none
             return super().start_execution(state_machine_arn, name, execution_input, trace_header)
 
     def describe_execution(self, execution_arn: str) -> Any:
@@ -88,6 +100,17 @@ class LocalStepFunctionsBackend(StepFunctionsParserBackend):
         else:
             found = list(self.describe_state_machine(state_machine_arn or "").executions)
         return sorted(found, key=lambda one: one.start_date, reverse=True)
+
+
+@contextlib.contextmanager
+def _coded() -> Iterator[None]:
+    """Gives the interpreter's own errors the codes that moto's answers take from others."""
+    try:
+        yield
+    except AWSError as error:
+        if error.TYPE is None:
+            raise AWSError(str(error.message), type(error).__name__) from error
+        raise
 
 
 def _environment(execution: Any) -> Any:
