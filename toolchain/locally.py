@@ -3,9 +3,11 @@
 from toolchain import registration, settings
 from toolchain.aws import Account, doing
 from toolchain.builds import Workshop, build
+from toolchain.console import note
 from toolchain.errors import ConfigurationError
 from toolchain.paths import Checkout
 from toolchain.stacks.deploying import Deployer
+from toolchain.stacks.progress import quiet
 
 # Before job definitions are registered, and after: a definition names a role, and the workflow names definitions.
 BEFORE = ("registry", "network", "storage", "compute")
@@ -24,10 +26,12 @@ def prepare(checkout: Checkout, account: Account) -> None:
     for bucket in _sources(checkout):
         with doing(f"making bucket {bucket}"):
             account.s3().create_bucket(Bucket=bucket)
-    deployer = Deployer(checkout=checkout, account=account)
-    deployer.deploy(BEFORE, lambda _: None)
+    deployer = Deployer(checkout=checkout, account=account, show=quiet)
+    deployed = list(deployer.deploy(BEFORE, lambda _: None))
     registration.run(checkout, account, (), lambda _: None)
-    deployer.deploy(AFTER, lambda _: None)
+    deployed += deployer.deploy(AFTER, lambda _: None)
+    if new := [one.stack.name for one in deployed if one.result != "unchanged"]:
+        note(f"deployed {', '.join(new)}")
 
 
 def _sources(checkout: Checkout) -> set[str]:

@@ -104,6 +104,12 @@ def test_a_retried_job_that_succeeds_lets_the_execution_go_on(cloud: Cloud, shel
     assert cloud.output({"Job": submit_job(shell, "-", Arguments=arguments, Retry=retry, Output="done")}) == "done"
 
 
+def test_an_array_job_is_waited_for_to_its_last_child(cloud: Cloud, shell: str) -> None:
+    arguments = {"ArrayProperties": {"Size": 3}}
+    output = "{% $states.result.ArrayProperties.StatusSummary.SUCCEEDED %}"
+    assert cloud.output({"Job": submit_job(shell, "true", Arguments=arguments, Output=output)}) == 3
+
+
 def test_a_refused_submission_has_the_name_of_batch_s_error(cloud: Cloud) -> None:
     execution = cloud.execute(cloud.machine({"Job": submit_job("no-such-definition", "true")}))
     assert execution["error"] == "Batch.ClientException"

@@ -171,12 +171,29 @@ def test_each_item_of_a_distributed_map_is_an_execution_that_can_be_looked_into(
     assert "ChoiceStateEntered" not in cloud.events(arn)
 
 
+def test_map_runs_are_those_of_an_execution_itself(cloud: Cloud) -> None:
+    config = {"ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}}
+    inner = {"Type": "Map", "Label": "Lanes", "Items": [1], "End": True}
+    inner["ItemProcessor"] = {**config, "StartAt": "P", "States": {"P": passing("{% $states.input %}")}}
+    outer = {"Type": "Map", "Label": "Samples", "Items": [1, 2], "End": True}
+    outer["ItemProcessor"] = {**config, "StartAt": "Inner", "States": {"Inner": inner}}
+    execution = cloud.execute(cloud.machine({"Outer": outer}))
+    assert json.loads(execution["output"]) == [[1], [1]]
+    (run,) = cloud.states.list_map_runs(executionArn=execution["executionArn"])["mapRuns"]
+    for child in cloud.states.list_executions(mapRunArn=run["mapRunArn"])["executions"]:
+        (nested,) = cloud.states.list_map_runs(executionArn=child["executionArn"])["mapRuns"]
+        assert "/Samples/Lanes:" in nested["mapRunArn"]
+        (one,) = cloud.states.list_executions(mapRunArn=nested["mapRunArn"])["executions"]
+        assert one["status"] == "SUCCEEDED"
+
+
 def test_stopping_an_execution_ends_what_waits_in_it_and_keeps_error_and_cause(cloud: Cloud) -> None:
     waiting = {"Type": "Wait", "Seconds": 60, "End": True}
     processor = {"ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}, "StartAt": "W"}
     mapped = {
         "Type": "Map",
-        "Items": "{% [1] %}",
+        "MaxConcurrency": 1,
+        "Items": "{% [1..3] %}",
         "ItemProcessor": {**processor, "States": {"W": waiting}},
         "End": True,
     }
@@ -322,7 +339,7 @@ def _client(name: str) -> Any:  # noqa: ANN401
     return clients(name)
 
 
-TEMPLATE = {
+TEMPLATE: dict[str, Any] = {
     "Resources": {
         "Machine": {
             "Type": "AWS::StepFunctions::StateMachine",
@@ -345,17 +362,19 @@ TEMPLATE = {
 def test_cloudformation_deploys_a_state_machine_that_runs_and_updates_it_in_place(cloud: Cloud) -> None:
     stacks = boto3.client("cloudformation")
     stacks.create_stack(StackName="workflow", TemplateBody=json.dumps(TEMPLATE))
+    stacks.get_waiter("stack_create_complete").wait(StackName="workflow", WaiterConfig={"Delay": 1})
     outputs = {one["OutputKey"]: one["OutputValue"] for one in stacks.describe_stacks()["Stacks"][0]["Outputs"]}
     assert outputs["Arn"] == outputs["Ref"]
     assert outputs["Name"] == "deployed"
     assert json.loads(cloud.execute(outputs["Arn"])["output"]) == 'v "1"'
-    stacks.update_stack(
-        StackName="workflow",
-        TemplateBody=json.dumps(TEMPLATE).replace('v \\\\\\"1', 'v \\\\\\"2').replace('v \\"1', 'v \\"2'),
-    )
+    changed = json.loads(json.dumps(TEMPLATE))
+    changed["Resources"]["Machine"]["Properties"]["DefinitionSubstitutions"]["Said"] = 'v "2"'
+    stacks.update_stack(StackName="workflow", TemplateBody=json.dumps(changed))
+    stacks.get_waiter("stack_update_complete").wait(StackName="workflow", WaiterConfig={"Delay": 1})
     assert json.loads(cloud.execute(outputs["Arn"])["output"]) == 'v "2"'
     assert "${" not in cloud.states.describe_state_machine(stateMachineArn=outputs["Arn"])["definition"]
     stacks.delete_stack(StackName="workflow")
+    stacks.get_waiter("stack_delete_complete").wait(StackName="workflow", WaiterConfig={"Delay": 1})
     with pytest.raises(ClientError, match="StateMachineDoesNotExist"):
         cloud.states.describe_state_machine(stateMachineArn=outputs["Arn"])
 

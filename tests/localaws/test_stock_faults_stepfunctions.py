@@ -8,7 +8,6 @@ from localaws.stock import answers
 QUESTIONS = """
 import time
 from moto.events.models import Rule
-from moto.stepfunctions import models
 from moto.stepfunctions.responses import StepFunctionResponse
 from moto.stepfunctions.parser import models as interpreter
 from moto.stepfunctions.parser.backend.execution import Execution
@@ -39,9 +38,6 @@ answers["escaped"] = jsonata.encode_jsonata_variable_declarations({"$a": '"'})
 answers["index"] = extract_json("$.xs[0].a", {"xs": [{"a": 1}]})
 answers["reserved"] = fails(lambda: CustomErrorName("States.TaskFailed"))
 answers["runtime"] = "States.Runtime" in inspect.getsource(ErrorEqualsDecl)
-answers["cloudformation"] = models.stepfunctions_backends is interpreter.stepfunctions_parser_backends
-answers["arn"] = models.StateMachine.has_cfn_attr("Arn")
-answers["definition"] = "DefinitionSubstitutions" in inspect.getsource(models.StateMachine)
 answers["history"] = "reverseOrder" in inspect.getsource(StepFunctionResponse.get_execution_history)
 answers["map_run"] = "mapRunArn" in inspect.getsource(StepFunctionResponse.list_executions)
 answers["cause"] = "cause" in inspect.getsource(StepFunctionResponse.stop_execution)
@@ -94,12 +90,6 @@ def test_a_reserved_error_cannot_leave_a_branch(stock: dict[str, Any]) -> None:
 
 def test_states_all_catches_what_always_ends_an_execution(stock: dict[str, Any]) -> None:
     assert not stock["runtime"]
-
-
-def test_cloudformation_s_state_machines_never_run(stock: dict[str, Any]) -> None:
-    assert not stock["cloudformation"]
-    assert not stock["arn"]
-    assert not stock["definition"]
 
 
 def test_histories_have_no_reverse_maps_no_executions_and_stops_no_cause(stock: dict[str, Any]) -> None:

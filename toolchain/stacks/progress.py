@@ -42,6 +42,24 @@ def lines(stack: str) -> Iterator[Lines]:
         yield _Live(progress, stack)
 
 
+@contextmanager
+def quiet(stack: str) -> Iterator[Lines]:
+    """Shows what fails, and nothing else: for stacks that are made on the way to something else."""
+    yield _Quiet(stack)
+
+
+class _Quiet:
+    def __init__(self, stack: str) -> None:
+        self._stack = stack
+
+    def show(self, event: Event) -> None:
+        if event.status.endswith("_FAILED"):
+            note(f"{self._stack}: {event.logical_id} {event.type} {event.status}: {event.reason}")
+
+    def say(self, text: str) -> None:
+        note(f"{self._stack}: {text}")
+
+
 class _Plain:
     def __init__(self, stack: str) -> None:
         self._stack = stack

@@ -73,6 +73,16 @@ class LocalStepFunctionsBackend(StepFunctionsParserBackend):
         """What happened in an execution so far."""
         return self.describe_execution(execution_arn).to_history_output()
 
+    def list_map_runs(self, execution_arn: str) -> dict[str, Any]:
+        """The map runs that an execution itself started, and not those of its children."""
+        environment = _environment(self.describe_execution(execution_arn))
+        records = environment.map_run_record_pool_manager.get_all() if environment else []
+        return {"mapRuns": [record.list_item() for record in records if record.execution_arn == execution_arn]}
+
+    def _get_executions(self, execution_status: Any = None) -> list[Any]:
+        # moto looks into their environments: those that have just begun have none yet.
+        return [one for one in super()._get_executions(execution_status) if _environment(one) is not None]
+
     def stop(self, execution_arn: str, error: str | None, cause: str | None) -> Any:
         """Ends an execution with all that it started."""
         execution = self.describe_execution(execution_arn)
@@ -80,10 +90,12 @@ class LocalStepFunctionsBackend(StepFunctionsParserBackend):
             return execution
         until = time.monotonic() + _START_SECONDS
         # Its thread may not have come to its environment yet.
-        while _environment(execution) is None and time.monotonic() < until:
+        while _running(execution) is None and execution.status == "RUNNING" and time.monotonic() < until:
             time.sleep(0.005)
-        execution.stop(stop_date=_now(), error=error, cause=cause)
+        if execution.status != "RUNNING":
+            return execution
         execution.stop_date, execution.error, execution.cause = _now(), error, cause
+        execution.stop(stop_date=execution.stop_date, error=error, cause=cause)
         if isinstance(execution, ChildExecution):
             execution.status = "ABORTED"
         else:
@@ -116,8 +128,12 @@ def _coded() -> Iterator[None]:
 def _environment(execution: Any) -> Any:
     if isinstance(execution, ChildExecution):
         return execution.env
-    environment = execution.exec_worker.env if execution.exec_worker else None
-    return environment if environment is None or environment.is_running() else None
+    return execution.exec_worker.env if execution.exec_worker else None
+
+
+def _running(execution: Any) -> Any:
+    environment = _environment(execution)
+    return environment if environment is not None and environment.is_running() else None
 
 
 def _now() -> dt.datetime:
