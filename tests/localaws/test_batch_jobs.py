@@ -54,7 +54,7 @@ def containers(cloud: Cloud, engine: Engine) -> list[Any]:
     return list(engine.client.api.containers(all=True, filters={"label": label}))
 
 
-def container_of(engine: Engine, job_id: str) -> Any:  # noqa: ANN401
+def container_of(engine: Engine, job_id: str) -> Any:
     return engine.client.containers.list(filters={"label": f"{JOB_LABEL}={job_id}"})[0]
 
 
