@@ -10,7 +10,7 @@ from botocore.response import StreamingBody
 from toolchain.localaws.stepfunctions.arguments import BadArgumentError, from_service, operation, to_service
 
 
-def model(service: str, action: str) -> Any:  # noqa: ANN401
+def model(service: str, action: str) -> Any:
     return operation(service, action)
 
 

@@ -32,7 +32,7 @@ from toolchain.localaws.stepfunctions.expressions import QueryError, evaluate
         ("1 // no comment of JSONata's, so nothing may hang on it", None),
     ][:-1],
 )
-def test_what_an_expression_gives(expression: str, value: Any) -> None:  # noqa: ANN401
+def test_what_an_expression_gives(expression: str, value: Any) -> None:
     bindings = {"x": {"a": 'q"\\\n\u00e9', "n": None, "l": [1, 2]}, "nothing": None}
     assert evaluate(expression, bindings) == value
 

@@ -14,12 +14,12 @@ from toolchain.localaws.stepfunctions.announcements import shaped
 FINE = {"Type": "Succeed"}
 
 
-def passing(output: Any, **state: Any) -> dict[str, Any]:  # noqa: ANN401
+def passing(output: Any, **state: Any) -> dict[str, Any]:
     made = {"Type": "Pass", "Output": output, **state}
     return made if "Next" in made else {**made, "End": True}
 
 
-def distributed(**state: Any) -> dict[str, Any]:  # noqa: ANN401
+def distributed(**state: Any) -> dict[str, Any]:
     """Fails where an item is odd, doubles it where it is even."""
     choose = {"Type": "Choice", "Choices": [{"Condition": "{% $states.input.v % 2 = 1 %}", "Next": "Odd"}]}
     states = {
@@ -42,7 +42,7 @@ def distributed(**state: Any) -> dict[str, Any]:  # noqa: ANN401
 ITEMS = {"items": [2, 4, 1, 6], "text": ' "quoted"\\'}
 
 
-def task(resource: str, **state: Any) -> dict[str, Any]:  # noqa: ANN401
+def task(resource: str, **state: Any) -> dict[str, Any]:
     return {"Type": "Task", "Resource": f"arn:aws:states:::{resource}", "End": True, **state}
 
 
@@ -334,7 +334,7 @@ def test_executions_are_listed_the_newest_first_a_page_at_a_time(cloud: Cloud) -
     assert [one["executionArn"] for page in pages for one in page["executions"]] == arns[::-1]
 
 
-def _client(name: str) -> Any:  # noqa: ANN401
+def _client(name: str) -> Any:
     clients: Any = boto3.client  # of a service that nothing else here uses, and whose types are not installed
     return clients(name)
 
