@@ -188,7 +188,7 @@ def demo(
     own = None
     if reference is not None and reads is not None and sample is not None:
         own = demonstration.Reads(reference=reference, r1=reads[0], r2=reads[1], sample=sample)
-    demonstration.run(HERE, _workshop(), own, shards=shards, ploidy=ploidy, results=results)
+    demonstration.run(HERE, own, shards=shards, ploidy=ploidy, results=results)
 
 
 for command in (*cloud.COMMANDS, *deployment.COMMANDS, *runs.COMMANDS, *LOCAL):

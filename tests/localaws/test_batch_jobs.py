@@ -111,7 +111,7 @@ def test_a_job_reaches_this_aws_on_the_loopback(cloud: Cloud, lab: Lab) -> None:
     address = "os.environ['AWS_ENDPOINT_URL'] + '/moto-api/config'"
     script = f"import os, urllib.request; print(urllib.request.urlopen({address}).status)"
     job = cloud.run(definition, script)
-    assert cloud.lines(job) == ["200"], job
+    assert cloud.lines(job) == ["201"], job
 
 
 def test_what_the_definition_limits_is_limited(cloud: Cloud, image: str) -> None:

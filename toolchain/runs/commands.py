@@ -110,7 +110,12 @@ def _follow(runs: "Runs", one: "Run") -> int:
 
 
 def _outcome(one: "Run") -> int:
-    """Says how a run ended: its VCFs on stdout, a failure on stderr."""
+    """Says how a run ended: its VCFs on stdout.
+
+    Raises:
+        StepFailedError: It failed.
+    """
+    from toolchain.runs.failure import run_failure
     from toolchain.runs.following import clock
 
     if one.status == "SUCCEEDED":
@@ -120,8 +125,7 @@ def _outcome(one: "Run") -> int:
     elif one.status == "ABORTED":
         console.note(f"run {one.name} was stopped: {one.cause or 'no cause was given'}")
     else:
-        console.note(f"error: run {one.name} failed ({one.error or one.status}): {one.cause}")
-        console.note(f"Logs: python build.py logs {one.name}. The same name cannot run twice; what is done is kept.")
+        raise run_failure(one)
     return one.exit_code
 
 
