@@ -12,7 +12,9 @@ from toolchain.errors import UnavailableError
 
 if TYPE_CHECKING:
     from types_boto3_batch import BatchClient
+    from types_boto3_cloudformation import CloudFormationClient
     from types_boto3_ecr import ECRClient
+    from types_boto3_fsx import FSxClient
     from types_boto3_logs import CloudWatchLogsClient
     from types_boto3_stepfunctions import SFNClient
 
@@ -89,6 +91,14 @@ class Account:
         # Before each attempt, and so before each of botocore's own retries too.
         client.meta.events.register("before-send.batch", (pace or Pace(per_second=BATCH_CALLS_PER_SECOND)).wait)
         return client
+
+    def cloudformation(self) -> "CloudFormationClient":
+        """The stacks."""
+        return self._session.client("cloudformation", region_name=self.region, config=self._config)
+
+    def fsx(self) -> "FSxClient":
+        """The Lustre file systems."""
+        return self._session.client("fsx", region_name=self.region, config=self._config)
 
     def step_functions(self) -> "SFNClient":
         """Step Functions."""

@@ -25,6 +25,11 @@ class Checkout:
         return self.root / "jobdefs"
 
     @property
+    def stacks(self) -> Path:
+        """CloudFormation templates: a file is a stack."""
+        return self.root / "stack"
+
+    @property
     def settings(self) -> Path:
         """What differs between labs."""
         return self.root / "genomics.toml"

@@ -87,7 +87,9 @@ def outputs(checkout: Checkout) -> dict[str, str]:
         data = error
     if not isinstance(data, dict) or not all(isinstance(value, str) for value in data.values()):
         raise ConfigurationError(
-            f"{file} is wrong", why="it must be JSON of output names to texts", fix="Correct it, or remove it."
+            f"{file} is wrong",
+            why="it must be JSON of output names to texts",
+            fix="Type: python build.py deploy, which writes it.",
         )
     return data
 
