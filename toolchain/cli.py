@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from toolchain import catalog, cloud, console, deployment
+from toolchain.doctor import commands as doctor
 from toolchain.errors import SeveralFailedError, ToolchainError, WrongUsageError
 from toolchain.paths import HERE
 from toolchain.runs import commands as runs
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 EXIT_CODES = """
 Exit codes: 0 done, 64 wrong usage, 65 bad data, 66 missing input, 69 a service does not answer, 70 a build, a
 step or a stack failed, 73 a result cannot be written, 75 something is in the way: try again, 78 a file of this
-repository is wrong, 130 Ctrl-C; of verify, 1 where cloud and checkout differ.
+repository is wrong, 130 Ctrl-C; of verify, 1 where cloud and checkout
+differ; of doctor, 1 where something is red.
 """
 
 
@@ -190,5 +192,5 @@ def demo(
     demonstration.run(HERE, _workshop(), own, shards=shards, ploidy=ploidy, results=results)
 
 
-for command in (*cloud.COMMANDS, *deployment.COMMANDS, *runs.COMMANDS):
+for command in (*cloud.COMMANDS, *deployment.COMMANDS, *runs.COMMANDS, *doctor.COMMANDS):
     cli.add_command(command)
