@@ -58,7 +58,9 @@ def examine(case: Case) -> Iterator[Finding]:
     for check in CALLER:
         for finding in look(check, case):
             known = known and (check.name != "credentials" or finding.status == "green")
-            yield finding
+            # Where AWS was not reached, its clock was not either: once is enough.
+            if known or finding.status == "red":
+                yield finding
     if not known:
         yield yellow("AWS", "not looked at: without credentials and a region nothing can be asked", "See credentials.")
         return
@@ -82,8 +84,11 @@ def look(check: Check, case: Case) -> Iterator[Finding]:
     try:
         yield from check.look(case)
     except UnavailableError as error:
-        failed = red if check.name == "credentials" else yellow
-        yield failed(check.name, f"could not look: {error.what}: {error.why}", error.fix)
+        said = f"{error.what}: {error.why}"
+        if check.name == "credentials":
+            yield red(check.name, said, error.fix)
+        else:
+            yield yellow(check.name, f"could not look: {said}", error.fix)
     except SeveralFailedError as several:
         for one in several.errors:
             yield red(check.name, f"{one.what}: {one.why}", one.fix)

@@ -77,19 +77,15 @@ def find(ec2: "EC2Client", wanted: Sequence[str], zones: Sequence[str]) -> list[
                     name=name, vcpus=one["VCpuInfo"]["DefaultVCpus"], nominal=one["MemoryInfo"]["SizeInMiB"]
                 )
     if zones:
-        offered = _offered(ec2, patterns, zones)
+        offered = _offered(ec2, zones)
         found = {name: one for name, one in found.items() if name in offered}
     return sorted(found.values(), key=lambda one: (one.vcpus, one.nominal, one.name))
 
 
-def _offered(ec2: "EC2Client", patterns: Sequence[str], zones: Sequence[str]) -> set[str]:
+def _offered(ec2: "EC2Client", zones: Sequence[str]) -> set[str]:
     with doing("looking at which instance types the zone has"):
         pages = ec2.get_paginator("describe_instance_type_offerings").paginate(
-            LocationType="availability-zone",
-            Filters=[
-                {"Name": "location", "Values": list(zones)},
-                {"Name": "instance-type", "Values": list(patterns[:_FILTERED])},
-            ],
+            LocationType="availability-zone", Filters=[{"Name": "location", "Values": list(zones)}]
         )
         return {str(one["InstanceType"]) for page in pages for one in page["InstanceTypeOfferings"]}
 

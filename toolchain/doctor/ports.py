@@ -1,8 +1,9 @@
 """Whether hosts and file systems may speak Lustre to each other: both ways, and servers among themselves."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from ipaddress import IPv4Network
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from toolchain.aws import doing
 from toolchain.doctor.finding import DEPLOY, Finding, green, red
@@ -14,10 +15,38 @@ if TYPE_CHECKING:
 
 # https://docs.aws.amazon.com/fsx/latest/LustreGuide/limit-access-security-groups.html
 PORTS = ((988, 988), (1018, 1023))
-Direction = Literal["IpPermissions", "IpPermissionsEgress"]
 _NAME = "Lustre ports"
 # FSx makes an interface for each server; one tells enough of the groups that all of them wear.
 _MOST = 100
+Direction = Literal["IpPermissions", "IpPermissionsEgress"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Way:
+    """One direction of what must be let through, as one side's rules have it.
+
+    Attributes:
+        side: Whose rules.
+        direction: Which of them.
+        peer: Who is at the other end.
+    """
+
+    side: str
+    direction: Direction
+    peer: str
+
+    @property
+    def preposition(self) -> str:
+        """As people say it."""
+        return "from" if self.direction == "IpPermissions" else "to"
+
+
+# Both ends have rules. Hosts do not speak Lustre to each other.
+_WAYS = tuple(
+    Way(side=side, direction=direction, peer=peer)
+    for side, peer in (("hosts", "file systems"), ("file systems", "hosts"), ("file systems", "file systems"))
+    for direction in get_args(Direction)
+)
 
 
 def opened(case: "Case") -> Iterator[Finding]:
@@ -37,18 +66,17 @@ def opened(case: "Case") -> Iterator[Finding]:
     subnets |= {subnet for one in case.file_systems.values() for subnet in one.get("SubnetIds", ())}
     network = [one["CidrBlock"] for one in case.subnets(subnets).values()]
     sides = {"hosts": clients, "file systems": servers}
-    ways = (("hosts", "file systems"), ("file systems", "hosts"), ("file systems", "file systems"))
     closed = [
-        f"{'from' if key == 'IpPermissions' else 'to'} {peer} {'into' if key == 'IpPermissions' else 'out of'} {side}, "
-        f"TCP {_shown(ports)}"
-        for source, target in ways
-        for side, peer, key in ((source, target, "IpPermissionsEgress"), (target, source, "IpPermissions"))
+        f"{way.preposition} {way.peer}, on {way.side}, TCP {_shown(ports)}"
+        for way in _WAYS
         for ports in PORTS
-        if not _lets([groups[one] for one in sides[side]], key, sides[peer], network, ports)
+        if not _lets([groups[one] for one in sides[way.side]], way.direction, sides[way.peer], network, ports)
     ]
     if closed:
         yield red(
-            _NAME, f"closed {'; '.join(closed)}", f"Somebody changed a rule by hand. {DEPLOY} storage; or add it again."
+            _NAME,
+            f"closed: {'; '.join(closed)}",
+            f"Somebody changed a rule by hand. {DEPLOY} storage; or add it again.",
         )
     else:
         ports = " and ".join(map(_shown, PORTS))
@@ -57,7 +85,7 @@ def opened(case: "Case") -> Iterator[Finding]:
 
 def _lets(
     groups: "Sequence[SecurityGroupTypeDef]",
-    key: "Direction",
+    key: Direction,
     peers: Sequence[str],
     network: Sequence[str],
     ports: tuple[int, int],
