@@ -39,7 +39,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if {"workshop", "bench", "lab"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.engine)
         about = item.path.stem.removeprefix("test_").replace("_", "-")
-        if not chosen or about in chosen or "image_name" in getattr(item, "fixturenames", ()):
+        named = any(about == name or about.startswith(f"{name}-") for name in chosen)
+        if not chosen or named or "image_name" in getattr(item, "fixturenames", ()):
             kept.append(item)
     items[:] = kept
 

@@ -46,6 +46,7 @@ GIVEN: Final = {
     "ReferencePath": "s3://references/hg38",
     "DataPath": "s3://reads/run1",
     "Images": ",".join(TOOLS),
+    "Workflow": "germline",
 }
 ARNS: Final = {
     "AWS::Batch::ComputeEnvironment": f"arn:aws:batch:{REGION}:{ACCOUNT}:compute-environment/{{}}",

@@ -41,7 +41,7 @@ def allowed(parameter: Parameter) -> str:
 
 def default(parameter: Parameter) -> str:
     """What a parameter is where genomics.toml says nothing."""
-    if parameter.name in ("Project", "Images") or parameter.name.endswith("JobDefinition"):
+    if parameter.name in ("Project", "Images", "Workflow") or parameter.name.endswith("JobDefinition"):
         return "set by `deploy`"
     if parameter.default is None:
         return "**to be given**"

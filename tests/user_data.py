@@ -5,15 +5,12 @@ import email.policy
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from typing import Any
 
-import yaml
+from deployed import template
 
 from toolchain.container import Container, Mount
 from toolchain.engine import Engine
-from toolchain.paths import HERE
 
 MOUNTS = {
     "ReferenceMount": "fs-1.fsx.eu-west-1.amazonaws.com@tcp:/aaaaaaaa",
@@ -25,35 +22,10 @@ IN_ONE = {f"{name.capitalize()}Mount": f"{ONE}/{name}" for name in ("reference",
 DROP_IN = "/etc/systemd/system/ecs.service.d/scratch.conf"
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML with CloudFormation's tags in their long form."""
-
-
-def _long_form(loader: _Loader, suffix: str, node: yaml.Node) -> Any:  # noqa: ANN401  # whatever YAML holds
-    if isinstance(node, yaml.ScalarNode):
-        value: Any = loader.construct_scalar(node)
-    elif isinstance(node, yaml.SequenceNode):
-        value = loader.construct_sequence(node, deep=True)
-    else:
-        value = loader.construct_mapping(node, deep=True)  # type: ignore[arg-type]  # there is no fourth kind
-    return {suffix if suffix in {"Ref", "Condition"} else f"Fn::{suffix}": value}
-
-
-_Loader.add_multi_constructor("!", _long_form)
-
-
-@cache
-def compute() -> dict[str, Any]:
-    """stack/compute.yaml."""
-    text = (HERE.root / "stack" / "compute.yaml").read_text(encoding="utf-8")
-    body: dict[str, Any] = yaml.load(text, Loader=_Loader)  # noqa: S506  # a SafeLoader
-    return body
-
-
 def unsubstituted() -> str:
     """The user data as the template has it."""
-    data = compute()["Resources"]["LaunchTemplate"]["Properties"]["LaunchTemplateData"]["UserData"]
-    text: str = data["Fn::Base64"]["Fn::Sub"][0]
+    host = template("compute").resources["LaunchTemplate"]["Properties"]["LaunchTemplateData"]
+    text: str = host["UserData"]["Fn::Base64"]["Fn::Sub"][0]
     return text
 
 

@@ -124,7 +124,14 @@ def parliament(folder: Path, documents: list[tuple[str, Document]]) -> subproces
 
 def test_parliament_has_nothing_to_say(tmp_path: Path) -> None:
     result = parliament(tmp_path, [found for name in NAMES for found in policies(name)])
-    assert (result.returncode, result.stdout) == (0, "")
+    known = (
+        # It wants a resource of each type that an action can have; an execution is standard or express, never both.
+        r".*'states:DescribeExecution', 'required_format': 'arn:\*:states:\*:\*:express:\*:\*:\*'}\] .*",
+        # In a key's own policy any resource is the key.
+        r"LOW - Unnecessary use of Resource \* .*\.KeyPolicy\.json'}",
+    )
+    said = [line for line in result.stdout.splitlines() if not any(re.fullmatch(one, line) for one in known)]
+    assert said == []
     assert list(tmp_path.iterdir()) != []
 
 
@@ -151,12 +158,12 @@ def test_any_resource_is_written_so_that_its_reason_can_be_looked_for(name: str)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_no_policy_allows_all_actions_but_at_an_endpoint(name: str) -> None:
+def test_no_policy_allows_all_actions_but_at_an_endpoint_and_a_key_s_owner(name: str) -> None:
     for where, document in policies(name):
         for statement in statements(document):
             actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
             if statement["Effect"] == "Allow" and any(action == "*" or action.endswith(":*") for action in actions):
-                assert where.startswith("network.Endpoint"), where
+                assert where.startswith("network.Endpoint") or where.endswith(".KeyPolicy"), where
 
 
 # ---- parameters, exports, outputs -----------------------------------------------------------------------------

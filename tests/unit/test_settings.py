@@ -123,3 +123,18 @@ def test_a_figure_has_bounds(file: Path, key: str, lowest: int, highest: int) ->
 @pytest.mark.parametrize("value", ['"8"', "8.0", "true", "[8]"])
 def test_a_figure_is_a_whole_number(file: Path, value: str) -> None:
     assert "'jobs.bwa.vcpus' must be a whole number" in fault(file, f"{SMALLEST}[jobs.bwa]\nvcpus = {value}")
+
+
+def test_what_a_stack_is_given_is_kept_as_it_is_written(file: Path) -> None:
+    file.write_text(SMALLEST + '[stack.storage]\nA = 1\nB = true\nC = ["x", "y"]\nD = "z"\nE = 1.5\n', encoding="utf-8")
+    assert settings.load(file).stacks == {"storage": {"A": 1, "B": True, "C": ("x", "y"), "D": "z", "E": 1.5}}
+
+
+@pytest.mark.parametrize("value", ["1979-05-27", "{}", "[1]", '["a,b"]', '[["a"]]'])
+def test_what_no_parameter_can_be_is_refused(file: Path, value: str) -> None:
+    assert "'stack.storage.A' must be" in fault(file, f"{SMALLEST}[stack.storage]\nA = {value}")
+
+
+@pytest.mark.parametrize(("text", "why"), [("stack = 1", "'stack'"), ("[stack]\nstorage = 1", "'stack.storage'")])
+def test_stacks_are_tables(file: Path, text: str, why: str) -> None:
+    assert fault(file, SMALLEST + text) == f"{why} must be a table"
