@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 EXIT_CODES = """
 Exit codes: 0 done, 64 wrong usage, 65 bad data, 66 missing input, 69 a service does not answer, 70 a build, a
 step or a stack failed, 73 a result cannot be written, 75 something is in the way: try again, 78 a file of this
-repository is wrong, 130 Ctrl-C; of verify, 1 where cloud and checkout
-differ; of doctor, 1 where something is red.
+repository is wrong, 130 Ctrl-C; of verify, 1 where cloud and checkout differ; of doctor, 1
+where something is red.
 """
 
 

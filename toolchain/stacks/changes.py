@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 # CloudFormation says it in two ways.
 _NOTHING = ("didn't contain changes", "No updates are to be performed")
 _NAMES = 5
+_SOON = 0.1
 # A change set of a few dozen resources takes seconds.
 _LONGEST = 600.0
 
@@ -210,7 +211,7 @@ class ChangeSets:
     def _wait(self, change_set: str, stack: Stack) -> "DescribeChangeSetOutputTypeDef":
         """A change set when it is ready or has failed, with all its changes."""
         end = time.monotonic() + _LONGEST
-        seconds = min(0.5, self._pace.look)
+        seconds = min(_SOON, self._pace.look)
         while time.monotonic() < end:
             with doing(f"looking what would change in stack {stack.full_name}"):
                 described = self._client.describe_change_set(ChangeSetName=change_set)

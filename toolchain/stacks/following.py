@@ -16,6 +16,7 @@ from toolchain.patience import Patience
 from toolchain.stacks.progress import Lines, lines
 from toolchain.stacks.service import CloudFormation, Event, short_name
 
+_SOON = 0.1
 # What merely follows from another resource's failure.
 _CASCADE = re.compile(r"Resource (creation|update|deletion|import) cancell?ed|The following resource", re.IGNORECASE)
 # No waiting helps against these.
@@ -27,7 +28,7 @@ class Pace:
     """How closely CloudFormation is looked at.
 
     Attributes:
-        look: Seconds between two looks.
+        look: Seconds between two looks, when it takes long; the first ones come sooner.
         patience: How long it is waited, and how often, when it does not answer.
         sleep: Waits for so many seconds.
     """
@@ -107,6 +108,7 @@ class Follower:
 
     def _watch(self, stack: str, shown: Lines, since: str | None) -> Ended:
         seen: list[Event] = []
+        seconds = min(_SOON, self.pace.look)
         while True:
             new = self._patiently(stack, shown, lambda: self._new_events(stack, since, seen))
             for event in new:
@@ -116,7 +118,8 @@ class Follower:
                     return Ended(status=event.status, events=tuple(seen))
             if not new and self._is_gone(stack):
                 return Ended(status="DELETE_COMPLETE", events=tuple(seen))
-            self.pace.sleep(self.pace.look)
+            self.pace.sleep(seconds)
+            seconds = min(seconds * 2, self.pace.look)
 
     def _is_gone(self, stack: str) -> bool:
         """Whether there is nothing left that anything could happen to: an empty stack goes without a word."""
