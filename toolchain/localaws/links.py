@@ -11,11 +11,14 @@ import fcntl
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 _LINKED_FROM: Final = 16 * 1024 * 1024
+# What a write in progress is beneath.
+HIDDEN: Final = ".new-"
 # From linux/fs.h: FICLONE.
 _CLONE: Final = 0x40049409
 
@@ -31,7 +34,7 @@ def duplicate(source: Path, target: Path) -> None:
         OSError: It cannot be read or written.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".new-") as folder:
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=HIDDEN) as folder:
         new = Path(folder) / "file"
         if not _linked(source, new):
             _copied(source, new)
@@ -74,3 +77,13 @@ def _copied(source: Path, new: Path) -> None:
     shutil.copyfile(source, new)
     shutil.copystat(source, new)
     os.chmod(new, 0o644 | (source.stat().st_mode & 0o111))  # noqa: PTH101
+
+
+def regular_files(top: Path) -> Iterator[Path]:
+    """The regular files beneath a directory; what a write in progress keeps out of sight is none of them."""
+    for folder, folders, names in os.walk(top):
+        folders[:] = sorted(one for one in folders if not one.startswith(HIDDEN))
+        for name in sorted(names):
+            one = Path(folder) / name
+            if one.is_file() and not one.is_symlink():
+                yield one

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from toolchain.errors import UnavailableError
-from toolchain.localaws import cloudformation, fsx
+from toolchain.localaws import cloudformation, fsx, s3
 from toolchain.localaws.world import World
 
 ADDRESS: Final = "127.0.0.1"
 ACCOUNT: Final = "123456789012"
-# What adds to moto, a module of this package for each service; each has `install(world)`. CloudFormation and FSx are
-# not moto's at all.
-SERVICES: Final = ("batch", "ecr", "s3", "stepfunctions")
+# What adds to moto, a module of this package for each service; each has `install(world)`. CloudFormation, FSx
+# and S3's objects are not moto's at all.
+SERVICES: Final = ("batch", "ecr", "environments", "stepfunctions")
 _POLL_SECONDS: Final = 0.02
 _END_SECONDS: Final = 5
 
@@ -135,9 +135,14 @@ def _answering(world: World, listener: socket.socket, endpoint: str) -> Iterator
     thread = threading.Thread(target=server.serve_forever, args=(_POLL_SECONDS,), name="embedded AWS", daemon=True)
     thread.start()
     try:
-        with cloudformation.application(endpoint) as stacks, fsx.application(world, endpoint) as file_systems:
-            # Not moto's: the dispatcher has them already when it looks for them.
-            dispatcher.app_instances.update({"cloudformation": stacks, "fsx": file_systems})
+        with (
+            cloudformation.application(endpoint) as stacks,
+            fsx.application(world, endpoint) as file_systems,
+            s3.application(world, file_systems.heard) as buckets,
+        ):
+            # The dispatcher has them already when it looks for them, and asks moto for none.
+            own = {"cloudformation": stacks, "fsx": file_systems.answer, "s3": buckets}
+            dispatcher.app_instances.update(own)
             yield
     finally:
         server.shutdown()

@@ -5,12 +5,14 @@ These are the resource providers' schemas, which CloudFormation works by; the pa
 
 import importlib.util
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
+_NUMBER: Final = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 # A schema's word that moto's or AWS's reference contradicts. The user guide of AWS::FSx::FileSystem says "Update
 # requires: Replacement" of these, and the schema does not.
 _REPLACED_TOO: Final[Mapping[str, frozenset[str]]] = {
@@ -122,8 +124,8 @@ def _converted(value: Any, kind: Any) -> Any:  # noqa: ANN401  # JSON
     if isinstance(value, str):
         if kind == "boolean" and value in {"true", "false"}:
             return value == "true"
-        if kind == "integer" and value.lstrip("-").isdigit():
-            return int(value)
+        if kind in {"integer", "number"} and _NUMBER.fullmatch(value):
+            return float(value) if "." in value else int(value)
     return value
 
 

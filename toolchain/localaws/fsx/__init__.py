@@ -5,16 +5,30 @@ is in its place. What is not here: other types than LUSTRE, backups, file caches
 export. Automatic import follows what is put through S3's API, and an import task brings the rest.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from toolchain.localaws.world import World
 
 
+@dataclass(frozen=True, kw_only=True)
+class FileSystems:
+    """FSx in every region.
+
+    Attributes:
+        answer: A WSGI application.
+        heard: Is to be told of objects in S3 that come and go: bucket, key, and whether it is there now.
+    """
+
+    answer: Any
+    heard: Callable[[str, str, bool], None]
+
+
 @contextmanager
-def application(world: World, endpoint: str) -> Iterator[Any]:
-    """A WSGI application that answers for FSx in every region, until the block ends.
+def application(world: World, endpoint: str) -> Iterator[FileSystems]:
+    """FSx in every region, until the block ends.
 
     Args:
         world: Where the files are.
@@ -26,6 +40,6 @@ def application(world: World, endpoint: str) -> Iterator[Any]:
 
     services = Services(world, endpoint)
     try:
-        yield answering("fsx", response_class(services))
+        yield FileSystems(answer=answering("fsx", response_class(services)), heard=services.heard)
     finally:
         services.close()

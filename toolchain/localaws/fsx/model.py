@@ -118,6 +118,11 @@ class Association:
     tags: dict[str, str]
     created: datetime = field(default_factory=now)
 
+    @property
+    def events(self) -> frozenset[str]:
+        """The events in S3 that the directory follows."""
+        return frozenset(((self.given.get("S3") or {}).get("AutoImportPolicy") or {}).get("Events") or ())
+
 
 Lifecycle = Literal["PENDING", "EXECUTING", "CANCELING", "SUCCEEDED", "FAILED", "CANCELED"]
 ENDED = frozenset({"SUCCEEDED", "FAILED", "CANCELED"})

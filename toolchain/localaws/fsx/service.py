@@ -21,7 +21,7 @@ from toolchain.localaws.fsx.model import (
     mount_name,
     now,
 )
-from toolchain.localaws.fsx.network import check_network
+from toolchain.localaws.fsx.network import Network
 from toolchain.localaws.fsx.tree import ExportError, Linked, Tree
 from toolchain.localaws.world import World
 
@@ -43,13 +43,13 @@ class Service:
         world: Where their files are.
         region: The region.
         account: The account's number.
-        endpoint: Where EC2 answers.
+        network: EC2, as it is asked.
     """
 
     world: World
     region: str
     account: str
-    endpoint: str
+    network: Network
     file_systems: dict[str, FileSystem] = field(default_factory=dict)
     associations: dict[str, Association] = field(default_factory=dict)
     tasks: dict[str, Task] = field(default_factory=dict)
@@ -72,7 +72,7 @@ class Service:
             lustre = given.get("LustreConfiguration") or {}
             if "ImportPath" in lustre:
                 self._bucket(Place.parse(lustre["ImportPath"]), "InvalidImportPath")
-            vpc = check_network(given, region=self.region, endpoint=self.endpoint)
+            vpc = self.network.check(given)
             new = identifier("fs")
             found = FileSystem(
                 id=new,
@@ -206,6 +206,17 @@ class Service:
         """The links of a file system."""
         return [one for one in self.associations.values() if one.file_system == file_system]
 
+    def heard(self, bucket: str, key: str, *, there: bool) -> None:
+        """Follows an object that came or went, where a link's policy says so."""
+        with self.lock:
+            following = [
+                (self.tree(self.file_systems[one.file_system]), self._mapping(one))
+                for one in self.associations.values()
+                if one.place.holds(Place(bucket=bucket, prefix=key)) and ("NEW" if there else "DELETED") in one.events
+            ]
+        for files, linked in following:
+            files.follow(linked, key, there=there)
+
     # ---- tasks --------------------------------------------------------------------------------------------------
 
     def create_task(self, given: dict[str, Json]) -> Task:
@@ -268,6 +279,7 @@ class Service:
             one.cancelled.set()
         for thread in self._threads:
             thread.join(_END_SECONDS)
+        self.network.close()
 
     def _run(self, task: Task, files: Tree, mappings: list[Linked]) -> None:
         with self.lock:
@@ -398,9 +410,17 @@ class Services:
         with self._guard:
             if (account, region) not in self._made:
                 self._made[account, region] = Service(
-                    world=self._world, region=region, account=account, endpoint=self._endpoint
+                    world=self._world,
+                    region=region,
+                    account=account,
+                    network=Network(region=region, endpoint=self._endpoint),
                 )
             return self._made[account, region]
+
+    def heard(self, bucket: str, key: str, there: bool) -> None:  # noqa: FBT001  # a message, whose parts these are
+        """Hears of an object that came or went."""
+        for one in list(self._made.values()):
+            one.heard(bucket, key, there=there)
 
     def close(self) -> None:
         """Ends what runs."""

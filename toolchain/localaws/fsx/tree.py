@@ -1,17 +1,15 @@
 """The files of a file system: a directory, what came into it from S3, and what has gone there."""
 
 import json
-import os
 import shutil
 import threading
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Final
 
 from toolchain import files
-from toolchain.localaws.links import duplicate
+from toolchain.localaws.links import duplicate, regular_files
 
 _LONGEST_KEY: Final = 1024
 _LARGEST_FILE: Final = 5 * 1024**4
@@ -73,7 +71,7 @@ class Tree:
         top = mapping.bucket / mapping.prefix
         brought: dict[str, list[int]] = {}
         known = self._read()
-        for source in _regular(top):
+        for source in regular_files(top):
             relative = PurePosixPath(source.relative_to(mapping.bucket if keep_keys else top))
             path = mapping.path / relative
             target = self._at(path)
@@ -82,6 +80,19 @@ class Tree:
                 brought[str(path)] = _mark(target)
         self._write(brought)
         return len(brought)
+
+    def follow(self, linked: Linked, key: str, *, there: bool) -> None:
+        """Does to one file what was done to its object, unless the file was changed here."""
+        path = linked.path / PurePosixPath(key).relative_to(linked.prefix)
+        target, known = self._at(path), self._read()
+        if target.exists() and known.get(str(path)) != _mark(target):
+            return
+        source = linked.bucket / key
+        if not there:
+            target.unlink(missing_ok=True)
+        elif source.is_file():
+            duplicate(source, target)
+            self._write({str(path): _mark(target)})
 
     def changed(self, path: PurePosixPath) -> list[PurePosixPath]:
         """The files at or beneath a path that S3 does not have as they are, in order.
@@ -93,7 +104,7 @@ class Tree:
         top = self._at(path)
         if not top.exists():
             raise FileNotFoundError(str(path))
-        found = [top] if top.is_file() else _regular(top)
+        found = [top] if top.is_file() else regular_files(top)
         paths = [(PurePosixPath("/") / one.relative_to(self.root), one) for one in found]
         return sorted(name for name, one in paths if known.get(str(name)) != _mark(one))
 
@@ -142,16 +153,6 @@ class Tree:
             known = {**self._read(), **marks}
             with self._guard:
                 files.write(self.record, json.dumps(known))
-
-
-def _regular(top: Path) -> Iterator[Path]:
-    """The regular files beneath a directory; what a write in progress left out of sight is none of them."""
-    for folder, folders, names in os.walk(top):
-        folders[:] = sorted(one for one in folders if not one.startswith(".new-"))
-        for name in sorted(names):
-            one = Path(folder) / name
-            if one.is_file() and not one.is_symlink():
-                yield one
 
 
 def _mark(file: Path) -> list[int]:
