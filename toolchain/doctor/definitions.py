@@ -24,10 +24,13 @@ def agree(case: "Case") -> Iterator[Finding]:
     missing = [one for one in verdict.findings if one.what == "is not registered"]
     if missing:
         yield red(name, f"not registered: {', '.join(one.name for one in missing)}", f"Type: {_PUSH}")
+    faults: dict[str, list[str]] = {}
     for one in verdict.findings:
         if one not in missing:
-            fix = f"python build.py verify shows it; {_PUSH}; python build.py deploy workflow"
-            yield red(name, f"{one.name} {one.what}", f"Type: {fix}")
+            faults.setdefault(one.name, []).append(one.what)
+    for label, whats in faults.items():
+        fix = f"python build.py verify shows it; {_PUSH}; python build.py deploy workflow"
+        yield red(name, f"{label} {'; '.join(whats)}", f"Type: {fix}")
     for agreeing in verdict.agreeing:
         yield green(name, f"{agreeing} is as this checkout says, and ECR has its image")
 

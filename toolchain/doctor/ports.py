@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 # https://docs.aws.amazon.com/fsx/latest/LustreGuide/limit-access-security-groups.html
 PORTS = ((988, 988), (1018, 1023))
 _NAME = "Lustre ports"
-# FSx makes an interface for each server; one tells enough of the groups that all of them wear.
-_MOST = 100
 Direction = Literal["IpPermissions", "IpPermissionsEgress"]
 
 
@@ -52,12 +50,9 @@ _WAYS = tuple(
 def opened(case: "Case") -> Iterator[Finding]:
     """Whether the security groups let Lustre through."""
     ec2 = case.account.ec2()
-    interfaces = sorted({one for each in case.file_systems.values() for one in each.get("NetworkInterfaceIds", ())})
-    if not interfaces:
-        return  # no file system: said already
-    with doing("looking at the file systems' network interfaces"):
-        described = ec2.describe_network_interfaces(NetworkInterfaceIds=interfaces[:_MOST])["NetworkInterfaces"]
-    servers = sorted({group["GroupId"] for one in described for group in one.get("Groups", ())})
+    client = case.outputs["LustreClientSecurityGroupId"]
+    held = (one.id for one in case.held("storage") if one.kind == "AWS::EC2::SecurityGroup")
+    servers = sorted(one for one in held if one != client)
     clients = sorted({group for one in case.environments for group in one.groups})
     with doing("looking at security groups"):
         answer = ec2.describe_security_groups(GroupIds=sorted({*servers, *clients}))
