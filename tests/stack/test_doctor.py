@@ -8,9 +8,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from stack import ward as wards
 from stack.ward import GIVEN, QUOTAS, Ward, quota
 
+from stack import ward as wards
 from toolchain import cli
 from toolchain.doctor import caller, examination, hosts, machine
 from toolchain.doctor import commands as doctor
@@ -276,19 +276,6 @@ def test_a_quota_that_service_quotas_does_not_list_could_not_be_looked_at(ward: 
 # ---- stacks ----
 
 
-def without(*stacks: str) -> Callable[[Json], None]:
-    """As if these stacks were not there."""
-
-    def changed(answer: Json) -> None:
-        for one in answer.get("Stacks", ()):
-            if one["StackName"].removeprefix("genomics-") in stacks:
-                answer.pop("Stacks")
-                answer["Error"] = {"Code": "ValidationError", "Message": "Stack does not exist"}
-                break
-
-    return changed
-
-
 def test_stacks_that_are_not_deployed_are_one_line_and_no_cascade(ward: Ward) -> None:
     wanted = {"genomics-registry", "genomics-network", "genomics-storage", "genomics-compute", "genomics-workflow"}
 
@@ -508,13 +495,10 @@ def test_a_queue_that_is_gone_is_red(ward: Ward) -> None:
 
 
 def test_a_launch_template_with_a_newer_version_is_red(ward: Ward) -> None:
-    latest = ward.account().ec2()
-
     def newer(asked: Json) -> Json:
         number = 2 if asked["Versions"] == ["$Latest"] else 1
         return {"LaunchTemplateVersions": [{"LaunchTemplateId": asked["LaunchTemplateId"], "VersionNumber": number}]}
 
-    assert latest.meta.region_name == wards.REGION
     ward.answer("DescribeLaunchTemplateVersions", newer)
     found = ward.look("launch template")
     assert [one.status for one in found] == ["red", "red"]
@@ -545,7 +529,6 @@ def test_a_policy_that_was_written_by_hand_is_red(ward: Ward) -> None:
             answer["PolicyNames"].append("more")
 
     ward.alter("ListRolePolicies", added)
-    ward.alter("GetRolePolicy", lambda answer: None if "PolicyDocument" in answer else answer.clear())
     ward.answer(
         "GetRolePolicy",
         lambda asked: {
@@ -587,15 +570,13 @@ def test_an_instance_profile_without_its_role_is_red(ward: Ward) -> None:
 
 def test_a_file_system_that_is_gone_is_red_once(ward: Ward) -> None:
     gone = ward.case.outputs["DataFileSystemId"]
-
-    def refused(asked: Json) -> Json:
-        raise wards.RefusedError("FileSystemNotFound")
-
     real = ward.case.file_systems
 
     def described(asked: Json) -> Json:
         [wanted] = asked["FileSystemIds"]
-        return refused(asked) if wanted == gone else {"FileSystems": [real[wanted]]}
+        if wanted == gone:
+            raise wards.RefusedError("FileSystemNotFound")
+        return {"FileSystems": [real[wanted]]}
 
     ward.answer("DescribeFileSystems", described)
     assert f"{gone} of /scratch/data is gone" in only_red(ward.look("file system")).what

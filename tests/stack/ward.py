@@ -2,6 +2,7 @@
 
 import json
 import secrets
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -88,15 +89,14 @@ class Ward:
 
     @property
     def case(self) -> Case:
-        import time
-
+        """The case, of which nothing is known yet."""
         return Case(checkout=self.checkout, open=self.account, clock=lambda: time.time() + self.ahead)
 
     def account(self) -> Account:
         account = Account()
         events = account._session.events  # noqa: SLF001  # boto3's own way in, of a session that Account keeps
         events.register("before-parameter-build", self._remember)
-        events.register("before-call", self._before)
+        events.register("before-call", self._before)  # type: ignore[arg-type]  # what it returns is the answer
         events.register("after-call", self._after)
         return account
 
@@ -129,11 +129,12 @@ class Ward:
         return SimpleNamespace(status_code=200), {**answer, "ResponseMetadata": {}}
 
     def _after(self, parsed: Json, model: Any, **_: object) -> None:  # noqa: ANN401  # botocore's own
-        for change in self._changes.get(model.name, ()):
+        for change in self._changes.get(model.name, ()) if "Error" not in parsed else ():
             change(parsed)
-            metadata = parsed.pop("ResponseMetadata", {})
-            validate_parameters(parsed, model.output_shape)
-            parsed["ResponseMetadata"] = metadata
+            # Botocore has read IAM's documents by now: they are texts in its model.
+            if model.service_model.service_name != "iam":
+                answer = {key: value for key, value in parsed.items() if key != "ResponseMetadata"}
+                validate_parameters(answer, model.output_shape)
 
 
 @contextmanager
@@ -148,7 +149,9 @@ def deployed(root: Path) -> Iterator[Checkout]:
         for name, value in {**server.environment, "AWS_REGION": REGION, "AWS_DEFAULT_REGION": REGION}.items():
             patch.setenv(name, value)
         for bucket in ("references", "reads"):
-            boto3.client("s3").create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
+            boto3.client("s3").create_bucket(
+                Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"}
+            )
         deployer = Deployer(checkout=checkout, account=Account())
         deployer.deploy(("registry",), lambda _: None)
         _pretend_pushed(checkout)

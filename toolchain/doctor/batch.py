@@ -47,7 +47,7 @@ def queue(case: "Case") -> Iterator[Finding]:
     name = "job queue"
     arn = case.outputs["JobQueueArn"]
     with doing("looking at the job queue"):
-        found = case.account.batch().describe_job_queues(jobQueues=[arn])["jobQueues"]
+        found = case.batch.describe_job_queues(jobQueues=[arn])["jobQueues"]
     if not found:
         yield red(name, f"{arn} is gone: somebody deleted it", _DEPLOY)
         return

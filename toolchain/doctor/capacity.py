@@ -118,7 +118,7 @@ def _places(found: Mapping[str, str]) -> str:
 
 def _rooms(case: "Case") -> list[Room]:
     """The environments as they are deployed; as they would be, if they are not."""
-    ec2 = case.account.ec2()
+    ec2 = case.ec2
     if "compute" not in case.standing:
         listed = case.parameter("compute", "InstanceTypes")
         types = listed if isinstance(listed, tuple) else tuple(str(listed).split(","))
@@ -148,7 +148,7 @@ def _rooms(case: "Case") -> list[Room]:
 def _asks(case: "Case") -> Iterator[Ask]:
     """What is active in Batch; of a tool with nothing active, what this checkout would register."""
     prefix = f"{case.settings.project}-"
-    active = all_active(case.account.batch(), prefix)
+    active = all_active(case.batch, prefix)
     images = {
         name: ImageReference(name=name, tag="none", reference=f"none@sha256:{'0' * 64}")
         for name in jobdefs.names(case.checkout.jobdefs)

@@ -17,8 +17,13 @@ from toolchain.stacks.layout import Layout
 from toolchain.stacks.service import CloudFormation, State
 
 if TYPE_CHECKING:
+    from types_boto3_batch import BatchClient
+    from types_boto3_ec2 import EC2Client
     from types_boto3_ec2.type_defs import SubnetTypeDef
+    from types_boto3_fsx import FSxClient
     from types_boto3_fsx.type_defs import FileSystemTypeDef
+    from types_boto3_iam import IAMClient
+    from types_boto3_service_quotas import ServiceQuotasClient
 
 # The outputs that name a file system, by what is mounted from it.
 FILE_SYSTEMS = {
@@ -79,6 +84,31 @@ class Case:
         return self.open()
 
     @cached_property
+    def batch(self) -> "BatchClient":
+        """Batch. A client takes a tenth of a second to make, and several checks ask the same service."""
+        return self.account.batch()
+
+    @cached_property
+    def ec2(self) -> "EC2Client":
+        """EC2."""
+        return self.account.ec2()
+
+    @cached_property
+    def fsx(self) -> "FSxClient":
+        """FSx."""
+        return self.account.fsx()
+
+    @cached_property
+    def iam(self) -> "IAMClient":
+        """IAM."""
+        return self.account.iam()
+
+    @cached_property
+    def service_quotas(self) -> "ServiceQuotasClient":
+        """Service Quotas."""
+        return self.account.service_quotas()
+
+    @cached_property
     def caller(self) -> Caller:
         """Who asks, as AWS sees it."""
         return ask(self.account, self.clock)
@@ -126,7 +156,7 @@ class Case:
     def environments(self) -> tuple[Environment, ...]:
         """The deployed compute environments, Spot first."""
         arns = [self.outputs[name] for name in ("SpotComputeEnvironmentArn", "OnDemandComputeEnvironmentArn")]
-        return deployed(self.account.batch(), arns)
+        return deployed(self.batch, arns)
 
     @cached_property
     def file_systems(self) -> "Mapping[str, FileSystemTypeDef]":
@@ -134,7 +164,7 @@ class Case:
         from botocore.exceptions import ClientError
 
         found: dict[str, FileSystemTypeDef] = {}
-        client = self.account.fsx()
+        client = self.fsx
         for one in sorted({self.outputs[name] for name in FILE_SYSTEMS.values()}):
             with doing(f"looking at file system {one}"):
                 try:
@@ -147,7 +177,7 @@ class Case:
     def subnets(self, ids: Iterable[str]) -> "dict[str, SubnetTypeDef]":
         """Id to subnet."""
         with doing("looking at subnets"):
-            answer = self.account.ec2().describe_subnets(SubnetIds=sorted(set(ids)))
+            answer = self.ec2.describe_subnets(SubnetIds=sorted(set(ids)))
         return {one["SubnetId"]: one for one in answer["Subnets"]}
 
     def zones(self, ids: Iterable[str]) -> tuple[str, ...]:

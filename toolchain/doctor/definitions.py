@@ -57,7 +57,7 @@ def named(case: "Case") -> Iterator[Finding]:
 
 
 def _active(case: "Case", arns: list[str]) -> set[str]:
-    client = case.account.batch()
+    client = case.batch
     found: set[str] = set()
     for start in range(0, len(arns), _MOST):
         with doing("looking at the job definitions that state machines name"):

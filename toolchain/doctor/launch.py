@@ -18,9 +18,7 @@ _NAME = "launch template"
 
 def _version(case: "Case", environment: Environment, version: str) -> "LaunchTemplateVersionTypeDef | None":
     with doing(f"looking at launch template {environment.template}"):
-        answer = case.account.ec2().describe_launch_template_versions(
-            LaunchTemplateId=environment.template, Versions=[version]
-        )
+        answer = case.ec2.describe_launch_template_versions(LaunchTemplateId=environment.template, Versions=[version])
     return next(iter(answer["LaunchTemplateVersions"]), None)
 
 

@@ -113,7 +113,7 @@ def _linked(case: "Case", what: str, association: "DataRepositoryAssociationType
 
 
 def _associations(case: "Case", one: str) -> "list[DataRepositoryAssociationTypeDef]":
-    client = case.account.fsx()
+    client = case.fsx
     only: list[FilterTypeDef] = [{"Name": "file-system-id", "Values": [one]}]
     with doing(f"looking at the links of file system {one}"):
         answer = client.describe_data_repository_associations(Filters=only)

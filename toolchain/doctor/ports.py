@@ -49,7 +49,7 @@ _WAYS = tuple(
 
 def opened(case: "Case") -> Iterator[Finding]:
     """Whether the security groups let Lustre through."""
-    ec2 = case.account.ec2()
+    ec2 = case.ec2
     client = case.outputs["LustreClientSecurityGroupId"]
     held = (one.id for one in case.held("storage") if one.kind == "AWS::EC2::SecurityGroup")
     servers = sorted(one for one in held if one != client)

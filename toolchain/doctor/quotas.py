@@ -82,7 +82,7 @@ def vcpus(case: "Case") -> Iterator[Finding]:
     types = case.parameter("compute", "InstanceTypes")
     families = types if isinstance(types, tuple) else str(types).split(",")
     counted = sorted({"X" if one.strip().startswith("x") else "standard" for one in families})
-    client = case.account.service_quotas()
+    client = case.service_quotas
     for kind, parameter in (("SPOT", "SpotMaxvCpus"), ("EC2", "OnDemandMaxvCpus")):
         wanted = int(str(case.parameter("compute", parameter)))
         for family in counted:
@@ -99,7 +99,7 @@ def lustre(case: "Case") -> Iterator[Finding]:
     """Whether FSx gives as much capacity as the file systems need, beside those that others have."""
     name = "quota of Lustre"
     kind = _kind(str(case.parameter("storage", "DeploymentType")))
-    quota = _by_name(case.account.service_quotas(), "fsx", CAPACITIES[kind])
+    quota = _by_name(case.service_quotas, "fsx", CAPACITIES[kind])
     if quota is None:
         yield yellow(name, f"could not look: Service Quotas lists no '{CAPACITIES[kind]}'", "Look in the console.")
         return
@@ -127,7 +127,7 @@ def _taken(case: "Case", kind: str) -> int:
     """GiB of the account's file systems of a kind, less this project's own."""
     own = {value for name, value in case.outputs.items() if name.endswith("FileSystemId")}
     with doing("listing file systems"):
-        pages = case.account.fsx().get_paginator("describe_file_systems").paginate()
+        pages = case.fsx.get_paginator("describe_file_systems").paginate()
         return sum(
             one["StorageCapacity"]
             for page in pages

@@ -64,7 +64,7 @@ def canonical(document: Any) -> Any:  # noqa: ANN401  # JSON
 def drift(case: "Case") -> Iterator[Finding]:
     """Whether each role has the policies of its template, and no others."""
     name = "role"
-    iam = case.account.iam()
+    iam = case.iam
     for stack in _STACKS:
         if stack not in case.standing:
             continue
@@ -87,7 +87,7 @@ def drift(case: "Case") -> Iterator[Finding]:
 def profile(case: "Case") -> Iterator[Finding]:
     """Whether hosts get their role."""
     name = "instance profile"
-    iam = case.account.iam()
+    iam = case.iam
     wanted = case.outputs["InstanceRoleArn"]
     for one in sorted({environment.profile for environment in case.environments}):
         short = one.rpartition("/")[2]
