@@ -432,6 +432,20 @@ def test_a_state_machine_that_names_a_deregistered_revision_is_red(ward: Ward) -
     assert "python build.py deploy workflow" in found.fix
 
 
+def test_a_revision_that_is_newer_than_the_one_a_state_machine_names_is_noted(ward: Ward) -> None:
+    def newer(answer: Json) -> None:
+        for one in list(answer["jobDefinitions"]):
+            if one["jobDefinitionName"] == "genomics-bwa":
+                answer["jobDefinitions"].append(
+                    {**one, "revision": 2, "jobDefinitionArn": f"{one['jobDefinitionArn']}2"}
+                )
+
+    ward.alter("DescribeJobDefinitions", newer)
+    found = ward.look("state machine")
+    assert {one.status for one in found} == {"green"}
+    assert found[1].what.endswith("all of them active; python build.py deploy workflow takes genomics-bwa:2")
+
+
 def test_a_state_machine_that_is_being_deleted_is_red(ward: Ward) -> None:
     ward.alter("DescribeStateMachine", lambda answer: answer.update(status="DELETING"))
     assert [one.status for one in ward.look("state machine")] == ["red", "red"]

@@ -135,14 +135,15 @@ def _rooms(case: "Case") -> list[Room]:
             )
             for name, kind, most in planned
         ]
-    return [
-        Room(
-            environment=one,
-            types=hosts.find(ec2, one.types, case.zones(one.subnets)),
-            reserved=hosts.reserved(user_data(case, one)),
-        )
-        for one in case.environments
-    ]
+    rooms = []
+    # Both environments take the same types as a rule: they are asked for once.
+    known: dict[tuple[tuple[str, ...], tuple[str, ...]], list[HostType]] = {}
+    for one in case.environments:
+        key = (one.types, case.zones(one.subnets))
+        if key not in known:
+            known[key] = hosts.find(ec2, *key)
+        rooms.append(Room(environment=one, types=known[key], reserved=hosts.reserved(user_data(case, one))))
+    return rooms
 
 
 def _asks(case: "Case") -> Iterator[Ask]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from toolchain import verification
 from toolchain.aws import doing
 from toolchain.doctor.finding import DEPLOY, Finding, green, red
+from toolchain.revisions import all_active
 
 if TYPE_CHECKING:
     from toolchain.doctor.case import Case
@@ -38,6 +39,8 @@ def agree(case: "Case") -> Iterator[Finding]:
 def named(case: "Case") -> Iterator[Finding]:
     """Whether each revision that a state machine names can still be submitted."""
     name = "state machine"
+    latest = all_active(case.batch, f"{case.settings.project}-")
+    newest = {one: f"{one}:{revisions[0].number}" for one, revisions in latest.items()}
     for arn, described in case.definitions("StateMachineArn", "JobMachineArn"):
         label = arn.rpartition(":")[2]
         if described.get("status") not in {None, "ACTIVE"}:
@@ -53,7 +56,9 @@ def named(case: "Case") -> Iterator[Finding]:
             )
         else:
             names = f"names {', '.join(wanted.values())}, all of them active" if wanted else "names no job definition"
-            yield green(name, f"{label} is ACTIVE, and {names}")
+            newer = sorted(newest[one.partition(":")[0]] for one in wanted.values() if one not in newest.values())
+            later = f"; python build.py deploy workflow takes {', '.join(newer)}" if newer else ""
+            yield green(name, f"{label} is ACTIVE, and {names}{later}")
 
 
 def _active(case: "Case", arns: list[str]) -> set[str]:

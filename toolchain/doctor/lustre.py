@@ -105,7 +105,7 @@ def _linked(case: "Case", what: str, association: "DataRepositoryAssociationType
         return red(
             name,
             f"{said}: {label} is {lifecycle}" + (f": {why}" if why else ""),
-            "Look at the bucket's policy and name; a link that is MISCONFIGURED mends itself when it can.",
+            f"Correct what it says; see aws fsx describe-data-repository-associations --association-ids {label}",
         )
     if what == "working" and where.rstrip("/") != case.outputs["ExportPath"].rstrip("/"):
         return red(name, f"{said}, and results are to go to {case.outputs['ExportPath']}", _STORAGE)

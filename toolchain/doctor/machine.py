@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 # Hosts are x86_64, and images are made for the engine's own architecture.
 ARCHITECTURES = frozenset({"amd64", "x86_64"})
-# All images take about 1 GiB while they are built.
+# Enough for the base, its packages and the images while they are built.
 _GIB = 1024**3
 LEAST_FREE = 3 * _GIB
 _SHOWN = 3
