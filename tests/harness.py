@@ -237,8 +237,10 @@ class DataSet:
         regions = ("-T", f"/scratch/data/{bed}")
         called = f"/scratch/working/{WORKFLOW}/{run.execution}/{self.sample}/{self.sample}.vcf.gz"
         return accuracy.compare(
-            accuracy.variants(normalised(run, f"/scratch/data/{self.truth}", *regions)),
-            accuracy.variants(normalised(run, called, *regions), lowest_quality=20),
+            accuracy.variants(
+                normalised(run.host, run.workflow, run.reference, f"/scratch/data/{self.truth}", *regions)
+            ),
+            accuracy.variants(normalised(run.host, run.workflow, run.reference, called, *regions), lowest_quality=20),
         )
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from types_boto3_fsx import FSxClient
     from types_boto3_iam import IAMClient
     from types_boto3_logs import CloudWatchLogsClient
+    from types_boto3_s3 import S3Client
     from types_boto3_service_quotas import ServiceQuotasClient
     from types_boto3_stepfunctions import SFNClient
     from types_boto3_sts import STSClient
@@ -107,6 +108,10 @@ class Account:
     def step_functions(self) -> "SFNClient":
         """Step Functions."""
         return self._session.client("stepfunctions", region_name=self.region, config=self._config)
+
+    def s3(self) -> "S3Client":
+        """Buckets and their objects."""
+        return self._session.client("s3", region_name=self.region, config=self._config)
 
     def logs(self) -> "CloudWatchLogsClient":
         """CloudWatch Logs."""

@@ -15,6 +15,7 @@ import click
 from toolchain import catalog, cloud, console, deployment
 from toolchain.doctor import commands as doctor
 from toolchain.errors import SeveralFailedError, ToolchainError, WrongUsageError
+from toolchain.local import COMMANDS as LOCAL
 from toolchain.paths import HERE
 from toolchain.runs import commands as runs
 
@@ -189,8 +190,8 @@ def demo(
     own = None
     if reference is not None and reads is not None and sample is not None:
         own = demonstration.Reads(reference=reference, r1=reads[0], r2=reads[1], sample=sample)
-    demonstration.run(HERE, _workshop(), own, shards=shards, ploidy=ploidy, results=results)
+    demonstration.run(HERE, own, shards=shards, ploidy=ploidy, results=results)
 
 
-for command in (*cloud.COMMANDS, *deployment.COMMANDS, *runs.COMMANDS, *doctor.COMMANDS):
+for command in (*cloud.COMMANDS, *deployment.COMMANDS, *runs.COMMANDS, *LOCAL, *doctor.COMMANDS):
     cli.add_command(command)

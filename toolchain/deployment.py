@@ -8,7 +8,8 @@ import click
 
 from toolchain import console
 from toolchain.errors import WrongUsageError
-from toolchain.paths import HERE
+from toolchain.local import place
+from toolchain.paths import Checkout
 
 if TYPE_CHECKING:
     from toolchain.stacks.deploying import Planned
@@ -28,14 +29,15 @@ def _command(*words: str) -> str:
     multiple=True,
     help="Let this file system or bucket be replaced or removed, with all that it holds. Can be repeated.",
 )
-def deploy(names: tuple[str, ...], *, dry_run: bool, replace: tuple[str, ...]) -> None:
+@place
+def deploy(names: tuple[str, ...], *, checkout: Checkout, dry_run: bool, replace: tuple[str, ...]) -> None:
     """Deploy the STACKs that differ from this checkout; all of them, in order, if none is named."""
     from toolchain.aws import Account
     from toolchain.stacks.deploying import Deployer
 
     options = [word for name in replace for word in ("--replace", name)]
     deployer = Deployer(
-        checkout=HERE, account=Account(), command=_command("deploy", *names, *options), replace=frozenset(replace)
+        checkout=checkout, account=Account(), command=_command("deploy", *names, *options), replace=frozenset(replace)
     )
     if dry_run:
         for planned in deployer.plan(names):
@@ -85,8 +87,15 @@ def _show(planned: "Planned") -> None:
     help="Leave this resource behind if it cannot be deleted. Can be repeated.",
 )
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@place
 def destroy(
-    names: tuple[str, ...], *, storage: bool, discard: tuple[str, ...], retain: tuple[str, ...], yes: bool
+    names: tuple[str, ...],
+    *,
+    checkout: Checkout,
+    storage: bool,
+    discard: tuple[str, ...],
+    retain: tuple[str, ...],
+    yes: bool,
 ) -> None:
     """Destroy the STACKs; all of them if none is named. The results bucket stays."""
     from toolchain.aws import Account
@@ -103,7 +112,7 @@ def destroy(
     options += [word for name in retain for word in ("--retain", name)]
     options += ["--yes"] if yes else []
     destroyer = Destroyer(
-        checkout=HERE,
+        checkout=checkout,
         account=Account(),
         command=_command("destroy", *names, *options),
         discard=frozenset(discard),

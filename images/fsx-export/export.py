@@ -57,6 +57,7 @@ ENDED = frozenset({"SUCCEEDED", "FAILED", "CANCELED"})
 LONGEST_PAUSE = 32  # times the first one
 MOST_TASKS = 20  # for the same content: each beyond the first means that the one before ended badly
 QUIET_SECONDS = 60.0
+SHORTEST_POLL = 0.25  # seconds before the second look at a task, then twice as long each time
 
 
 class ExportError(Exception):
@@ -447,6 +448,7 @@ def follow(service: Service, task: Task, bounds: Bounds) -> Task:
     """Look at a task until it has ended, telling its progress. Raises TryAgainError if that takes too long."""
     end = time.monotonic() + bounds.wait
     told, told_at = "", -math.inf
+    pause = SHORTEST_POLL
     while True:
         task = service.describe(task.id)
         now = time.monotonic()
@@ -461,7 +463,8 @@ def follow(service: Service, task: Task, bounds: Bounds) -> Task:
                 why=f"the {bounds.wait:.0f} s to wait for it are over",
                 fix="Run the step again to go on waiting for the same task, or raise EXPORT_WAIT_SECONDS.",
             )
-        time.sleep(min(bounds.poll, max(0.0, end - now)))
+        time.sleep(min(pause, bounds.poll, max(0.0, end - now)))
+        pause *= 2
 
 
 def check(export: Export, task: Task) -> None:

@@ -42,7 +42,7 @@ class Cloud:
     states: Any
     definitions: dict[str, str] = field(default_factory=dict)
 
-    def define(self, image: str, name: str | None = None, **properties: Any) -> str:  # noqa: ANN401
+    def define(self, image: str, name: str | None = None, **properties: Any) -> str:
         """Registers a definition whose jobs run a shell script, and gives its name."""
         name = name or f"definition-{next(_NUMBERS)}"
         extra = {key: properties.pop(key) for key in ("retryStrategy", "timeout", "parameters") if key in properties}
@@ -61,7 +61,7 @@ class Cloud:
         )
         return name
 
-    def submit(self, definition: str, script: str = "true", **request: Any) -> str:  # noqa: ANN401
+    def submit(self, definition: str, script: str = "true", **request: Any) -> str:
         """Submits a job and gives its id."""
         given = {"jobName": "job", "jobQueue": QUEUE, "parameters": {"script": script}, **request}
         return str(self.batch.submit_job(jobDefinition=definition, **given)["jobId"])
@@ -79,7 +79,7 @@ class Cloud:
         """The same, when it has come to a status."""
         return until(lambda: job if (job := self.job(job_id))["status"] == status else None)
 
-    def run(self, definition: str, script: str = "true", **request: Any) -> dict[str, Any]:  # noqa: ANN401
+    def run(self, definition: str, script: str = "true", **request: Any) -> dict[str, Any]:
         """Runs a job to its end."""
         return self.ended(self.submit(definition, script, **request))
 
@@ -90,7 +90,7 @@ class Cloud:
         )["events"]
         return [event["message"] for event in events]
 
-    def machine(self, states: Mapping[str, Any], *, first: str | None = None, **more: Any) -> str:  # noqa: ANN401
+    def machine(self, states: Mapping[str, Any], *, first: str | None = None, **more: Any) -> str:
         """Makes a state machine of JSONata states and gives its ARN."""
         definition = {"QueryLanguage": "JSONata", "StartAt": first or next(iter(states)), "States": states, **more}
         made = self.states.create_state_machine(
@@ -98,7 +98,7 @@ class Cloud:
         )
         return str(made["stateMachineArn"])
 
-    def execute(self, machine: str, given: Any = None) -> dict[str, Any]:  # noqa: ANN401
+    def execute(self, machine: str, given: Any = None) -> dict[str, Any]:
         """Runs an execution to its end."""
         started = self.states.start_execution(stateMachineArn=machine, input=json.dumps({} if given is None else given))
         return self.finished(started["executionArn"])
@@ -112,7 +112,7 @@ class Cloud:
 
         return until(look)
 
-    def output(self, states: Mapping[str, Any], given: Any = None, **more: Any) -> Any:  # noqa: ANN401
+    def output(self, states: Mapping[str, Any], given: Any = None, **more: Any) -> Any:
         """What an execution of these states gives."""
         execution = self.execute(self.machine(states, **more), given)
         assert execution["status"] == "SUCCEEDED", execution
@@ -123,7 +123,7 @@ class Cloud:
         return [event["type"] for event in self.states.get_execution_history(executionArn=arn)["events"]]
 
 
-def submit_job(definition: str, script: str, **state: Any) -> dict[str, Any]:  # noqa: ANN401
+def submit_job(definition: str, script: str, **state: Any) -> dict[str, Any]:
     """A state that runs a job and waits for it."""
     arguments = {
         "JobName": "job",

@@ -2,6 +2,8 @@
 
 import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 from contextlib import suppress
@@ -75,3 +77,28 @@ def test_a_port_that_is_taken_is_an_error_that_says_so(world: World) -> None:
         port = int(server.endpoint.rpartition(":")[2])
         with pytest.raises(UnavailableError, match=f"port {port}: Address already in use"), serve(world, port=port):
             pass
+
+
+def test_a_process_of_its_own_tells_its_address_answers_and_ends_when_told(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "toolchain.localaws", str(tmp_path), "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        endpoint = process.stdout.readline().strip()
+        client = boto3.client(
+            "s3", endpoint_url=endpoint, aws_access_key_id="x", aws_secret_access_key="x", region_name="us-east-1"
+        )
+        client.create_bucket(Bucket="kept-by-it")
+        process.terminate()
+        _, errors = process.communicate(timeout=30)
+    assert (process.returncode, errors) == (0, "")
+    assert (tmp_path / "s3" / "kept-by-it").is_dir()
+
+
+def test_a_process_whose_port_is_taken_says_so_in_one_line(world: World, tmp_path: Path) -> None:
+    with serve(world) as server:
+        port = server.endpoint.rpartition(":")[2]
+        command = [sys.executable, "-m", "toolchain.localaws", str(tmp_path / "other"), "--port", port]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == UnavailableError.exit_code
+    assert done.stderr.startswith(f"error: no embedded AWS on port {port}: Address already in use")
+    assert "Traceback" not in done.stderr

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import boto3
 import pytest
+from push.fault_proxy import fault_proxy
 
 from toolchain import jobdefs
 from toolchain.aws import Account
@@ -140,7 +141,7 @@ def test_a_file_system_of_another_size_needs_to_be_named(checkout: Checkout) -> 
 def test_what_fails_is_rolled_back_and_the_same_command_goes_on(checkout: Checkout) -> None:
     network = checkout.stacks / "network.yaml"
     text = network.read_text(encoding="utf-8")
-    broken = "Resources:\n  Broken: {Type: AWS::EC2::SecurityGroup, Properties: {GroupDescription: x, VpcId: vpc-0}}\n"
+    broken = "Resources:\n  Broken: {Type: AWS::EC2::Subnet, Properties: {CidrBlock: 10.0.0.0/24, VpcId: vpc-0}}\n"
     network.write_text(text.replace("Resources:\n", broken, 1), encoding="utf-8")
     with pytest.raises(StackFailedError, match=r"genomics-network was not deployed \(ROLLBACK_COMPLETE\).*Broken"):
         deploy(checkout, "network")
@@ -166,3 +167,21 @@ def test_a_run_that_is_not_exported_keeps_its_file_system(checkout: Checkout) ->
     with pytest.raises(SeveralFailedError, match="run-1"):
         destroy(checkout, storage=True)
     assert len(boto3.client("fsx").describe_file_systems()["FileSystems"]) == 3
+
+
+THROTTLED = b"""<ErrorResponse><Error><Type>Sender</Type><Code>Throttling</Code><Message>Rate exceeded</Message></Error>
+<RequestId>1</RequestId></ErrorResponse>"""
+
+
+@pytest.mark.parametrize("operation", ["DescribeStacks", "CreateChangeSet", "ExecuteChangeSet", "DescribeStackEvents"])
+def test_throttled_calls_and_dropped_connections_are_made_again(
+    checkout: Checkout, embedded: Mapping[str, str], monkeypatch: pytest.MonkeyPatch, operation: str
+) -> None:
+    with fault_proxy(embedded["AWS_ENDPOINT_URL"].removeprefix("http://")) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
+        throttled = proxy.fails(
+            body=f"Action={operation}&", status=400, answer=THROTTLED, content_type="text/xml", times=2
+        )
+        dropped = proxy.fails(body=f"Action={operation}&")
+        assert deploy(checkout, "network") == ["network created"]
+    assert (throttled.hits, dropped.hits) == (2, 1)

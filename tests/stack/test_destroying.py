@@ -122,8 +122,9 @@ def test_a_run_that_was_not_exported_is_named(used: Site) -> None:
     execution(used, "run-2")
     task(used, "test/run-1")
     [said] = blockers(used, "workflow", "storage")
-    assert "execution run-2 (SUCCEEDED) is not exported: no task exported it; its files are in test/run-2" in said
-    assert "--discard run-2" in said
+    assert "execution run-2 (SUCCEEDED): no task exported it. Export it: aws fsx create-data-repository-task" in said
+    assert "--paths test/run-2 --report" in said
+    assert said.endswith("python build.py destroy --discard run-2")
 
 
 def test_what_is_in_the_way_has_a_code_that_says_try_again(used: Site) -> None:
@@ -168,7 +169,7 @@ def test_an_export_with_files_that_failed_is_none(used: Site) -> None:
     execution(used, "run-1")
     name = task(used, "test/run-1", failed=2)
     [said] = blockers_of(used)
-    assert f"of its last export, {name}, 2 files failed (SUCCEEDED)" in said
+    assert f"its last export, {name}, ended SUCCEEDED, and 2 files failed" in said
 
 
 def test_an_import_is_no_export(used: Site) -> None:
@@ -181,7 +182,7 @@ def test_a_run_that_failed_may_have_written_after_its_export(used: Site) -> None
     execution(used, "run-1", "FAILED")
     name = task(used, "test/run-1", created=3)
     [said] = blockers_of(used)
-    assert f"it ended after its last export, {name}" in said
+    assert f"its last export, {name}, was before its end" in said
     task(used, "test/run-1", created=5)
     assert blockers_of(used) == []
 
@@ -221,7 +222,7 @@ def test_a_task_that_goes_on_is_named(used: Site, lifecycle: str) -> None:
 def test_the_state_machine_does_not_go_while_it_alone_knows_what_ran(used: Site) -> None:
     execution(used, "run-1")
     [said] = blockers(used, "workflow")
-    assert "execution run-1 (SUCCEEDED) is not exported" in said
+    assert "execution run-1 (SUCCEEDED): no task exported it" in said
 
 
 def test_without_a_state_machine_the_last_exports_tell(used: Site) -> None:
@@ -229,7 +230,7 @@ def test_without_a_state_machine_the_last_exports_tell(used: Site) -> None:
     used.cloud.calls.clear()
     task(used, "test/run-1", failed=1)
     [said] = blockers(used, "storage")
-    assert "of test/run-1, 1 files failed at the last export" in said
+    assert "test/run-1: its last export, task-0, ended SUCCEEDED, and 1 files failed" in said
     task(used, "test/run-1", created=4)
     assert used.destroy("storage") == ["storage"]
 

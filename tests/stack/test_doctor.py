@@ -159,6 +159,20 @@ def test_settings_that_are_no_toml_are_red(ward: Ward) -> None:
     assert "it is not TOML" in only_red(ward.look("genomics.toml")).what
 
 
+def test_settings_that_cannot_be_read_are_one_red_line_and_no_cascade(ward: Ward) -> None:
+    ward.checkout.settings.write_text("project =", encoding="utf-8")
+    found = [one for one in ward.examine() if one.status != "green"]
+    assert [(one.check, one.status) for one in found] == [("genomics.toml", "red"), ("AWS", "yellow")]
+
+
+def test_what_cannot_be_read_of_the_settings_is_red_once(ward: Ward) -> None:
+    more = 'DeploymentType = "SCRATCH_9"\nWorkingCapacity = "much"\n[stack.compute]\nSpotMaxvCpus = "many"\n'
+    ward.checkout.settings.write_text(GIVEN + more, encoding="utf-8")
+    found = [one for one in ward.examine() if one.status != "green"]
+    assert {one.check for one in found if one.status == "red"} == {"genomics.toml"}
+    assert [one.what for one in found if "nobody has thought of" in one.what] == []
+
+
 # ---- who asks ----
 
 

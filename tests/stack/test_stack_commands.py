@@ -1,10 +1,11 @@
 """`python build.py deploy` and `destroy` as they are typed."""
 
 import io
+import re
 import sys
 
 import pytest
-from stack.cloud_double import change, detail
+from stack.cloud_double import change, detail, steps
 from stack.conftest import Site
 
 from toolchain import cli, deployment
@@ -132,3 +133,26 @@ def test_nothing_to_destroy_is_a_success_that_says_so(typed: Site, capsys: pytes
     assert cli.main(["destroy", "--yes"]) == 0
     assert capsys.readouterr().err == "nothing to destroy: none of these stacks is there\n"
     assert typed.cloud.change_sets == {}
+
+
+def test_on_a_terminal_each_resource_has_a_line_that_says_how_it_ended(
+    typed: Site, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    typed.desk.settings('[stack.storage]\nPath = "s3://other"\n')
+    typed.cloud.plays[f"update {typed.name('storage')}"] = steps(
+        [("", "", "UPDATE_IN_PROGRESS", "User Initiated"), ("Files", "AWS::X::Y", "UPDATE_IN_PROGRESS", "")],
+        [("Files", "AWS::X::Y", "UPDATE_FAILED", "no [capacity]"), ("", "", "UPDATE_ROLLBACK_IN_PROGRESS", "")],
+        [("Files", "AWS::X::Y", "UPDATE_COMPLETE", ""), ("", "", "UPDATE_ROLLBACK_COMPLETE", "")],
+    )
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "150")
+    assert cli.main(["deploy", "storage"]) == 70
+    said = capsys.readouterr().err
+    plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", said).replace("\r", "\n").splitlines()
+    assert any(re.match(r"\S? *storage 0:00:0\d UPDATE_ROLLBACK_IN_PROGRESS", line) for line in plain)
+    assert "\x1b[31mFiles AWS::X::Y UPDATE_FAILED: no [capacity]" in said
+    assert [line for line in plain if line.startswith("Files ")] == [
+        "Files AWS::X::Y UPDATE_FAILED: no [capacity]",
+        "Files AWS::X::Y UPDATE_COMPLETE",
+    ]
+    assert "storage UPDATE_ROLLBACK_COMPLETE" in plain

@@ -120,16 +120,13 @@ def _rooms(case: "Case") -> list[Room]:
     """The environments as they are deployed; as they would be, if they are not."""
     ec2 = case.ec2
     if "compute" not in case.standing:
-        listed = case.parameter("compute", "InstanceTypes")
-        types = listed if isinstance(listed, tuple) else tuple(str(listed).split(","))
+        types = case.texts("compute", "InstanceTypes")
         found = hosts.find(ec2, types, ())
         text = case.layout.choose(["compute"])[0].template.text
         planned = (("Spot", "SPOT", "SpotMaxvCpus"), ("on demand", "EC2", "OnDemandMaxvCpus"))
         return [
             Room(
-                environment=Environment(
-                    name=name, kind=kind, types=types, most_vcpus=int(str(case.parameter("compute", most)))
-                ),
+                environment=Environment(name=name, kind=kind, types=types, most_vcpus=case.number("compute", most)),
                 types=found,
                 reserved=hosts.reserved(text),
             )

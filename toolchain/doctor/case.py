@@ -10,6 +10,7 @@ from toolchain import settings as files
 from toolchain.aws import Account, doing
 from toolchain.doctor.caller import Caller, ask
 from toolchain.doctor.environment import Environment, deployed
+from toolchain.errors import UnavailableError
 from toolchain.paths import Checkout
 from toolchain.settings import Settings, Value
 from toolchain.stacks import layout as layouts
@@ -77,6 +78,26 @@ class Case:
         [chosen] = self.layout.choose([stack])
         default = chosen.template.parameters[name].default
         return self.settings.stacks.get(stack, {}).get(name, default if default is not None else "")
+
+    def number(self, stack: str, name: str) -> int:
+        """A parameter that is a whole number.
+
+        Raises:
+            UnavailableError: It is none, as the check of genomics.toml says too.
+        """
+        value = str(self.parameter(stack, name))
+        if not value.isdecimal():
+            raise UnavailableError(
+                f"the parameter {name} of stack {stack} is no number",
+                why=f'genomics.toml has "{value}"',
+                fix="Mend genomics.toml.",
+            )
+        return int(value)
+
+    def texts(self, stack: str, name: str) -> tuple[str, ...]:
+        """A parameter that is a list."""
+        value = self.parameter(stack, name)
+        return value if isinstance(value, tuple) else tuple(one.strip() for one in str(value).split(","))
 
     @cached_property
     def account(self) -> Account:

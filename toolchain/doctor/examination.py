@@ -64,6 +64,13 @@ def examine(case: Case) -> Iterator[Finding]:
     if not known:
         yield yellow("AWS", "not looked at: without credentials and a region nothing can be asked", "See credentials.")
         return
+    try:
+        _ = case.layout
+    except ToolchainError:
+        yield yellow(
+            "AWS", "not looked at: which stacks there are is for genomics.toml and stack/ to say", "Mend them."
+        )
+        return
     for check in ACCOUNT:
         if set(check.stacks) <= _standing(case, check):
             yield from look(check, case)

@@ -79,12 +79,11 @@ def _by_name(client: "ServiceQuotasClient", service: str, name: str) -> Quota | 
 
 def vcpus(case: "Case") -> Iterator[Finding]:
     """Whether EC2 gives as many vCPUs as the environments may take."""
-    types = case.parameter("compute", "InstanceTypes")
-    families = types if isinstance(types, tuple) else str(types).split(",")
-    counted = sorted({"X" if one.strip().startswith("x") else "standard" for one in families})
+    types = case.texts("compute", "InstanceTypes")
+    counted = sorted({"X" if one.startswith("x") else "standard" for one in types})
     client = case.service_quotas
     for kind, parameter in (("SPOT", "SpotMaxvCpus"), ("EC2", "OnDemandMaxvCpus")):
-        wanted = int(str(case.parameter("compute", parameter)))
+        wanted = case.number("compute", parameter)
         for family in counted:
             quota = _by_code(client, "ec2", CODES[kind, family])
             said = f"{quota.name}: {quota.value:.0f} vCPUs, and {parameter} is {wanted}"
@@ -98,14 +97,18 @@ def vcpus(case: "Case") -> Iterator[Finding]:
 def lustre(case: "Case") -> Iterator[Finding]:
     """Whether FSx gives as much capacity as the file systems need, beside those that others have."""
     name = "quota of Lustre"
-    kind = _kind(str(case.parameter("storage", "DeploymentType")))
+    deployment = str(case.parameter("storage", "DeploymentType"))
+    kind = _kind(deployment)
+    if kind not in CAPACITIES:
+        yield yellow(name, f"could not look: there is no deployment type {deployment}", "Mend genomics.toml.")
+        return
     quota = _by_name(case.service_quotas, "fsx", CAPACITIES[kind])
     if quota is None:
         yield yellow(name, f"could not look: Service Quotas lists no '{CAPACITIES[kind]}'", "Look in the console.")
         return
     one = case.parameter("storage", "FileSystems") == "one"
     names = ("ScratchCapacity",) if one else ("ReferenceCapacity", "DataCapacity", "WorkingCapacity")
-    wanted = sum(int(str(case.parameter("storage", parameter))) for parameter in names)
+    wanted = sum(case.number("storage", parameter) for parameter in names)
     others = _taken(case, kind)
     said = f"{quota.name}: {quota.value:.0f} GiB; the parameters ask for {wanted}, and others have {others}"
     if quota.value < wanted + others:

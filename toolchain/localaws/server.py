@@ -38,18 +38,23 @@ class Server:
     @property
     def environment(self) -> Mapping[str, str]:
         """What a client needs to find this AWS, and to read nothing of the user's own."""
-        return {
-            "AWS_ENDPOINT_URL": self.endpoint,
-            "AWS_ACCESS_KEY_ID": "local",
-            "AWS_SECRET_ACCESS_KEY": "local",
-            "AWS_REGION": self.region,
-            "AWS_DEFAULT_REGION": self.region,
-            "AWS_CONFIG_FILE": os.devnull,
-            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-            "AWS_EC2_METADATA_DISABLED": "true",
-            "NO_PROXY": ADDRESS,
-            "no_proxy": ADDRESS,
-        }
+        return environment(self.endpoint, self.region)
+
+
+def environment(endpoint: str, region: str) -> Mapping[str, str]:
+    """What a client needs to find an embedded AWS, and to read nothing of the user's own."""
+    return {
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_ACCESS_KEY_ID": "local",
+        "AWS_SECRET_ACCESS_KEY": "local",
+        "AWS_REGION": region,
+        "AWS_DEFAULT_REGION": region,
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "NO_PROXY": ADDRESS,
+        "no_proxy": ADDRESS,
+    }
 
 
 @contextmanager

@@ -8,19 +8,20 @@ import click
 
 from toolchain import console
 from toolchain.errors import WrongUsageError
-from toolchain.paths import HERE
+from toolchain.local import place
+from toolchain.paths import Checkout
 
 if TYPE_CHECKING:
     from toolchain.runs.executions import BatchJob, Run, Runs
     from toolchain.runs.order import Order
 
 
-def _runs() -> "Runs":
+def _runs(checkout: Checkout) -> "Runs":
     from toolchain import settings
     from toolchain.aws import Account
     from toolchain.runs.executions import Runs
 
-    return Runs(Account(), settings.load(HERE.settings).project)
+    return Runs(Account(), settings.load(checkout.settings).project)
 
 
 @click.command()
@@ -37,12 +38,27 @@ def _runs() -> "Runs":
 @click.option("--ploidy", type=click.IntRange(1, 2), default=2, show_default=True, help="Of the organism.")
 @click.option("--detach", is_flag=True, help="Start it, and do not wait for its end.")
 @click.option("--dry-run", is_flag=True, help="List every job, write the input to inputs.json, and start nothing.")
-def run(*, sheet: Path, reference: str, name: str | None, shards: int, ploidy: int, detach: bool, dry_run: bool) -> int:
+@place
+def run(
+    *,
+    checkout: Checkout,
+    sheet: Path,
+    reference: str,
+    name: str | None,
+    shards: int,
+    ploidy: int,
+    detach: bool,
+    dry_run: bool,
+) -> int:
     """Take the samples of a sheet to variants: start a run, and follow it to its end.
 
     SAMPLES.csv has a line for each lane: sample, r1, r2, and if wanted lane, library and unit. R1 and R2 are paths
     below /scratch/data. Ctrl-C detaches: the run goes on.
     """
+    from dataclasses import replace
+
+    from toolchain import locally, rendering
+    from toolchain.aws import Account
     from toolchain.runs import order as orders
     from toolchain.runs import sheet as sheets
 
@@ -53,7 +69,10 @@ def run(*, sheet: Path, reference: str, name: str | None, shards: int, ploidy: i
     if dry_run:
         _plan(order, Path("inputs.json"))
         return 0
-    runs = _runs()
+    if checkout == checkout.at_home:
+        locally.prepare(checkout, Account())
+        order = replace(order, resources=rendering.resources(checkout))
+    runs = _runs(checkout)
     started = runs.start(chosen, order)
     lanes = sum(len(sample.lanes) for sample in order.samples)
     console.note(f"started run {chosen}: {len(order.samples)} samples, {lanes} lanes, {len(order.jobs())} jobs")
@@ -91,7 +110,12 @@ def _follow(runs: "Runs", one: "Run") -> int:
 
 
 def _outcome(one: "Run") -> int:
-    """Says how a run ended: its VCFs on stdout, a failure on stderr."""
+    """Says how a run ended: its VCFs on stdout.
+
+    Raises:
+        StepFailedError: It failed.
+    """
+    from toolchain.runs.failure import run_failure
     from toolchain.runs.following import clock
 
     if one.status == "SUCCEEDED":
@@ -101,8 +125,7 @@ def _outcome(one: "Run") -> int:
     elif one.status == "ABORTED":
         console.note(f"run {one.name} was stopped: {one.cause or 'no cause was given'}")
     else:
-        console.note(f"error: run {one.name} failed ({one.error or one.status}): {one.cause}")
-        console.note(f"Logs: python build.py logs {one.name}. The same name cannot run twice; what is done is kept.")
+        raise run_failure(one)
     return one.exit_code
 
 
@@ -111,9 +134,10 @@ def _outcome(one: "Run") -> int:
 @click.option("--follow", "-f", "follows", is_flag=True, help="Follow the run to its end.")
 @click.option("--last", type=click.IntRange(1, 1000), default=20, show_default=True, help="How many runs to list.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def status(*, name: str | None, follows: bool, last: int, as_json: bool) -> int:
+@place
+def status(*, checkout: Checkout, name: str | None, follows: bool, last: int, as_json: bool) -> int:
     """List the latest runs, or show one: its samples by step, its jobs that failed, its outcome."""
-    runs = _runs()
+    runs = _runs(checkout)
     if name is None:
         if follows:
             raise WrongUsageError("--follow without a run", why="it follows one", fix="Name the run.")
@@ -191,7 +215,8 @@ def _as_json(one: "Run", jobs: "tuple[BatchJob, ...]") -> dict[str, object]:
 @click.option("--sample", help="Only this sample's jobs.")
 @click.option("--step", help="Only this step's: its name, or its first word ('mem', 'call 3').")
 @click.option("--follow", "-f", "follows", is_flag=True, help="Go on until the run ends.")
-def logs(*, name: str, sample: str | None, step: str | None, follows: bool) -> int:
+@place
+def logs(*, checkout: Checkout, name: str, sample: str | None, step: str | None, follows: bool) -> int:
     """Print what a run's jobs wrote, each line after its job's name."""
     from toolchain import settings
     from toolchain.aws import Account
@@ -199,7 +224,7 @@ def logs(*, name: str, sample: str | None, step: str | None, follows: bool) -> i
     from toolchain.runs.joblogs import Logs
 
     account = Account()
-    runs = Runs(account, settings.load(HERE.settings).project)
+    runs = Runs(account, settings.load(checkout.settings).project)
     one = runs.find(name)
     _check_wanted(one, sample, step)
 
@@ -232,11 +257,12 @@ def _check_wanted(one: "Run", sample: str | None, step: str | None) -> None:
 @click.command()
 @click.argument("name", metavar="RUN")
 @click.option("--cause", default="stopped by hand", show_default=True, help="Is kept with the run.")
-def stop(*, name: str, cause: str) -> int:
+@place
+def stop(*, checkout: Checkout, name: str, cause: str) -> int:
     """Stop a run and its jobs, and say what was running."""
     from toolchain.runs import stopping
 
-    stopping.stop(_runs(), name, cause)
+    stopping.stop(_runs(checkout), name, cause)
     return 0
 
 

@@ -8,7 +8,7 @@ from toolchain.aws import Account, code
 from toolchain.errors import ToolchainError, TryAgainError, UnavailableError, WrongUsageError
 from toolchain.settings import Settings
 from toolchain.stacks import exported
-from toolchain.stacks.exported import Execution, Task, Working
+from toolchain.stacks.exported import Execution, Task, Unexported, Working
 from toolchain.stacks.mending import busy
 from toolchain.stacks.service import CloudFormation
 from toolchain.stacks.standing import Standing
@@ -95,7 +95,7 @@ class Inspector:
                     if runs is None
                     else exported.unexported(runs, tasks, working, since=born, discard=self.discard)
                 )
-                yield from (self._lost(sentence, name) for name, sentence in lost)
+                yield from (self._lost(one, held.physical_id) for one in lost)
 
     def _executions(self, state_machine: str | None) -> list[Execution] | None:
         """All runs; none where there is no state machine that could be asked."""
@@ -109,11 +109,14 @@ class Inspector:
                 return None
             raise
 
-    def _lost(self, sentence: str, name: str) -> ToolchainError:
+    def _lost(self, one: Unexported, file_system: str) -> ToolchainError:
+        paths = f" --paths {one.directory}" if one.directory else ""
+        export = f"--type EXPORT_TO_REPOSITORY --file-system-id {file_system}{paths} --report Enabled=false"
         return TryAgainError(
             "the working file system holds what is nowhere else",
-            why=sentence,
-            fix=f"Export it, and type the same again; or, if it can go: {self.command} --discard {name}",
+            why=one.why,
+            fix=f"Export it: aws fsx create-data-repository-task {export}; "
+            f"or, if it can go: {self.command} --discard {one.name}",
         )
 
 

@@ -1,17 +1,14 @@
 """The parameters that nobody types: names, images, and the job definitions' exact revisions."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from toolchain import catalog, jobdefs
+from toolchain.aws import Account
 from toolchain.errors import ConfigurationError, MissingInputError
 from toolchain.paths import Checkout
 from toolchain.revisions import active
 from toolchain.settings import Settings
 from toolchain.stacks.layout import Stack
-
-if TYPE_CHECKING:
-    from types_boto3_batch import BatchClient
 
 _ENDING = "JobDefinition"
 
@@ -22,19 +19,21 @@ def known(checkout: Checkout, settings: Settings) -> Mapping[str, str]:
     return {"Project": settings.project, "Workflow": settings.workflow, "Images": images}
 
 
-def job_definitions(stack: Stack, checkout: Checkout, batch: "BatchClient", project: str) -> Mapping[str, str]:
+def job_definitions(stack: Stack, checkout: Checkout, account: Account, project: str) -> Mapping[str, str]:
     """A stack's `…JobDefinition` parameters: the ARN of each tool's latest active revision.
 
     Raises:
         MissingInputError: A tool's job definition is not registered.
         ConfigurationError: The template asks for a tool that there is not.
     """
+    wanted = [name for name in stack.template.parameters if name.endswith(_ENDING)]
+    if not wanted:
+        return {}
+    batch = account.batch()
     tools = {_camel(tool) + _ENDING: tool for tool in jobdefs.names(checkout.jobdefs)}
     found: dict[str, str] = {}
     missing: list[str] = []
-    for name in stack.template.parameters:
-        if not name.endswith(_ENDING):
-            continue
+    for name in wanted:
         if name not in tools:
             raise ConfigurationError(
                 f"stack/{stack.name}.yaml is wrong",

@@ -1,6 +1,7 @@
 """`deploy`: stacks become what this checkout says, one after the other, through change sets."""
 
 from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -14,6 +15,7 @@ from toolchain.stacks.changes import Change, ChangeSet, ChangeSets, Wish
 from toolchain.stacks.following import Follower, Pace
 from toolchain.stacks.layout import Layout, Stack
 from toolchain.stacks.mending import Mender, judge, token
+from toolchain.stacks.progress import Lines, lines
 from toolchain.stacks.service import CloudFormation, State
 
 Result = Literal["created", "updated", "unchanged"]
@@ -61,6 +63,7 @@ class Deployer:
         command: What the user typed.
         replace: The logical ids of what holds data and may be lost all the same.
         pace: How closely CloudFormation is followed.
+        show: Opens what shows a stack's events, by its short name.
     """
 
     checkout: Checkout
@@ -68,6 +71,7 @@ class Deployer:
     command: str = "python build.py deploy"
     replace: Collection[str] = ()
     pace: Pace = field(default_factory=Pace)
+    show: Callable[[str], AbstractContextManager[Lines]] = lines
 
     def __post_init__(self) -> None:
         """Reads the checkout."""
@@ -75,7 +79,7 @@ class Deployer:
         self.layout: Layout = layout.load(self.checkout, self.settings.project)
         self._known = computed.known(self.checkout, self.settings)
         self._service = CloudFormation(self.account)
-        follower = Follower(service=self._service, pace=self.pace, command=self.command)
+        follower = Follower(service=self._service, pace=self.pace, command=self.command, show=self.show)
         self._follower = follower
         self._mender = Mender(service=self._service, follower=follower)
         self._change_sets = ChangeSets(self._service, self.pace)
@@ -145,7 +149,7 @@ class Deployer:
         Raises:
             MissingInputError: A stack that it imports from, or a job definition that it names, is not there.
         """
-        revisions = computed.job_definitions(stack, self.checkout, self.account.batch(), self.settings.project)
+        revisions = computed.job_definitions(stack, self.checkout, self.account, self.settings.project)
         missing = self.missing(stack)
         if missing:
             first = " ".join(missing)

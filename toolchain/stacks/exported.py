@@ -1,7 +1,8 @@
 """Whether what is on the working file system is in S3: what stands in the way of deleting it.
 
 This machine does not mount the file system, so AWS is asked. FSx knows its export tasks, Step Functions the runs: a
-run is safe if a task exported its directory, and no file failed. Nothing else writes to that file system.
+run is safe if a task exported its directory, and no file failed. What else is there can be made again: references
+that were prepared for all runs, and what runs work in.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -87,13 +88,38 @@ class Task:
         return self.lifecycle in _UNFINISHED
 
     @property
+    def exports(self) -> bool:
+        """Whether it is an export."""
+        return self.kind == "EXPORT_TO_REPOSITORY"
+
+    @property
     def exported_all(self) -> bool:
         """Whether all that it was told to export is in S3: SUCCEEDED alone does not say that."""
-        return self.kind == "EXPORT_TO_REPOSITORY" and self.lifecycle == "SUCCEEDED" and self.failed == 0
+        return self.exports and self.lifecycle == "SUCCEEDED" and self.failed == 0
+
+    @property
+    def fault(self) -> str:
+        """How it ended, if not well."""
+        return f"its last export, {self.id}, ended {self.lifecycle}, and {self.failed} files failed"
 
     def covers(self, directory: str) -> bool:
         """Whether a directory is among what it exports."""
         return not self.paths or any(path in ("", directory) or directory.startswith(f"{path}/") for path in self.paths)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unexported:
+    """A directory that may hold what is nowhere else.
+
+    Attributes:
+        name: The run's name, as `--discard` takes it.
+        directory: Where it lies in the file system.
+        why: What speaks for that.
+    """
+
+    name: str
+    directory: str
+    why: str
 
 
 def executions(machines: "SFNClient", state_machine: str) -> list[Execution]:
@@ -136,8 +162,8 @@ def created(fsx: "FSxClient", file_system: str) -> datetime | None:
 
 def unexported(
     runs: Sequence[Execution], known: Sequence[Task], working: Working, *, since: datetime, discard: Collection[str]
-) -> Iterator[tuple[str, str]]:
-    """The runs of which something may be lost, each with its name and the reason.
+) -> Iterator[Unexported]:
+    """The runs of which something may be lost.
 
     A run that succeeded has ended with its export. One that did not may have written until its end, and only a task
     that was made after that has seen everything.
@@ -149,27 +175,22 @@ def unexported(
         since: When it was made: what ran before left nothing on it.
         discard: The names of those that may be lost.
     """
-    done = [task for task in known if task.exported_all]
     for run in runs:
         if run.runs or run.name in discard or run.end is None or run.end < since:
             continue
         directory = working.directory(run.name)
+        exports = [task for task in known if task.exports and task.covers(directory)]
         written = run.start if run.status == "SUCCEEDED" else run.end
-        if any(task.covers(directory) and task.created >= written for task in done):
+        if any(task.exported_all and task.created >= written for task in exports):
             continue
-        tried = [
-            task for task in known if task.kind == "EXPORT_TO_REPOSITORY" and task.covers(directory) and task.paths
-        ]
-        latest = max(tried, key=lambda task: task.created, default=None)
+        latest = max(exports, key=lambda task: task.created, default=None)
         why = "no task exported it"
-        if latest is not None and latest.exported_all:
-            why = f"it ended after its last export, {latest.id}"
-        elif latest is not None:
-            why = f"of its last export, {latest.id}, {latest.failed} files failed ({latest.lifecycle})"
-        yield run.name, f"execution {run.name} ({run.status}) is not exported: {why}; its files are in {directory}"
+        if latest is not None:
+            why = f"its last export, {latest.id}, was before its end" if latest.exported_all else latest.fault
+        yield Unexported(name=run.name, directory=directory, why=f"execution {run.name} ({run.status}): {why}")
 
 
-def failed(known: Sequence[Task], *, discard: Collection[str]) -> Iterator[tuple[str, str]]:
+def failed(known: Sequence[Task], *, discard: Collection[str]) -> Iterator[Unexported]:
     """What can be said where there is no state machine: the directories whose last export did not end well.
 
     Args:
@@ -178,13 +199,12 @@ def failed(known: Sequence[Task], *, discard: Collection[str]) -> Iterator[tuple
     """
     latest: dict[str, Task] = {}
     for task in sorted(known, key=lambda task: task.created):
-        if task.kind == "EXPORT_TO_REPOSITORY":
+        if task.exports:
             latest.update(dict.fromkeys(task.paths or ("",), task))
-    for path, task in latest.items():
-        name = path.rpartition("/")[2] or "everything"
+    for directory, task in latest.items():
+        name = directory.rpartition("/")[2] or "everything"
         if not task.exported_all and name not in discard:
-            what = f"of {path or 'everything'}, {task.failed} files failed"
-            yield name, f"{what} at the last export, {task.id} ({task.lifecycle})"
+            yield Unexported(name=name, directory=directory, why=f"{directory or 'everything'}: {task.fault}")
 
 
 def _task(one: "DataRepositoryTaskTypeDef") -> Task:

@@ -8,7 +8,7 @@ with, it is still that of before.
 import re
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 
 from toolchain.errors import StoppedError, UnavailableError
@@ -76,11 +76,13 @@ class Follower:
         service: CloudFormation.
         pace: How closely.
         command: What the user typed, to be typed again.
+        show: Opens what shows the events, by the stack's short name.
     """
 
     service: CloudFormation
     pace: Pace
     command: str
+    show: Callable[[str], AbstractContextManager[Lines]] = lines
 
     def follow(self, stack: str, short: str, *, since: str | None, begin: Callable[[], None] = lambda: None) -> Ended:
         """Begins an operation and follows it to its end, shown as it goes on.
@@ -97,7 +99,7 @@ class Follower:
         """
         try:
             begin()
-            with lines(short) as shown:
+            with self.show(short) as shown:
                 return self._watch(stack, shown, since)
         except KeyboardInterrupt as error:
             raise StoppedError(

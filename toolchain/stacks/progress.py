@@ -1,4 +1,7 @@
-"""What happens to a stack's resources, as it happens: a live line each on a terminal, a plain line each elsewhere."""
+"""What happens to a stack's resources, as it happens.
+
+On a terminal, what goes on has a live line each, and what has ended a line that stays; elsewhere each event is a line.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,9 +37,27 @@ def lines(stack: str) -> Iterator[Lines]:
         return
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    columns = (SpinnerColumn(finished_text=" "), TextColumn("{task.fields[name]}"), TimeElapsedColumn())
-    with Progress(*columns, TextColumn("{task.description}"), console=console, expand=True) as progress:
+    columns = (SpinnerColumn(), TextColumn("{task.fields[name]}"), TimeElapsedColumn())
+    with Progress(*columns, TextColumn("{task.description}"), console=console) as progress:
         yield _Live(progress, stack)
+
+
+@contextmanager
+def quiet(stack: str) -> Iterator[Lines]:
+    """Shows what fails, and nothing else: for stacks that are made on the way to something else."""
+    yield _Quiet(stack)
+
+
+class _Quiet:
+    def __init__(self, stack: str) -> None:
+        self._stack = stack
+
+    def show(self, event: Event) -> None:
+        if event.status.endswith("_FAILED"):
+            note(f"{self._stack}: {event.logical_id} {event.type} {event.status}: {event.reason}")
+
+    def say(self, text: str) -> None:
+        note(f"{self._stack}: {text}")
 
 
 class _Plain:
@@ -66,16 +87,20 @@ class _Live:
         self._rows: dict[str, TaskID] = {}
 
     def show(self, event: Event) -> None:
-        name = self._stack if event.of_stack else f"  {event.logical_id} {event.type}"
-        if name not in self._rows:
-            self._rows[name] = self._progress.add_task("", name=name, total=1)
-        row = self._rows[name]
+        name = self._stack if event.of_stack else f"{event.logical_id} {event.type}"
+        if event.status.endswith("_IN_PROGRESS"):
+            if name not in self._rows:
+                self._rows[name] = self._progress.add_task("", name=name, total=None)
+            self._progress.update(self._rows[name], description=event.status)
+            return
+        if name in self._rows:
+            self._progress.remove_task(self._rows.pop(name))
         failed = event.status.endswith("_FAILED")
-        ended = failed or event.status.endswith(("_COMPLETE", "_SKIPPED"))
-        text = f"{event.status}: {event.reason}" if failed and event.reason else event.status
-        from rich.markup import escape
-
-        self._progress.update(row, description=f"[red]{escape(text)}[/]" if failed else text, completed=int(ended))
+        reason = f": {event.reason}" if failed and event.reason else ""
+        self._print(f"{name} {event.status}{reason}", style="red" if failed else "")
 
     def say(self, text: str) -> None:
-        self._progress.console.print(f"{self._stack}: {text}", markup=False)
+        self._print(f"{self._stack}: {text}")
+
+    def _print(self, text: str, *, style: str = "") -> None:
+        self._progress.console.print(text, style=style, markup=False, soft_wrap=True)

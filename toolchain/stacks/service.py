@@ -137,6 +137,8 @@ class CloudFormation:
                 if found and event.token != found[0].token:
                     break
                 found.append(event)
+                if event.of_stack and event.reason == "User Initiated":
+                    break
         return found[::-1]
 
     def before(self, stack: str, event: Event) -> str | None:

@@ -16,5 +16,6 @@ def install(world: World) -> None:
 
     LocalBatchBackend.host = Host(world)
     LocalBatchBackend.host.sweep()
+    LocalBatchBackend.host.close()
     batch_backends.backend = LocalBatchBackend
     api.install()

@@ -1,8 +1,9 @@
 """An array job: one submission, many children that differ in their index."""
 
+import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from toolchain.localaws.batch.job import STATUSES, Job, Status
 from toolchain.localaws.batch.submission import Submission
@@ -52,6 +53,22 @@ class ArrayJob:
         if self.status not in {"SUCCEEDED", "FAILED"}:
             return None
         return max((child.stopped for child in self.children if child.stopped is not None), default=None)
+
+    def when_ended(self, tell: Callable[[object], None]) -> None:
+        """Tells someone when the last child has ended."""
+        left = len(self.children)
+        guard = threading.Lock()
+
+        def one_ended(_: Job) -> None:
+            nonlocal left
+            with guard:
+                left -= 1
+                last = not left
+            if last:
+                tell(self)
+
+        for child in self.children:
+            child.when_ended(one_ended)
 
     def cancel(self, reason: str) -> None:
         """Ends the children that do not start or run already."""

@@ -92,6 +92,7 @@ class Operation:
         try:
             view = View.of(shape, self.stack, self.region, Live(stack=self.stack))
             check_types(view)
+            self._check_imports(view)
             for group in view.order():
                 if not self._make(view, group):
                     return f"The following resource(s) failed to create: [{', '.join(self.way.failed)}]."
@@ -113,6 +114,11 @@ class Operation:
                     )
                 return False
         return True
+
+    def _check_imports(self, view: View) -> None:
+        # Before anything is made.
+        for name in sorted(view.imports()):
+            self.region.imported(name)
 
     def _finish(self, view: View) -> None:
         try:
@@ -186,6 +192,7 @@ class Operation:
         try:
             view = View.of(shape, self.stack, self.region, Live(stack=self.stack))
             check_types(view)
+            self._check_imports(view)
             for group in view.order():
                 if not self._alter(view, group):
                     return f"The following resource(s) failed to update: [{', '.join(self.way.failed)}]. "

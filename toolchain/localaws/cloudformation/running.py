@@ -110,6 +110,8 @@ class Telling:
             kind.update(work, before.physical_id, before.properties)
             attributes = kind.attributes(work, before.physical_id)
         except Exception as error:  # noqa: BLE001  # likewise
+            # What of it was done nobody knows: whoever takes it back must set everything anew.
+            self._keep(view, name, before.physical_id, properties, before.attributes)
             self.resource(name, before.type_name, before.physical_id, "UPDATE_FAILED", reason_of(error))
             return False
         self._keep(view, name, before.physical_id, properties, attributes)

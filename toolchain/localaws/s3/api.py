@@ -213,7 +213,7 @@ def _list_parts(upload: Upload) -> Node:
 
 def _content(found: Object, request: Request) -> Response:
     headers = {
-        "Content-Type": "binary/octet-stream",
+        "content-type": "binary/octet-stream",  # spelled as what is kept is
         **found.headers,
         "ETag": f'"{found.etag}"',
         "Last-Modified": format_datetime(found.modified, usegmt=True),

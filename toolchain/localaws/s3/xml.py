@@ -26,7 +26,8 @@ def text(name: str, content: str) -> Node:
 def written(node: Node) -> bytes:
     """A document."""
     root = _element(node)
-    root.set("xmlns", _NAMESPACE)
+    if node.name != "Error":  # which has none
+        root.set("xmlns", _NAMESPACE)
     document: bytes = ET.tostring(root, encoding="UTF-8", xml_declaration=True)
     return document
 

@@ -83,20 +83,19 @@ def _eval_pool(self: Any, job: Any, worker_frame: Any) -> None:
 
 def _eval_children(self: Any, job: Any, worker_frame: Any) -> None:
     while job is not None:
-        frame = worker_frame.open_inner_frame()
-        self._eval_job(env=frame, job=job)
-        worker_frame.delete_frame(frame)
-        over = isinstance(job.job_output, Exception) or self.stopped() or not worker_frame.is_running()
+        job.job_output = _FAILED
+        if worker_frame.is_running():  # else the whole ended: every item is closed, and none begun
+            frame = worker_frame.open_inner_frame()
+            self._eval_job(env=frame, job=job)
+            worker_frame.delete_frame(frame)
+        over = isinstance(job.job_output, Exception) or self.stopped()
         following = None if over else self._job_pool.next_job()
         self._job_pool.close_job(job)
         job = following
 
 
-class _Failed:
-    """In the place of a result, where there is none."""
-
-
-_FAILED: Final = _Failed
+# In the place of a result, where there is none.
+_FAILED: Final = object()
 
 
 def _results(self: Any) -> list[Any]:
@@ -107,15 +106,12 @@ def _results(self: Any) -> list[Any]:
 
 
 def _eval_child(self: Any, env: Any, job: Any) -> None:
-    from moto.stepfunctions.parser.asl.component.common.error_name.failure_event import FailureEventException
-
     record = self._map_run_record
     counters = (record.item_counter, record.execution_counter)
     for counter in counters:
         counter.total.count()
         counter.running.count()
     child = None
-    job.job_output = _FAILED
     try:
         env.states.context_object.context_object_data["Map"] = {
             "Item": {"Index": job.job_index, "Value": job.job_input}
@@ -131,8 +127,10 @@ def _eval_child(self: Any, env: Any, job: Any) -> None:
             child.error, child.cause = error.get("error"), error.get("cause")
         elif status == "SUCCEEDED":
             child.output = job.job_output = env.states.get_input()
-    except FailureEventException:  # of what makes the item's input; there is no execution of it yet
-        status = "FAILED"
+    except Exception as error:  # noqa: BLE001  # whatever it is, it is this item's failure, or the end of all
+        status = "FAILED" if self._env.is_running() else "ABORTED"
+        if child:
+            child.cause = str(error)
     if child:
         _note_end(env, child, status)
     for counter in counters:

@@ -7,6 +7,8 @@ import os
 import threading
 import time
 import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Final
 
 from toolchain.localaws.stepfunctions.arguments import BadArgumentError, from_service, operation
@@ -96,6 +98,7 @@ def _sync_execution(self: Any, env: Any, region: str, started: dict[str, Any]) -
     )
 
 
+@dataclass(frozen=True, kw_only=True)
 class Waiting:
     """Something that was started: how to wait for it, and how to end it.
 
@@ -104,9 +107,8 @@ class Waiting:
         end: Ends it.
     """
 
-    def __init__(self, *, ended: Any, end: Any) -> None:
-        self.ended = ended
-        self.end = end
+    ended: Callable[[float], bool]
+    end: Callable[[], object]
 
 
 def _eval_integration_pattern(

@@ -15,6 +15,11 @@ def _own(work: Work) -> list[dict[str, str]]:
     return [one for one in work.tag_list() if not one["Key"].startswith("aws:")]
 
 
+def _tagged(work: Work) -> dict[str, Json]:
+    # FSx takes no empty list.
+    return {"Tags": _own(work)} if _own(work) else {}
+
+
 class FileSystem(Kind):
     """A file system."""
 
@@ -42,7 +47,7 @@ class FileSystem(Kind):
                 "KmsKeyId",
                 "LustreConfiguration",
             ),
-            Tags=_own(work),
+            **_tagged(work),
         )
         return str(made["FileSystem"]["FileSystemId"])
 
@@ -88,7 +93,7 @@ class Association(Kind):
                 "ImportedFileChunkSize",
                 "S3",
             ),
-            Tags=_own(work),
+            **_tagged(work),
         )
         return str(made["Association"]["AssociationId"])
 
