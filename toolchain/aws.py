@@ -13,11 +13,15 @@ from toolchain.errors import UnavailableError
 if TYPE_CHECKING:
     from types_boto3_batch import BatchClient
     from types_boto3_cloudformation import CloudFormationClient
+    from types_boto3_ec2 import EC2Client
     from types_boto3_ecr import ECRClient
     from types_boto3_fsx import FSxClient
+    from types_boto3_iam import IAMClient
     from types_boto3_logs import CloudWatchLogsClient
     from types_boto3_s3 import S3Client
+    from types_boto3_service_quotas import ServiceQuotasClient
     from types_boto3_stepfunctions import SFNClient
+    from types_boto3_sts import STSClient
 
 # botocore's standard mode: throttling, 5xx and dropped connections are tried again after a random time up to
 # 1, 2, 4, ... 20 s: https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html
@@ -112,6 +116,25 @@ class Account:
     def logs(self) -> "CloudWatchLogsClient":
         """CloudWatch Logs."""
         return self._session.client("logs", region_name=self.region, config=self._config)
+
+    def ec2(self) -> "EC2Client":
+        """Hosts, their types, and their network."""
+        return self._session.client("ec2", region_name=self.region, config=self._config)
+
+    def iam(self) -> "IAMClient":
+        """Roles."""
+        return self._session.client("iam", region_name=self.region, config=self._config)
+
+    def service_quotas(self) -> "ServiceQuotasClient":
+        """What AWS lets the account have."""
+        return self._session.client("service-quotas", region_name=self.region, config=self._config)
+
+    def sts(self) -> "STSClient":
+        """Who asks. It is what is asked first, and so what finds that nothing answers: it gives up soon."""
+        from botocore.config import Config
+
+        soon = Config(retries={"mode": "standard", "total_max_attempts": 2}, connect_timeout=5, read_timeout=20)
+        return self._session.client("sts", region_name=self.region, config=soon)
 
     def outputs(self, stacks: Iterable[str]) -> dict[str, str]:
         """The outputs of deployed stacks, name to value; of one that is not there, none."""
