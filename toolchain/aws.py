@@ -1,6 +1,7 @@
 """The AWS API: clients that retry by themselves, errors that people can read, calls at a bounded rate."""
 
 import os
+import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -29,6 +30,7 @@ ATTEMPTS = 8
 # AWS Batch takes 50 calls a second of an account in a region, whoever makes them; the rest is left to others:
 # https://repost.aws/knowledge-center/aws-batch-requests-error
 BATCH_CALLS_PER_SECOND = 20.0
+LONGEST_MESSAGE = 500
 
 
 @dataclass(kw_only=True)
@@ -177,7 +179,7 @@ def doing(what: str) -> Iterator[None]:
         details = error.response.get("Error", {})
         raise UnavailableError(
             f"{what} failed",
-            why=f"{details.get('Code', 'unknown')}: {details.get('Message', '')}".strip().rstrip("."),
+            why=f"{details.get('Code', 'unknown')}: {_one_line(details.get('Message', ''))}".strip().rstrip("."),
             fix=_fix(str(details.get("Code", ""))),
         ) from error
     except NoCredentialsError as error:
@@ -192,6 +194,11 @@ def doing(what: str) -> Iterator[None]:
             why=f"{type(error).__name__}: {error}".rstrip("."),
             fix="Check the network, AWS_REGION and AWS_ENDPOINT_URL, and try again.",
         ) from error
+
+
+def _one_line(message: str) -> str:
+    """A message as one line, however the service or what stands before it wrote it: a proxy answers in HTML."""
+    return " ".join(re.sub(r"<[^>]*>", " ", message).split())[:LONGEST_MESSAGE]
 
 
 def _fix(error_code: str) -> str:
