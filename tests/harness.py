@@ -46,6 +46,13 @@ def under_testcontainers(container: Container, **extra: Any) -> DockerContainer:
     return made.with_kwargs(**arguments)
 
 
+def passable(folder: Path) -> None:
+    """Lets steps, which are another user than this test, pass through every directory above one."""
+    for parent in folder.parents:
+        if parent.stat().st_uid == os.getuid() and parent.stat().st_mode & 0o005 != 0o005:
+            parent.chmod(parent.stat().st_mode | 0o055)
+
+
 class Silent:
     """Lines that nobody reads."""
 
@@ -70,10 +77,7 @@ class Bench:
         for name in ("reference", "data", "working"):
             (scratch / name).mkdir(parents=True)
         (scratch / "working").chmod(0o1777)
-        # Steps are another user than this test: every directory above the scratch must let them pass.
-        for parent in scratch.parents:
-            if parent.stat().st_uid == os.getuid() and parent.stat().st_mode & 0o005 != 0o005:
-                parent.chmod(parent.stat().st_mode | 0o055)
+        passable(scratch)
         definitions = jobdefs.render(HERE.jobdefs, rendering.local(lab.workshop, scratch))
         return cls(lab=lab, scratch=scratch, definitions=definitions)
 
