@@ -114,7 +114,7 @@ class Home:
         """Where a run leaves a sample's files."""
         return self.world.scratch / "working" / self.workflow / run / sample
 
-    # ---- other job definitions and state machines ----------------------------------------------------------------------
+    # ---- other job definitions and state machines -------------------------------------------------------------------
 
     def scripted(self, tool: str, change: Callable[[dict[str, Any]], None] = lambda _: None) -> str:
         """Registers a revision of a tool's job definition whose jobs heed a run's script; gives its ARN.
@@ -158,7 +158,7 @@ class Home:
         )
         return made["stateMachineArn"]
 
-    # ---- runs -------------------------------------------------------------------------------------------------------------
+    # ---- runs -------------------------------------------------------------------------------------------------------
 
     def script(self, run: str, text: str) -> None:
         """What the jobs of a run do first, with the arguments of `step`: `$1` is the command, `$2` the reference."""
