@@ -169,9 +169,11 @@ class Bench:
         """Work directories that a step left behind."""
         return sorted(path.name for path in (self.working / ".work").rglob("tmp.*"))
 
-    def records(self, sample: str, bam: str, execution: str = EXECUTION, *, header: bool = False) -> list[str]:
+    def records(
+        self, sample: str, bam: str, execution: str = EXECUTION, *, header: bool = False, workflow: str = WORKFLOW
+    ) -> list[str]:
         """A BAM as SAM lines."""
-        path = f"/scratch/working/{WORKFLOW}/{execution}/{sample}/{bam}"
+        path = f"/scratch/working/{workflow}/{execution}/{sample}/{bam}"
         out = f"/scratch/working/{WORKFLOW}/records.sam"
         self.ok("samtools", words=["samtools", "view", *(["-h"] if header else []), "-o", out, path])
         return (self.working / WORKFLOW / "records.sam").read_text(encoding="ascii").splitlines()
@@ -239,7 +241,7 @@ class DataSet:
     def compare(self, run: Run, bed: str) -> accuracy.Comparison:
         """What was called in a BED's regions against the truth in them: by alleles, QUAL at least 20."""
         regions = ("-T", f"/scratch/data/{bed}")
-        called = f"/scratch/working/{WORKFLOW}/{run.execution}/{self.sample}/{self.sample}.vcf.gz"
+        called = f"/scratch/working/{run.workflow}/{run.execution}/{self.sample}/{self.sample}.vcf.gz"
         return accuracy.compare(
             accuracy.variants(
                 normalised(run.host, run.workflow, run.reference, f"/scratch/data/{self.truth}", *regions)
