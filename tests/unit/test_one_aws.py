@@ -16,6 +16,11 @@ SIGNS = {
 # Module, and which of the signs it may hold, and why.
 ALLOWED: dict[str, dict[str, str]] = {
     "toolchain/aws.py": {"endpoint": "names the variable in what to check when nothing answers, and reads it nowhere"},
+    "toolchain/demo.py": {
+        "embedded": "the demo is always on this machine: it puts its reads where that AWS has them",
+        "checkout": "likewise",
+    },
+    "toolchain/deployment.py": {"checkout": "a command that is given to be typed again has its --local again"},
     "toolchain/local.py": {
         "embedded": "the commands `local start|stop|status`, and --local, which starts one",
         "checkout": "--local chooses the AWS, and with it where what is known of it is kept",
