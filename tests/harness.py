@@ -56,6 +56,13 @@ class Silent:
         """Says nothing."""
 
 
+def let_pass(scratch: Path) -> None:
+    """Steps are another user than this test: every directory above the scratch must let them pass."""
+    for parent in scratch.parents:
+        if parent.stat().st_uid == os.getuid() and parent.stat().st_mode & 0o005 != 0o005:
+            parent.chmod(parent.stat().st_mode | 0o055)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Bench:
     """A scratch, and job definitions that mount it."""
@@ -70,10 +77,7 @@ class Bench:
         for name in ("reference", "data", "working"):
             (scratch / name).mkdir(parents=True)
         (scratch / "working").chmod(0o1777)
-        # Steps are another user than this test: every directory above the scratch must let them pass.
-        for parent in scratch.parents:
-            if parent.stat().st_uid == os.getuid() and parent.stat().st_mode & 0o005 != 0o005:
-                parent.chmod(parent.stat().st_mode | 0o055)
+        let_pass(scratch)
         definitions = jobdefs.render(HERE.jobdefs, rendering.local(lab.workshop, scratch))
         return cls(lab=lab, scratch=scratch, definitions=definitions)
 

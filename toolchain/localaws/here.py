@@ -152,10 +152,16 @@ def start(checkout: Checkout, port: int) -> Running:
         TryAgainError: Another command runs a server of its own on this checkout.
         UnavailableError: It does not come up.
     """
-    if there := answering(checkout):
-        return there
     here = world(checkout)
-    with alone(here):  # what has it now would be told to the server only, and not to whoever asked for one
+    here.root.mkdir(parents=True, exist_ok=True)
+    # Of two starts at once, the second finds the first one's server.
+    with (here.root / ".starting").open("w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return answering(checkout) or _started(checkout, here, port)
+
+
+def _started(checkout: Checkout, here: World, port: int) -> Running:
+    with alone(here):  # the server would say it where nobody looks
         pass
     log = here.root / "server.log"
     _record(checkout).unlink(missing_ok=True)
@@ -171,8 +177,6 @@ def start(checkout: Checkout, port: int) -> Running:
     endpoint = _first_line(process)
     if not endpoint:
         process.wait(_END_SECONDS)
-        if there := answering(checkout):  # somebody else was quicker
-            return there
         lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
         raise UnavailableError(
             "the embedded AWS did not start",
