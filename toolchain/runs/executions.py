@@ -108,6 +108,11 @@ class BatchJob:
     stop: float | None
     exit_code: int | None
 
+    @property
+    def waits_for(self) -> str:
+        """Why Batch cannot start it; empty where it merely waits for its turn, or waits no more."""
+        return self.reason if self.status == "RUNNABLE" else ""
+
 
 class Runs:
     """The runs of a project in an account and region.
