@@ -81,8 +81,8 @@ def run(
         )
 
     make_folder(target)
-    with here.connected(checkout) as world:
-        _run(checkout.at_home, world, own, execution=execution, shards=shards, ploidy=ploidy, target=target)
+    with here.connected(checkout) as there:
+        _run(there.checkout, there.world, own, execution=execution, shards=shards, ploidy=ploidy, target=target)
 
 
 def _run(
@@ -115,7 +115,7 @@ def _run(
     runs = Runs(account, known.project)
     ended = follow(runs, runs.start(execution, order))
     if ended.status != "SUCCEEDED":
-        raise run_failure(ended)
+        raise run_failure(ended, checkout)
     _keep(_exported(world, ended.vcfs[inputs.sample]), target)
     comparison = None if inputs.known is None else _compare(host, known.workflow, inputs, execution)
     summary = report.summarise(target, inputs.sample, comparison)
