@@ -221,7 +221,7 @@ def _wheels(data: object, wrong: "_Wrong") -> tuple[Wheel, ...]:
             ):
                 found.append(Wheel(name=name, version=version, sha256=sha256))
             case _:
-                raise wrong("'wheels' must be a table of package = {version = \"exact\", sha256 = \"64 digits\"}")
+                raise wrong('\'wheels\' must be a table of package = {version = "exact", sha256 = "64 digits"}')
     return tuple(found)
 
 

@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from toolchain import accuracy, builds, jobdefs, rendering, report, settings, simulate
+from toolchain import accuracy, aligners, builds, jobdefs, rendering, report, settings, simulate
 from toolchain.console import live_lines, note
 from toolchain.direct import Host, Run, failure, step_names
 from toolchain.errors import CannotCreateError, MissingInputError
@@ -46,6 +46,7 @@ def run(
     workshop: builds.Workshop,
     own: Reads | None,
     *,
+    aligner: aligners.Wanted | None,
     shards: int,
     ploidy: int,
     results: Path | None,
@@ -56,6 +57,7 @@ def run(
         checkout: Where things are.
         workshop: What builds need.
         own: A user's own reads; simulated ones if none.
+        aligner: Which one to use; as genomics.toml says if none.
         shards: Parts of the genome to call side by side.
         ploidy: 1 or 2.
         results: The directory for the results; one of its own below results/ if none.
@@ -83,9 +85,14 @@ def run(
         definitions=jobdefs.render(checkout.jobdefs, rendering.local(workshop, scratch)),
         machine=Machine.here(),
     )
-    workflow = settings.load(checkout.settings).workflow
+    configured = settings.load(checkout.settings)
+    workflow = configured.workflow
     inputs = _simulated(host, scratch, workflow) if own is None else _linked(own, scratch)
     sample = Sample(name=inputs.sample, lanes=(Lane(name=LANE, r1=inputs.r1, r2=inputs.r2),))
+    _, memory = host.machine.fit(host.definitions["bwa-mem3"])
+    folders = (scratch / "reference", scratch / "working" / workflow / "reference")
+    choice = aligners.choose(aligner or configured.aligner, aligners.look(folders, inputs.reference), memory=memory)
+    note(f"aligner: {choice.aligner}: {choice.reason}")
     with live_lines(step_names(sample, shards)) as lines:
         execution_run = Run(
             host=host,
@@ -93,6 +100,7 @@ def run(
             execution=execution,
             reference=inputs.reference,
             working=scratch / "working",
+            aligner=choice.aligner,
             lines=lines,
         )
         execution_run.index()

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from toolchain.aligners import WANTED, Wanted
 from toolchain.errors import ConfigurationError
 
 
@@ -18,6 +19,7 @@ class Settings:
     Attributes:
         project: The prefix of repositories, job definitions and log groups.
         workflow: WORKFLOW_NAME, the first directory below /scratch/working.
+        aligner: Which one runs use, unless they say otherwise.
         jobs: Tool to what differs from its template's defaults: `vcpus`, `memory` (MiB), `timeout` (seconds),
             `attempts`.
         tags: AWS tags of what is registered.
@@ -25,6 +27,7 @@ class Settings:
 
     project: str
     workflow: str
+    aligner: Wanted = "auto"
     jobs: Mapping[str, Mapping[str, int]]
     tags: Mapping[str, str]
 
@@ -50,11 +53,14 @@ def load(file: Path) -> Settings:
         raise wrong(f"it cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise wrong(f"it is not TOML: {error}") from error
-    if unknown := sorted(set(data) - {"project", "workflow", "jobs", "tags"}):
+    if unknown := sorted(set(data) - {"project", "workflow", "aligner", "jobs", "tags"}):
         raise wrong(f"unknown key '{unknown[0]}'")
     for key in ("project", "workflow"):
         if not isinstance(data.get(key), str) or not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", data[key]):
             raise wrong(f"'{key}' must be a name of lower-case letters, digits and single hyphens")
+    aligner = data.get("aligner", "auto")
+    if aligner not in WANTED:
+        raise wrong(f"'aligner' must be one of {', '.join(WANTED)}")
     tags = data.get("tags", {})
     if not isinstance(tags, dict) or not all(isinstance(value, str) for value in tags.values()):
         raise wrong("'tags' must be a table of texts")
@@ -64,6 +70,7 @@ def load(file: Path) -> Settings:
     return Settings(
         project=data["project"],
         workflow=data["workflow"],
+        aligner=aligner,
         jobs=MappingProxyType({tool: _job(tool, job, wrong) for tool, job in jobs.items()}),
         tags=MappingProxyType(tags),
     )

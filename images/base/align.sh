@@ -1,17 +1,18 @@
 # What the aligners' images have in common: preparing a reference, and taking a lane's FASTQ pair to a sorted BAM.
 # Sourced by their commands.sh, after step.sh.
 # shellcheck shell=dash
+# shellcheck disable=SC2034,SC2154  # step.sh reads `broken`, and sets `desk`
 
 # The files by which a reader knows that an aligner's index is there.
 INDEXES='.bwt .bwt.2bit.64'
 
-# prepare_reference STEP STAGE SUFFIXES REFERENCE COMMAND...: the FASTA with its sequence index and an aligner's index,
-# below /scratch/working/WORKFLOW/reference, where every step finds them; /scratch/reference stays read-only. COMMAND
-# is given the FASTA's name, in a directory that holds it. SUFFIXES are those of the files to keep, the one that tells
-# a reader that the index is there last.
+# prepare_reference STEP STAGE BYTES SUFFIXES REFERENCE COMMAND...: the FASTA with its sequence index and an aligner's
+# index, below /scratch/working/WORKFLOW/reference, where every step finds them; /scratch/reference stays read-only.
+# COMMAND is given the FASTA's name, in a directory that holds it, and takes at least BYTES of memory a base. SUFFIXES
+# are those of the files to keep, the one that tells a reader that the index is there last.
 prepare_reference() {
-    index_step=$1 index_stage=$2 suffixes=$3 reference=$4
-    shift 4
+    index_step=$1 index_stage=$2 bytes=$3 suffixes=$4 reference=$5
+    shift 5
     need_variable WORKFLOW_NAME "${WORKFLOW_NAME:-}"
     need_path reference "$reference"
     check_scratch reference working
@@ -33,6 +34,9 @@ prepare_reference() {
     [ -s "$name.fai" ] || die data "cannot index $reference" "there is no sequence in it" "Give a FASTA file."
     twice=$(sed -n 's/.*Ignoring duplicate sequence "\(.*\)" at.*/\1/p' faidx.log | head -n 1)
     [ -z "$twice" ] || die data "cannot index $reference" "sequence '$(shown "$twice")' stands in it twice" "Remove one of the two."
+    needed=$(awk -v bytes="$bytes" '{ bases += $2 } END { printf "%d", bases * bytes / 1048576 }' "$name.fai")
+    [ "$MEMORY" -gt "$needed" ] || die usage "too little memory" \
+        "to index $reference takes $needed MiB and this job has $MEMORY" "Raise this job's memory."
     stage "$index_stage" "$@" "$name" &
     wait $! || true
     check_stages "$index_stage"
@@ -90,7 +94,6 @@ begin_lane() {
         [ -s "$file" ] || die data "no reads in $(basename "$file")" "the file is empty" "Fetch it again."
     done
     given "$unit" || unit=$(platform_unit "$r1_path" "$lane")
-    # shellcheck disable=SC2034  # for the aligner
     group="@RG\\tID:$sample.$lane\\tSM:$sample\\tLB:$library\\tPL:ILLUMINA\\tPU:$unit"
 }
 

@@ -12,7 +12,8 @@ BATCH_MIB=320
 do_index() {
     index_reference=${1:-}
     [ $# -le 1 ] || { shift && no_more "$@"; }
-    prepare_reference index-bwa-mem3 bwa-mem2 '.ann .amb .pac .gzi .fai FASTA .bwt.2bit.64' "$index_reference" bwa-mem2 index
+    prepare_reference index-bwa-mem3 bwa-mem2 25 '.ann .amb .pac .gzi .fai FASTA .bwt.2bit.64' "$index_reference" \
+        bwa-mem2 index
 }
 
 # step mem REFERENCE SAMPLE LANE R1 R2 [LIBRARY [PLATFORM-UNIT]]: one lane's FASTQ pair, aligned, with mate

@@ -9,7 +9,7 @@ step_commands='index mem'
 do_index() {
     index_reference=${1:-}
     [ $# -le 1 ] || { shift && no_more "$@"; }
-    prepare_reference index bwa '.ann .amb .pac .sa .gzi .fai FASTA .bwt' "$index_reference" bwa index
+    prepare_reference index bwa 1 '.ann .amb .pac .sa .gzi .fai FASTA .bwt' "$index_reference" bwa index
 }
 
 # step mem REFERENCE SAMPLE LANE R1 R2 [LIBRARY [PLATFORM-UNIT]]: one lane's FASTQ pair, aligned, with mate

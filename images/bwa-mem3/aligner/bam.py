@@ -7,8 +7,7 @@ import struct
 from collections.abc import Sequence
 from pathlib import Path
 
-FLAG, LENGTH, FIXED = 18, 20, 36  # offsets of a record's flag, its number of bases, and of its name
-NAME_LENGTH, CIGAR_LENGTH = 12, 16
+NAME_LENGTH, FLAG, LENGTH, FIXED = 12, 18, 20, 36  # offsets in a record, the last that of its name
 SECOND = 0x80
 # The integer types of a tag: type to bytes, the tag's name and type included.
 INTEGERS = {b"c": 4, b"C": 4, b"s": 5, b"S": 5, b"i": 7, b"I": 7}
@@ -67,6 +66,6 @@ def is_second(record: bytes) -> bool:
 
 def without_bases(record: bytes) -> bytes:
     """An unmapped record of one base, with none: the wheel takes no read without bases, and bwa does."""
-    start = FIXED + record[NAME_LENGTH] + 4 * int.from_bytes(record[CIGAR_LENGTH : CIGAR_LENGTH + 2], "little")
-    length = (0).to_bytes(4, "little")
-    return struct.pack("<I", len(record) - 6) + record[4:LENGTH] + length + record[LENGTH + 4 : start] + record[start + 2 :]
+    bases = FIXED + record[NAME_LENGTH]  # unmapped: there is no CIGAR between
+    size, none = struct.pack("<I", len(record) - 6), struct.pack("<I", 0)
+    return b"".join([size, record[4:LENGTH], none, record[LENGTH + 4 : bases], record[bases + 2 :]])

@@ -140,17 +140,14 @@ def fault(record: list[bytes]) -> str:
     if len(record) < LINES:
         return "cut off in the middle of a record"
     head, bases, plus, qualities = (line[:-1] for line in record)
-    if not re.match(rb"@\S", head):
-        return "its first line does not start with '@' and a name"
-    if len(name_of(head)) > LONGEST_NAME:
-        return f"its name is longer than {LONGEST_NAME} characters"
-    if not plus.startswith(b"+"):
-        return "its third line does not start with '+'"
-    if NOT_BASES.search(bases):
-        return "its bases hold something that is not a base"
-    if len(bases) != len(qualities):
-        return f"{len(bases)} bases but {len(qualities)} qualities"
-    return ""
+    faults = (
+        (not re.match(rb"@\S", head), "its first line does not start with '@' and a name"),
+        (len(name_of(head)) > LONGEST_NAME, f"its name is longer than {LONGEST_NAME} characters"),
+        (not plus.startswith(b"+"), "its third line does not start with '+'"),
+        (NOT_BASES.search(bases), "its bases hold something that is not a base"),
+        (len(bases) != len(qualities), f"{len(bases)} bases but {len(qualities)} qualities"),
+    )
+    return next((reason for wrong, reason in faults if wrong), "")
 
 
 def name_of(head: bytes) -> bytes:
