@@ -13,6 +13,7 @@ from harness import Bench, DataSet, Lab
 from small import Small
 
 from toolchain import builds, catalog
+from toolchain.aligners import Aligner
 from toolchain.errors import UnavailableError
 from toolchain.paths import HERE
 
@@ -38,7 +39,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if {"workshop", "bench", "lab"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.engine)
-        about = item.path.stem.removeprefix("test_").replace("_", "-")
+        parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+        about = parameters.get("aligner", item.path.stem.removeprefix("test_").replace("_", "-"))
         if not chosen or about in chosen or "image_name" in getattr(item, "fixturenames", ()):
             kept.append(item)
     items[:] = kept
@@ -75,8 +77,14 @@ def real(request: pytest.FixtureRequest) -> DataSet:
 
 
 @pytest.fixture
-def small(bench: Bench) -> Small:
+def aligner() -> Aligner:
+    """The aligner, where a test does not name one or several (`each_aligner`)."""
+    return "bwa"
+
+
+@pytest.fixture
+def small(bench: Bench, aligner: Aligner) -> Small:
     """A small sample whose reference is prepared."""
     small = Small.make(bench.scratch)
-    bench.ok("bwa", words=["step", "index", small.reference])
+    bench.ok(aligner, words=["step", "index", small.reference])
     return small
