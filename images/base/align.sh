@@ -125,7 +125,9 @@ read_into() {
 read_lane() {
     mkfifo r1 r2
     read_into r1 "$r1_path" "$@" &
+    readers=$!
     read_into r2 "$r2_path" "$@" &
+    readers="$readers $!"
 }
 
 # sorted: what a pipe of alignments becomes: mate tags for duplicate marking, sorted, as lane.bam.
@@ -139,12 +141,23 @@ sorted() {
 # lanes/LANE.bam. The stages are those before `sorted`.
 finish_lane() {
     wait $! || broken=yes
+    # Of an aligner that died before it opened its pipes, their writers would wait for ever: each opening, which for
+    # reading and writing never waits itself, lets them go on, and end for want of a reader.
+    for reader in ${broken:+$readers}; do
+        while kill -0 "$reader" 2>/dev/null; do
+            : <> r1
+            : <> r2
+            sleep 0.1
+        done
+    done
     wait
 
     # What could not be unpacked also looks short to what reads it: the first cause is the one to name.
     check_unpacked r1 "$r1"
     check_unpacked r2 "$r2"
     [ ! -s mates.error ] || die data "bad reads" "$(shown_line mates.error)" "Correct the FASTQ files, or fetch them again."
+    # The log is kept where the aligner tells of every batch; its end is what says why it failed.
+    if [ -n "$broken" ] && [ -s aligner.log ]; then tail -n 5 aligner.log >&2; fi
     check_stages "$@" fixmate sort unpack-r1 unpack-r2
     samtools quickcheck lane.bam || die tool "lane $lane came out broken" "samtools quickcheck refuses it" "Run the step again."
     publish lane.bam "$RUN/lanes/$lane.bam"
