@@ -87,7 +87,6 @@ def test_batches_in_flight_follow_the_job_s_memory_and_the_records_do_not(bench:
     assert records[0] == records[1]
 
 
-@MEM3
 def test_index_refuses_a_genome_that_its_memory_cannot_take(bench: Bench) -> None:
     # A million bases, at 25 bytes each.
     (bench.scratch / "reference" / "large.fa").write_text(f">c\n{'ACGGT' * 200_000}\n", encoding="ascii")
