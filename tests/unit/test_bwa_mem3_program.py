@@ -116,6 +116,12 @@ def test_the_base_that_stood_for_none_is_taken_off_a_record() -> None:
     assert (module("bam").is_second(record(b"", flag=141)), module("bam").is_second(record(b""))) == (True, False)
 
 
+def test_the_share_of_an_alt_hit_is_rounded_as_bwa_prints_it() -> None:
+    before, after = (GROUP + b"paf" + struct.pack("<f", share) + b"XAZx,+1,9M,0;\0" for share in (60 / 61, 0.984))
+    assert module("bam").with_short_shares(record(before)) == record(after)
+    assert module("bam").with_short_shares(record(GROUP)) == record(GROUP)
+
+
 def test_the_header_is_that_of_bwa(tmp_path: Path) -> None:
     (tmp_path / "a.alt").write_text("@SQ\tSN:x\nalt1\t0\tchr1\n\n", encoding="utf-8")
     alternative = module("bam").alternatives(tmp_path / "a.alt")

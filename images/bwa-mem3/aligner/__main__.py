@@ -36,12 +36,14 @@ class Aligner:
         index: Its BwaIndex.
         options: Its MemOpts.
         group: The tag RG, as a record holds it.
+        alternative: Which sequences are ALT contigs.
     """
 
     module: Any
     index: Any
     options: Any
     group: bytes
+    alternative: frozenset[str]
 
     @classmethod
     def load(cls, prefix: str, group: str) -> "Aligner":
@@ -52,14 +54,20 @@ class Aligner:
         options.set_pe(True)
         options.set_read_group_id(group)
         tag = b"RGZ" + group.encode() + b"\0"
-        return cls(module=bwa_mem3, index=bwa_mem3.BwaIndex(prefix), options=options, group=tag)
+        return cls(
+            module=bwa_mem3,
+            index=bwa_mem3.BwaIndex(prefix),
+            options=options,
+            group=tag,
+            alternative=bam.alternatives(Path(f"{prefix}.alt")),
+        )
 
     def align(self, batch: Batch) -> bytes:
         """The records of a batch, as BAM holds them."""
         pairs, empty = self._pairs(batch)
         batch.first, batch.second = [], []
         records, _ = self.module.align_batch(self.index, self.options, pairs)
-        if not empty:
+        if not empty and not self.alternative:
             return b"".join([bam.without_hits(record.bytes, self.group) for record in records])
         return b"".join([self._restored(record, empty) for record in records])
 
@@ -82,7 +90,7 @@ class Aligner:
         return [pair(name, a[:-1], name, c[:-1], b[:-1], d[:-1]) for name, a, b, c, d in columns], empty
 
     def _restored(self, record: Any, empty: set[tuple[int, bool]]) -> bytes:  # noqa: ANN401  # the wheel's own
-        whole = bam.without_hits(record.bytes, self.group)
+        whole = bam.with_short_shares(bam.without_hits(record.bytes, self.group))
         return bam.without_bases(whole) if (record.pair_idx, bam.is_second(whole)) in empty else whole
 
 
@@ -131,8 +139,7 @@ def main() -> int:
     program = f"@PG\tID:bwa-mem3\tPN:bwa-mem3\tVN:{version('bwa-mem3')}\tCL:bwa-mem3 {options.index}"
     try:
         aligner = Aligner.load(options.index, group[1] if group else "")
-        alternative = bam.alternatives(Path(f"{options.index}.alt"))
-        write(out, bam.header(aligner.index.contigs(), alternative, read_group, program))
+        write(out, bam.header(aligner.index.contigs(), aligner.alternative, read_group, program))
         with options.reads[0].open("rb") as first, options.reads[1].open("rb") as second:
             sides = [Side(name=name, file=file) for name, file in zip(options.names, (first, second), strict=True)]
             for records in in_order(aligner, batches(blocks(*sides)), options.threads):

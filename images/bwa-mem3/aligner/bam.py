@@ -4,13 +4,15 @@ https://samtools.github.io/hts-specs/SAMv1.pdf, section 4.2.
 """
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-NAME_LENGTH, FLAG, LENGTH, FIXED = 12, 18, 20, 36  # offsets in a record, the last that of its name
+# Offsets in a record, the last that of its name.
+NAME_LENGTH, CIGAR_LENGTH, FLAG, LENGTH, FIXED = 12, 16, 18, 20, 36
 SECOND = 0x80
-# The integer types of a tag: type to bytes, the tag's name and type included.
+# The types of a tag that have one size: type to bytes, the tag's name and type included.
 INTEGERS = {b"c": 4, b"C": 4, b"s": 5, b"S": 5, b"i": 7, b"I": 7}
+SIZES = INTEGERS | {b"f": 7, b"A": 4}
 
 
 def header(contigs: Sequence[tuple[str, int]], alternative: frozenset[str], read_group: str, program: str) -> bytes:
@@ -57,6 +59,26 @@ def without_hits(record: bytes, group: bytes) -> bytes:
         if record[-size : 3 - size] == b"HN" + kind:
             return struct.pack("<I", len(record) - 4 - size) + record[4:-size]
     return record
+
+
+def with_short_shares(record: bytes) -> bytes:
+    """A record whose tag pa, its score as a share of an ALT hit's, has three decimals, as bwa writes it."""
+    for start in tags(record):
+        if record[start : start + 3] == b"paf":
+            share = struct.unpack_from("<f", record, start + 3)[0]
+            return record[: start + 3] + struct.pack("<f", round(share, 3)) + record[start + 7 :]
+    return record
+
+
+def tags(record: bytes) -> Iterator[int]:
+    """Where each tag of a record starts."""
+    cigar = int.from_bytes(record[CIGAR_LENGTH : CIGAR_LENGTH + 2], "little")
+    bases = int.from_bytes(record[LENGTH : LENGTH + 4], "little")
+    at = FIXED + record[NAME_LENGTH] + 4 * cigar + (bases + 1) // 2 + bases
+    while at < len(record):
+        yield at
+        kind = record[at + 2 : at + 3]
+        at = at + SIZES[kind] if kind in SIZES else record.index(b"\0", at) + 1
 
 
 def is_second(record: bytes) -> bool:
