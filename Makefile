@@ -15,9 +15,10 @@ demo: setup ## images built, the workflow run on reads, a VCF and a report in re
 test: setup check ## every test, the linters first
 	@$(PYTHON) -m pytest
 
-check: setup ## ruff, mypy, shellcheck, and what makes the checkers of templates ready
+check: setup ## ruff, mypy, cfn-lint, shellcheck, and what makes the checkers of templates ready
 	@scripts/setup.sh checkers
 	@$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check . && $(PYTHON) -m mypy
+	@.venv/bin/cfn-lint stack/*.yaml
 	@if command -v shellcheck > /dev/null; then shellcheck -x .ci/run scripts/*.sh images/*/*.sh images/base/step images/base/assemble benchmarks/*/*.sh; fi
 
 bench: setup ## what is fast, measured side by side in one run

@@ -35,13 +35,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Marks what needs an engine, and leaves out the files of images that `--images` does not name."""
     chosen = {name for name in config.getoption("--images").split(",") if name}
+    tools = catalog.load(HERE.images).tools
     kept = []
     for item in items:
         if {"workshop", "bench", "lab"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.engine)
         parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
-        about = parameters.get("aligner", item.path.stem.removeprefix("test_").replace("_", "-"))
-        if not chosen or about in chosen or "image_name" in getattr(item, "fixturenames", ()):
+        about = str(parameters.get("aligner", item.path.stem.removeprefix("test_").replace("_", "-")))
+        subject = max((name for name in tools if about == name or about.startswith(f"{name}-")), key=len, default=about)
+        if not chosen or subject in chosen or "image_name" in getattr(item, "fixturenames", ()):
             kept.append(item)
     items[:] = kept
 

@@ -178,6 +178,16 @@ class Bench:
         return (self.working / WORKFLOW / "records.sam").read_text(encoding="ascii").splitlines()
 
 
+def refused(result: Result, code: int, *said: str) -> None:
+    """The step ended with this code and one error line that says all of this."""
+    errors = [line for line in result.stderr.splitlines() if line.startswith("step: error: ")]
+    assert result.exit_code == code, result.stderr
+    assert len(errors) == 1, result.stderr
+    for part in said:
+        assert part in errors[0], f"{part!r} is not in {errors[0]!r}"
+    assert errors[0] == result.stderr.rstrip().splitlines()[-1], "the error is not the last thing said"
+
+
 def vcf_records(file: Path) -> list[str]:
     """A VCF's records, without its header."""
     with gzip.open(file, "rt", encoding="utf-8") as lines:
@@ -232,8 +242,10 @@ class DataSet:
         regions = ("-T", f"/scratch/data/{bed}")
         called = f"/scratch/working/{WORKFLOW}/{run.execution}/{self.sample}/{self.sample}.vcf.gz"
         return accuracy.compare(
-            accuracy.variants(normalised(run, f"/scratch/data/{self.truth}", *regions)),
-            accuracy.variants(normalised(run, called, *regions), lowest_quality=20),
+            accuracy.variants(
+                normalised(run.host, run.workflow, run.reference, f"/scratch/data/{self.truth}", *regions)
+            ),
+            accuracy.variants(normalised(run.host, run.workflow, run.reference, called, *regions), lowest_quality=20),
         )
 
 

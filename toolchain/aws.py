@@ -3,7 +3,7 @@
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,11 @@ from toolchain.errors import UnavailableError
 
 if TYPE_CHECKING:
     from types_boto3_batch import BatchClient
+    from types_boto3_cloudformation import CloudFormationClient
     from types_boto3_ecr import ECRClient
+    from types_boto3_fsx import FSxClient
+    from types_boto3_logs import CloudWatchLogsClient
+    from types_boto3_s3 import S3Client
     from types_boto3_stepfunctions import SFNClient
 
 # botocore's standard mode: throttling, 5xx and dropped connections are tried again after a random time up to
@@ -89,9 +93,41 @@ class Account:
         client.meta.events.register("before-send.batch", (pace or Pace(per_second=BATCH_CALLS_PER_SECOND)).wait)
         return client
 
+    def cloudformation(self) -> "CloudFormationClient":
+        """The stacks."""
+        return self._session.client("cloudformation", region_name=self.region, config=self._config)
+
+    def fsx(self) -> "FSxClient":
+        """The Lustre file systems."""
+        return self._session.client("fsx", region_name=self.region, config=self._config)
+
     def step_functions(self) -> "SFNClient":
         """Step Functions."""
         return self._session.client("stepfunctions", region_name=self.region, config=self._config)
+
+    def s3(self) -> "S3Client":
+        """Buckets and their objects."""
+        return self._session.client("s3", region_name=self.region, config=self._config)
+
+    def logs(self) -> "CloudWatchLogsClient":
+        """CloudWatch Logs."""
+        return self._session.client("logs", region_name=self.region, config=self._config)
+
+    def outputs(self, stacks: Iterable[str]) -> dict[str, str]:
+        """The outputs of deployed stacks, name to value; of one that is not there, none."""
+        client = self._session.client("cloudformation", region_name=self.region, config=self._config)
+        found: dict[str, str] = {}
+        for name in stacks:
+            with doing(f"looking at stack {name}"):
+                try:
+                    described = client.describe_stacks(StackName=name)["Stacks"]
+                except client.exceptions.ClientError as error:
+                    if code(error) == "ValidationError":  # how the service says that there is none
+                        continue
+                    raise
+            for one in described[0].get("Outputs", []):
+                found[one["OutputKey"]] = one["OutputValue"]
+        return found
 
 
 def code(error: Exception) -> str:

@@ -12,18 +12,20 @@ from typing import TYPE_CHECKING
 
 import click
 
-from toolchain import catalog, cloud, console
+from toolchain import catalog, cloud, console, deployment
 from toolchain.aligners import WANTED, Wanted
 from toolchain.errors import SeveralFailedError, ToolchainError, WrongUsageError
+from toolchain.local import COMMANDS as LOCAL
 from toolchain.paths import HERE
+from toolchain.runs import commands as runs
 
 if TYPE_CHECKING:
     from toolchain.builds import Workshop
 
 EXIT_CODES = """
-Exit codes: 0 done, 64 wrong usage, 65 bad data, 66 missing input, 69 a service does not answer, 70 a build or
-a step failed, 73 a result cannot be written, 75 try again, 78 a file of this repository is wrong, 130 Ctrl-C;
-of verify, 1 where cloud and checkout differ.
+Exit codes: 0 done, 64 wrong usage, 65 bad data, 66 missing input, 69 a service does not answer, 70 a build, a
+step or a stack failed, 73 a result cannot be written, 75 something is in the way: try again, 78 a file of this
+repository is wrong, 130 Ctrl-C; of verify, 1 where cloud and checkout differ.
 """
 
 
@@ -191,8 +193,8 @@ def demo(
     own = None
     if reference is not None and reads is not None and sample is not None:
         own = demonstration.Reads(reference=reference, r1=reads[0], r2=reads[1], sample=sample)
-    demonstration.run(HERE, _workshop(), own, aligner=aligner, shards=shards, ploidy=ploidy, results=results)
+    demonstration.run(HERE, own, aligner=aligner, shards=shards, ploidy=ploidy, results=results)
 
 
-for command in cloud.COMMANDS:
+for command in (*cloud.COMMANDS, *deployment.COMMANDS, *runs.COMMANDS, *LOCAL):
     cli.add_command(command)

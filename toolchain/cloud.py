@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 import click
 
 from toolchain import console
-from toolchain.paths import HERE
+from toolchain.local import place
+from toolchain.paths import HERE, Checkout
 
 if TYPE_CHECKING:
     from toolchain.pushing import Pusher
@@ -63,15 +64,16 @@ def _push_dry(names: tuple[str, ...], *, as_json: bool) -> None:
 @click.command()
 @click.argument("names", metavar="[NAME]...", nargs=-1)
 @click.option("--dry-run", is_flag=True, help="Print what would change, and do nothing.")
-def register(names: tuple[str, ...], *, dry_run: bool) -> None:
+@place
+def register(names: tuple[str, ...], *, checkout: Checkout, dry_run: bool) -> None:
     """Register the job definitions that differ from what is active; of all tools if none is named."""
     from toolchain import registration
     from toolchain.aws import Account
 
     if not dry_run:
-        registration.run(HERE, Account(), names, lambda registered: click.echo(str(registered)))
+        registration.run(checkout, Account(), names, lambda registered: click.echo(str(registered)))
         return
-    for change in registration.changes(Account().batch(), registration.wanted(HERE, names)):
+    for change in registration.changes(Account().batch(), registration.wanted(checkout, names)):
         click.echo(str(change))
         console.difference(change.lines)
 

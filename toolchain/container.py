@@ -156,6 +156,8 @@ class Container:
             "tmpfs": dict(self.tmpfs),
             "ulimits": [DockerUlimit(name=limit.name, soft=limit.soft, hard=limit.hard) for limit in self.ulimits],
             "init": self.init,
+            # As on a Batch host: Batch runs the ECS tasks of EC2 environments so, and there is no other choice.
+            "network_mode": "host",
             "log_config": LogConfig(type="json-file"),
         }
         if self.shared_memory is not None:

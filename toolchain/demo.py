@@ -8,20 +8,28 @@ import os
 import shutil
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from toolchain import accuracy, aligners, builds, jobdefs, rendering, report, settings, simulate
-from toolchain.console import live_lines, note
-from toolchain.direct import Host, Run, failure, step_names
+from toolchain import accuracy, aligners, jobdefs, locally, rendering, report, settings, simulate
+from toolchain.aws import Account
+from toolchain.builds import Workshop
+from toolchain.console import note
+from toolchain.direct import Host, failure
 from toolchain.errors import CannotCreateError, MissingInputError
+from toolchain.localaws import here
+from toolchain.localaws.world import World
 from toolchain.machine import Machine
 from toolchain.paths import Checkout
+from toolchain.runs.executions import Runs
+from toolchain.runs.failure import run_failure
+from toolchain.runs.following import follow
+from toolchain.runs.order import Order
 from toolchain.samples import Lane, Sample, check_name
 
 SIMULATED = "simulated"
 LANE = "L001"
 LOWEST_QUALITY = 20
-_OPEN = 0o1777
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +51,6 @@ class Reads:
 
 def run(
     checkout: Checkout,
-    workshop: builds.Workshop,
     own: Reads | None,
     *,
     aligner: aligners.Wanted | None,
@@ -55,7 +62,6 @@ def run(
 
     Args:
         checkout: Where things are.
-        workshop: What builds need.
         own: A user's own reads; simulated ones if none.
         aligner: Which one to use; as genomics.toml says if none.
         shards: Parts of the genome to call side by side.
@@ -77,41 +83,61 @@ def run(
         )
 
     make_folder(target)
+    with here.connected(checkout) as world:
+        home = checkout.at_home
+        wanted = aligner or settings.load(checkout.settings).aligner
+        _run(home, world, own, wanted, execution=execution, shards=shards, ploidy=ploidy, target=target)
 
-    builds.build(workshop, tuple(workshop.catalog.tools.values()))
-    scratch = _scratch(checkout.cache / "scratch")
+
+def _run(
+    checkout: Checkout,
+    world: World,
+    own: Reads | None,
+    wanted: aligners.Wanted,
+    *,
+    execution: str,
+    shards: int,
+    ploidy: int,
+    target: Path,
+) -> None:
+    """The demo in an embedded AWS: everything is deployed, and the workflow run, through its API."""
+    account = Account()
+    known = settings.load(checkout.settings)
+    locally.prepare(checkout, account)
     host = Host(
-        engine=workshop.engine,
-        definitions=jobdefs.render(checkout.jobdefs, rendering.local(workshop, scratch)),
+        engine=Workshop.open(checkout).engine,
+        definitions=jobdefs.render(checkout.jobdefs, rendering.of(checkout)),
         machine=Machine.here(),
     )
-    configured = settings.load(checkout.settings)
-    workflow = configured.workflow
-    inputs = _simulated(host, scratch, workflow) if own is None else _linked(own, scratch)
-    sample = Sample(name=inputs.sample, lanes=(Lane(name=LANE, r1=inputs.r1, r2=inputs.r2),))
-    _, memory = host.machine.fit(host.definitions["bwa-mem3"])
-    folders = (scratch / "reference", scratch / "working" / workflow / "reference")
-    choice = aligners.choose(aligner or configured.aligner, aligners.look(folders, inputs.reference), memory=memory)
+    inputs = _simulated(host, world.scratch, known.workflow) if own is None else _linked(own, world.scratch)
+    resources = rendering.resources(checkout)
+    folders = (world.scratch / "reference", world.scratch / "working" / known.workflow / "reference")
+    there = aligners.look(folders, inputs.reference)
+    choice = aligners.choose(wanted, there, memory=resources["bwa-mem3"]["MEMORY"])
     note(f"aligner: {choice.aligner}: {choice.reason}")
-    with live_lines(step_names(sample, shards)) as lines:
-        execution_run = Run(
-            host=host,
-            workflow=workflow,
-            execution=execution,
-            reference=inputs.reference,
-            working=scratch / "working",
-            aligner=choice.aligner,
-            lines=lines,
-        )
-        execution_run.index()
-        execution_run.germline(sample, shards=shards, ploidy=ploidy)
-
-    folder = execution_run.folder(sample.name)
-    _keep(folder, target)
-    comparison = None if inputs.known is None else _compare(execution_run, sample.name, inputs.known)
-    summary = report.summarise(target, sample.name, comparison)
+    order = Order(
+        reference=inputs.reference,
+        samples=(Sample(name=inputs.sample, lanes=(Lane(name=LANE, r1=inputs.r1, r2=inputs.r2),)),),
+        shards=shards,
+        ploidy=ploidy,
+        aligner=choice.aligner,
+        resources=resources,
+    )
+    runs = Runs(account, known.project)
+    ended = follow(runs, runs.start(execution, order))
+    if ended.status != "SUCCEEDED":
+        raise run_failure(ended)
+    _keep(_exported(world, ended.vcfs[inputs.sample]), target)
+    comparison = None if inputs.known is None else _compare(host, known.workflow, inputs, execution)
+    summary = report.summarise(target, inputs.sample, comparison)
     report.write_page(summary, target / "report.html")
     report.show(summary, target)
+
+
+def _exported(world: World, vcf: str) -> Path:
+    """The directory that stands for where a sample was exported to."""
+    bucket, _, key = vcf.removeprefix("s3://").partition("/")
+    return (world.buckets / bucket / key).parent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,15 +156,6 @@ def _check(own: Reads) -> None:
     for file in (own.reference, own.r1, own.r2):
         if not file.is_file():
             raise MissingInputError(f"no file {file}", why="it is not there, or a directory", fix="Check the path.")
-
-
-def _scratch(folder: Path) -> Path:
-    for name in ("reference", "data", "working"):
-        (folder / name).mkdir(parents=True, exist_ok=True)
-    # Steps run as user 1000, whoever runs this.
-    if (working := folder / "working").owner() and working.stat().st_mode & 0o7777 != _OPEN:
-        working.chmod(_OPEN)
-    return folder
 
 
 def _linked(own: Reads, scratch: Path) -> _Inputs:
@@ -224,27 +241,28 @@ def _keep(folder: Path, target: Path) -> None:
             link_or_copy(file, place)
 
 
-def _compare(run: Run, sample: str, known: str) -> accuracy.Comparison:
-    found = normalised(run, f"/scratch/working/{run.workflow}/{run.execution}/{sample}/{sample}.vcf.gz")
+def _compare(host: Host, workflow: str, inputs: _Inputs, run: str) -> accuracy.Comparison:
+    found = f"/scratch/working/{workflow}/{run}/{inputs.sample}/{inputs.sample}.vcf.gz"
+    at = partial(normalised, host, workflow, inputs.reference)
     return accuracy.compare(
-        accuracy.variants(normalised(run, f"/scratch/data/{known}")),
-        accuracy.variants(found, lowest_quality=LOWEST_QUALITY),
+        accuracy.variants(at(f"/scratch/data/{inputs.known}")),
+        accuracy.variants(at(found), lowest_quality=LOWEST_QUALITY),
     )
 
 
-def normalised(run: Run, vcf: str, *regions: str) -> list[str]:
+def normalised(host: Host, workflow: str, reference: str, vcf: str, *regions: str) -> list[str]:
     """A VCF's lines after `bcftools norm`: one allele a record, left-aligned and trimmed.
 
     Args:
-        run: Where it was made.
+        host: Where to run it.
+        workflow: WORKFLOW_NAME, below which the reference was prepared.
+        reference: As a path below /scratch/reference.
         vcf: Its path in a container.
         *regions: `-T FILE` and the like, for `bcftools view`, after normalisation.
     """
-    reference = f"/scratch/working/{run.workflow}/reference/{run.reference}"
+    prepared = f"/scratch/working/{workflow}/reference/{reference}"
     script = 'norm=$1 vcf=$2; shift 2; bcftools norm -f "$norm" -m -any -Ou "$vcf" | bcftools view "$@"'
-    result = run.host.run(
-        "bcftools", {}, environment={}, command=["sh", "-euc", script, "sh", reference, vcf, *regions]
-    )
+    result = host.run("bcftools", {}, environment={}, command=["sh", "-euc", script, "sh", prepared, vcf, *regions])
     if result.exit_code:
         raise failure("norm", result)
     return result.stdout.splitlines()

@@ -114,7 +114,7 @@ class Run:
         self.step("index", self.aligner, {"command": "index"})
 
     def germline(self, sample: Sample, *, shards: int, ploidy: int) -> None:
-        """Takes a sample from its lanes to its VCF: lanes side by side, then QC beside calling.
+        """Takes a sample from its lanes to its VCF: lanes side by side, then QC beside calling, all checked at the end.
 
         Args:
             sample: The sample and its lanes.
@@ -146,6 +146,8 @@ class Run:
         self.step("finish", "samtools", common | {"command": "finish", "lanes": lanes})
         self._together([*(partial(call, shard) for shard in range(shards)), judge], width=cores)
         self.step("gather", "bcftools", common | {"command": "gather", "shards": str(shards)})
+        outputs = {"command": "check", "lanes": lanes, "shards": str(shards)}
+        self.step("check", "samtools", common | outputs, vcpus=1)
 
     def _together(self, work: Sequence[Callable[[], None]], *, width: int) -> None:
         """Runs work side by side; the first failure is raised once all that had started has ended."""
@@ -165,7 +167,7 @@ class Run:
 def step_names(sample: Sample, shards: int) -> tuple[str, ...]:
     """The steps of a sample's run, in the order in which they start."""
     lanes = (f"mem {lane.name}" for lane in sample.lanes)
-    return ("index", *lanes, "finish", *(f"call {shard}" for shard in range(shards)), "qc", "gather")
+    return ("index", *lanes, "finish", *(f"call {shard}" for shard in range(shards)), "qc", "gather", "check")
 
 
 def failure(name: str, result: Result) -> StepFailedError:

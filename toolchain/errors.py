@@ -96,13 +96,31 @@ class BuildFailedError(ToolchainError):
     exit_code = 70
 
 
+class StackFailedError(ToolchainError):
+    """CloudFormation could not do to a stack what it was told (70)."""
+
+    exit_code = 70
+
+
 class CannotCreateError(ToolchainError):
     """A result cannot be written (73)."""
 
     exit_code = 73
 
 
+class TryAgainError(ToolchainError):
+    """Nothing is wrong for good: something is in the way that ends by itself, or that somebody can end (75)."""
+
+    exit_code = 75
+
+
 class ConfigurationError(ToolchainError):
     """A file of this repository does not say what it must: image.toml, genomics.toml, a template (78)."""
 
     exit_code = 78
+
+
+class StoppedError(ToolchainError):
+    """Ctrl-C, while something goes on elsewhere that does not stop with it (130)."""
+
+    exit_code = 130

@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from toolchain import failures
 from toolchain.errors import ConfigurationError
 from toolchain.settings import Settings
 
@@ -124,6 +125,7 @@ def render(templates: Path, rendering: Rendering) -> dict[str, Definition]:
                 settings=rendering.settings,
                 scratch=rendering.scratch,
                 outputs=rendering.outputs,
+                evaluate_on_exit=failures.evaluate_on_exit(),
             )
             definition = json.loads(text)
         except jinja2.TemplateError as error:

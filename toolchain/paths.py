@@ -10,9 +10,21 @@ class Checkout:
 
     Attributes:
         root: Its top folder.
+        kept: Where commands write, below it: what is known of AWS and of the embedded one is kept apart.
     """
 
     root: Path
+    kept: str = "dist"
+
+    @property
+    def at_home(self) -> "Checkout":
+        """The same checkout, as it deals with the embedded AWS."""
+        return Checkout(root=self.root, kept="dist/local")
+
+    @property
+    def local(self) -> Path:
+        """What the embedded AWS holds."""
+        return self.cache / "local"
 
     @property
     def images(self) -> Path:
@@ -25,6 +37,11 @@ class Checkout:
         return self.root / "jobdefs"
 
     @property
+    def stacks(self) -> Path:
+        """CloudFormation templates: a file is a stack."""
+        return self.root / "stack"
+
+    @property
     def settings(self) -> Path:
         """What differs between labs."""
         return self.root / "genomics.toml"
@@ -32,7 +49,7 @@ class Checkout:
     @property
     def dist(self) -> Path:
         """What commands write for people and for other commands."""
-        return self.root / "dist"
+        return self.root / self.kept
 
     @property
     def cache(self) -> Path:

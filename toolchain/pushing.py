@@ -198,8 +198,8 @@ class Pusher:
         for target in targets:
             if not target.repository.immutable:
                 note(
-                    f"warning: tags in {target.repository.name} can be moved: aws ecr put-image-tag-mutability "
-                    f"--repository-name {target.repository.name} --image-tag-mutability IMMUTABLE ends that"
+                    f"warning: tags in {target.repository.name} can be moved: python build.py deploy registry makes "
+                    "repositories whose tags cannot"
                 )
         workshop = self.workshop()
         errors: list[ToolchainError] = []

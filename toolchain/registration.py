@@ -87,9 +87,9 @@ def chosen(checkout: Checkout, names: Sequence[str]) -> tuple[str, ...]:
 
 
 def wanted(checkout: Checkout, names: Sequence[str]) -> dict[str, Definition]:
-    """Tool to definition, rendered for the cloud, of these tools; of all for no name."""
+    """Tool to definition, rendered for the AWS that the checkout deals with, of these tools; of all for no name."""
     tools = chosen(checkout, names)
-    definitions = templates.render(checkout.jobdefs, rendering.cloud(checkout))
+    definitions = templates.render(checkout.jobdefs, rendering.of(checkout))
     return {name: definitions[name] for name in tools}
 
 

@@ -228,8 +228,7 @@ def missing(name: str) -> MissingInputError:
     return MissingInputError(
         f"no ECR repository '{name}'",
         why="this account has none of that name in this region",
-        fix=f"Type: aws ecr create-repository --repository-name {name} --image-tag-mutability IMMUTABLE "
-        "--image-scanning-configuration scanOnPush=true",
+        fix="Type: python build.py deploy registry",
     )
 
 

@@ -1,6 +1,7 @@
 """What job definitions are rendered with, for the cloud and for this machine, and where they are written."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from toolchain import catalog, jobdefs, settings
@@ -9,7 +10,36 @@ from toolchain.console import note
 from toolchain.errors import CannotCreateError, ConfigurationError, MissingInputError
 from toolchain.fingerprint import tag
 from toolchain.jobdefs import ImageReference, Rendering, Scratch
+from toolchain.machine import Machine
 from toolchain.paths import HERE, Checkout
+
+# As stack/workflow.yaml has it for jobs that only read a little.
+SMALL_MEMORY = 4000
+
+
+def of(checkout: Checkout) -> Rendering:
+    """The rendering for the AWS that a checkout deals with."""
+    if checkout == checkout.at_home:
+        return replace(local(Workshop.open(checkout), checkout.local / "scratch"), outputs=outputs(checkout))
+    return cloud(checkout)
+
+
+def resources(checkout: Checkout) -> dict[str, dict[str, int]]:
+    """Tool or command to what its jobs get instead of the job definition's `VCPU` and `MEMORY` (MiB).
+
+    Nothing in the cloud. On this machine, whatever a definition asks for and the machine lacks.
+    """
+    if checkout != checkout.at_home:
+        return {}
+    machine = Machine.here()
+    fitted = {}
+    for tool, definition in jobdefs.render(checkout.jobdefs, of(checkout)).items():
+        vcpus, memory = machine.fit(definition)
+        fitted[tool] = {"VCPU": vcpus, "MEMORY": memory}
+    # Beside calling, and so no more than one core.
+    for command in ("qc", "check"):
+        fitted[command] = {"VCPU": 1, "MEMORY": min(SMALL_MEMORY, fitted["samtools"]["MEMORY"])}
+    return fitted
 
 
 def local(workshop: Workshop, scratch: Path) -> Rendering:
@@ -87,7 +117,9 @@ def outputs(checkout: Checkout) -> dict[str, str]:
         data = error
     if not isinstance(data, dict) or not all(isinstance(value, str) for value in data.values()):
         raise ConfigurationError(
-            f"{file} is wrong", why="it must be JSON of output names to texts", fix="Correct it, or remove it."
+            f"{file} is wrong",
+            why="it must be JSON of output names to texts",
+            fix="Type: python build.py deploy, which writes it.",
         )
     return data
 

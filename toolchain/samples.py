@@ -9,6 +9,9 @@ LONGEST_NAME = 64
 # What images/base/step.sh takes, said before anything is started.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", flags=re.ASCII)
 
+_PATH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._/+=@-]*", flags=re.ASCII)
+LONGEST_PATH = 1024
+
 
 @dataclass(frozen=True, kw_only=True)
 class Lane:
@@ -56,3 +59,12 @@ def check_name(what: str, name: str) -> str:
             fix="Shorten it.",
         )
     return name
+
+
+def is_path(path: str) -> bool:
+    """Whether steps take it as a path below a mount: names joined by '/', none of them hidden or an option."""
+    return (
+        len(path) <= LONGEST_PATH
+        and _PATH.fullmatch(path) is not None
+        and all(part and part[0] not in ".-" for part in path.split("/"))
+    )

@@ -219,10 +219,12 @@ input() {
     done
 }
 
-# The digest that the step which wrote a file recorded for it; nothing if none did.
+# The digest that the step which wrote a file recorded for it, if the file still has that record's size and time;
+# nothing if none did. Records of steps that are to be run again may name earlier files of the same path.
 recorded_digest() {
+    known=$(stat -L -c '{"path": "%n", "size": %s, "mtime": %Y,' "$1")
     cat "$RUN"/steps/*.json "$SCRATCH_ROOT/working/$WORKFLOW_NAME"/reference/steps/*.json 2>/dev/null |
-        sed -n "s|^ *{\"path\": \"$1\", .*\"sha256\": \"\([0-9a-f]*\)\"},*\$|\1|p" | tail -n 1
+        sed -n "s|^ *$known \"sha256\": \"\([0-9a-f]*\)\"},*\$|\1|p" | tail -n 1
 }
 
 # file_line PATH DIGEST: a file as a JSON object, on one line.

@@ -48,6 +48,8 @@ do_export() {
     need_variable EXECUTION_ID "${EXECUTION_ID:-}"
     need_file_system "${FILE_SYSTEM_ID:-}"
     if [ -n "${EXPORT_REPORT:-}" ]; then need_report "$EXPORT_REPORT"; fi
+    working=${WORKING_PATH:--}
+    if given "$working"; then need_path WORKING_PATH "$working"; fi
     path=$WORKFLOW_NAME/$EXECUTION_ID
     if given "$sample"; then
         need_name "sample name" "$sample" 64
@@ -60,8 +62,8 @@ do_export() {
     listing=$(contents) || die io "cannot read $RUN" "some of it is not readable for user $(id -u)" "Check its permissions."
     [ -n "$listing" ] || die missing "nothing to export" "$RUN holds no file" "Check that the steps before this one have run."
     digest=$(printf '%s\n' "$listing" | sha256sum | cut -d ' ' -f 1)
-    begin export step export "$reference" "$sample" "FILE_SYSTEM_ID=$FILE_SYSTEM_ID" "EXPORT_REPORT=${EXPORT_REPORT:-}" \
-        "contents=$digest"
+    begin export step export "$reference" "$sample" "FILE_SYSTEM_ID=$FILE_SYSTEM_ID" "WORKING_PATH=$working" \
+        "EXPORT_REPORT=${EXPORT_REPORT:-}" "contents=$digest"
     printf '%s\n' "$listing" | awk -v path="$path" '{ bytes += $1 }
         END { printf "step: export: %d files, %.0f bytes beneath %s\n", NR, bytes, path }' >&2
 

@@ -57,6 +57,7 @@ ENDED = frozenset({"SUCCEEDED", "FAILED", "CANCELED"})
 LONGEST_PAUSE = 32  # times the first one
 MOST_TASKS = 20  # for the same content: each beyond the first means that the one before ended badly
 QUIET_SECONDS = 60.0
+SHORTEST_POLL = 0.25  # seconds before the second look at a task, then twice as long each time
 
 
 class ExportError(Exception):
@@ -447,6 +448,7 @@ def follow(service: Service, task: Task, bounds: Bounds) -> Task:
     """Look at a task until it has ended, telling its progress. Raises TryAgainError if that takes too long."""
     end = time.monotonic() + bounds.wait
     told, told_at = "", -math.inf
+    pause = SHORTEST_POLL
     while True:
         task = service.describe(task.id)
         now = time.monotonic()
@@ -461,7 +463,8 @@ def follow(service: Service, task: Task, bounds: Bounds) -> Task:
                 why=f"the {bounds.wait:.0f} s to wait for it are over",
                 fix="Run the step again to go on waiting for the same task, or raise EXPORT_WAIT_SECONDS.",
             )
-        time.sleep(min(bounds.poll, max(0.0, end - now)))
+        time.sleep(min(pause, bounds.poll, max(0.0, end - now)))
+        pause *= 2
 
 
 def check(export: Export, task: Task) -> None:
@@ -553,6 +556,20 @@ def seconds(name: str, default: float) -> float:
     return value
 
 
+def beneath() -> str:
+    """Return what WORKING_PATH puts before a path, for the file system's root. Raises UsageError if it is bad."""
+    text = os.environ.get("WORKING_PATH") or "-"
+    if text == "-":
+        return ""
+    if not PATH.fullmatch(text):
+        raise UsageError(
+            what=f"bad WORKING_PATH {one_line(text[:80])!r}",
+            why=f"it does not match {PATH.pattern}",
+            fix="Give the working directory's path in its file system, or '-' where it is the root.",
+        )
+    return f"{text}/"
+
+
 def connect() -> FsxClient:
     """Make the client for the job's region. Raises ExportError if there is none, or no credentials come.
 
@@ -585,13 +602,16 @@ def run(arguments: Sequence[str] | None) -> None:
     """Export as the arguments say. Raises ExportError."""
     parser = Arguments(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--file-system", required=True, metavar="ID", type=matching(FILE_SYSTEM))
-    parser.add_argument("--path", required=True, help="relative to the file system's root", type=matching(PATH))
+    parser.add_argument("--path", required=True, help="relative to the working directory", type=matching(PATH))
     parser.add_argument("--contents", required=True, metavar="SHA256", type=matching(DIGEST))
     parser.add_argument("--report", metavar="S3-URI", help="where to list failures", type=matching(REPORT))
     parser.add_argument("--receipt", required=True, metavar="FILE", type=Path)
     options = parser.parse_args(arguments)
     export = Export(
-        file_system=options.file_system, path=options.path, contents=options.contents, report=options.report
+        file_system=options.file_system,
+        path=beneath() + options.path,
+        contents=options.contents,
+        report=options.report,
     )
     bounds = Bounds(
         poll=seconds("EXPORT_POLL_SECONDS", 10),

@@ -1,7 +1,9 @@
 # The commands of the samtools image; see README.md. Sourced by `step` after step.sh.
 # shellcheck shell=dash
 # shellcheck disable=SC2034  # read by step.sh
-step_commands='finish qc'
+step_commands='finish qc check'
+# shellcheck source=images/samtools/check.sh
+. /usr/local/lib/step/check.sh
 
 # A BAM that must be whole, and of this sample and no other.
 check_bam() {
@@ -12,6 +14,12 @@ check_bam() {
         "its read groups say '$(shown "$names")'" "Check which lanes belong to which sample."
 }
 
+# index_works BAM INDEX: by a look at the first base, since idxstats would do without: it reads the whole BAM instead.
+index_works() {
+    first=$(samtools head "$1" | sed -n 's/^@SQ\t\(.*\t\)*SN:\([^\t]*\).*/\2/p' | sed -n 1p)
+    samtools view -c -X "$1" "$2" "{$first}:1-1" > /dev/null 2>&1
+}
+
 # by_name FILE: a link of its own name in $WORK. What SAMtools writes holds its command line, which then says
 # nothing of the run's directory: the same reads give the same bytes in every run.
 by_name() {
@@ -19,20 +27,31 @@ by_name() {
     basename "$1"
 }
 
+# each_lane LANE[,LANE...]: the lanes, a line each. For a subshell: only commas part lanes, and a '*' stays what it is.
+each_lane() {
+    set -f
+    IFS=,
+    # shellcheck disable=SC2086  # a word each
+    set -- $1
+    [ $# -gt 0 ] || die usage "no lanes" "the names of the sample's lanes are needed" "Give them as L001,L002."
+    for lane in "$@"; do
+        need_name lane "$lane" 64
+    done
+    twice=$(printf '%s\n' "$@" | sort | uniq -d | head -n 1)
+    [ -z "$twice" ] || die usage "lane '$twice' is given twice" "its reads would count twice" "Name each lane once."
+    printf '%s\n' "$@"
+}
+
 # step finish REFERENCE SAMPLE LANE[,LANE...]: merges the lanes, marks duplicates, indexes: SAMPLE.bam.
 do_finish() {
     reference=${1:-} sample=${2:-} lanes=${3:-}
     [ $# -le 3 ] || { shift 3 && no_more "$@"; }
     enter "$reference" "$sample"
+    lane_names=$(each_lane "$lanes")
     set --
-    for lane in $(printf '%s' "$lanes" | tr ',\n' '\n?'); do
-        need_name lane "$lane" 64
+    for lane in $lane_names; do
         set -- "$@" "$RUN/lanes/$lane.bam"
     done
-    [ $# -gt 0 ] || die usage "no lanes" "finish needs the names of the lanes to merge" "Give them as L001,L002."
-    twice=$(printf '%s\n' "$@" | sort | uniq -d | head -n 1)
-    [ -z "$twice" ] || die usage "lane '$(basename "$twice" .bam)' is given twice" \
-        "its reads would count twice" "Name each lane once."
     input "$@"
     begin finish step finish "$reference" "$sample" "$lanes"
 
@@ -52,8 +71,10 @@ do_finish() {
     fi
     check_stages markdup
     samtools quickcheck out.bam || die tool "the BAM came out broken" "samtools quickcheck refuses it" "Run the step again."
-    samtools idxstats -X out.bam out.bam.bai > /dev/null || die tool "the index came out broken" \
+    index_works out.bam out.bam.bai || die tool "the index came out broken" \
         "samtools cannot read it" "Run the step again."
+    # markdup saves the index before the BAM's last block is out; readers warn of an index that is older.
+    touch out.bam.bai
     publish markdup.txt "$RUN/qc/$sample.markdup.txt"
     publish out.bam.bai "$RUN/$sample.bam.bai"
     publish out.bam "$RUN/$sample.bam"

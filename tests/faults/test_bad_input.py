@@ -4,23 +4,13 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from harness import EXECUTION, WORKFLOW, Bench, each_aligner
+from harness import EXECUTION, WORKFLOW, Bench, each_aligner, refused
 from small import Read, Small, fastq, gzipped
 
 from toolchain.aligners import ALIGNERS, Aligner
 from toolchain.engine import Result
 
 USAGE, DATA, MISSING, TOOL, CREATE, IO = 64, 65, 66, 70, 73, 74
-
-
-def refused(result: Result, code: int, *said: str) -> None:
-    """The step ended with this code and one error line that says all of this."""
-    errors = [line for line in result.stderr.splitlines() if line.startswith("step: error: ")]
-    assert result.exit_code == code, result.stderr
-    assert len(errors) == 1, result.stderr
-    for part in said:
-        assert part in errors[0], f"{part!r} is not in {errors[0]!r}"
-    assert errors[0] == result.stderr.rstrip().splitlines()[-1], "the error is not the last thing said"
 
 
 def nothing_finished(bench: Bench) -> None:
@@ -179,6 +169,7 @@ STEPS = {
     **{f"{aligner} mem": ["small.fa", "VALUE", "L001", "a", "b"] for aligner in ALIGNERS},
     "samtools finish": ["small.fa", "VALUE", "L001"],
     "samtools qc": ["small.fa", "VALUE"],
+    "samtools check": ["small.fa", "VALUE", "L001", "1"],
     "bcftools call": ["small.fa", "VALUE", "1", "0"],
     "bcftools gather": ["small.fa", "VALUE", "1"],
 }
@@ -296,6 +287,13 @@ def test_finish_refuses_a_lane_that_is_not_there(bench: Bench, aligned: Small) -
 
 def test_finish_refuses_a_lane_named_twice(bench: Bench, aligned: Small) -> None:
     refused(bench.run("samtools", **aligned.job("finish", lanes="L001,L001")), USAGE, "'L001' is given twice")
+
+
+def test_finish_takes_no_hostile_lane(bench: Bench, small: Small) -> None:
+    words = ["step", "finish", small.reference, "NA1", "VALUE"]
+    for result in each_in_turn(bench, "samtools", words, HOSTILE).values():
+        refused(result, USAGE, "lane")
+    nothing_finished(bench)
 
 
 def test_finish_refuses_a_lane_of_another_sample(bench: Bench, aligned: Small) -> None:

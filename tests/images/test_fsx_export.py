@@ -102,6 +102,20 @@ def test_exports_one_sample_alone(export: Export, run_folder: Path) -> None:
     assert not (run_folder / "export.json").exists()
 
 
+@pytest.mark.usefixtures("run_folder")
+def test_puts_the_working_directory_s_own_path_before_the_run_s(export: Export) -> None:
+    with fsx_endpoint() as fsx:
+        assert export(fsx, WORKING_PATH="working").exit_code == 0
+    assert fsx.creations[0]["Paths"] == [f"working/{WORKFLOW}/{EXECUTION}"]
+
+
+@pytest.mark.usefixtures("run_folder")
+def test_a_hyphen_says_that_the_working_directory_is_the_root(export: Export) -> None:
+    with fsx_endpoint() as fsx:
+        assert export(fsx, WORKING_PATH="-").exit_code == 0
+    assert fsx.creations[0]["Paths"] == [f"{WORKFLOW}/{EXECUTION}"]
+
+
 def test_an_export_that_is_done_is_not_done_again(export: Export, run_folder: Path) -> None:
     with fsx_endpoint() as fsx:
         export(fsx)
@@ -176,6 +190,9 @@ def test_a_busy_file_system_is_for_another_time(export: Export) -> None:
         ((), {"FILE_SYSTEM_ID": ""}, 64, "FILE_SYSTEM_ID is not set"),
         ((), {"FILE_SYSTEM_ID": "fs-1234567"}, 64, "bad FILE_SYSTEM_ID"),
         ((), {"FILE_SYSTEM_ID": "fs-12345678\nfs-"}, 64, "bad FILE_SYSTEM_ID"),
+        ((), {"WORKING_PATH": "/scratch/working"}, 64, "bad WORKING_PATH"),
+        ((), {"WORKING_PATH": 'a"b'}, 64, "bad WORKING_PATH"),
+        ((), {"WORKING_PATH": "a+b"}, 64, "bad WORKING_PATH"),
         ((), {"EXPORT_REPORT": "https://bucket/x"}, 64, "bad EXPORT_REPORT"),
         ((), {"EXPORT_REPORT": 's3://bucket/"x'}, 64, "bad EXPORT_REPORT"),
         ((), {"AWS_REGION": ""}, 64, "AWS_REGION is not set"),

@@ -3,8 +3,8 @@
 import re
 
 import pytest
-from harness import Bench
-from small import Small
+from harness import Bench, step_record
+from small import Small, fastq, gzipped
 
 
 @pytest.fixture
@@ -51,3 +51,19 @@ def test_qc_leaves_the_figures_that_multiqc_reads(bench: Bench, finished: Small)
     assert [line.split("\t")[0] for line in coverage] == ["#rname", "chrA", "chrB"]
     idxstats = (folder / "NA1.idxstats.txt").read_text(encoding="ascii").splitlines()
     assert sum(int(line.split("\t")[2]) for line in idxstats) == reads
+
+
+def test_a_record_names_the_digest_of_the_bam_that_is_there_and_not_of_an_earlier_one(
+    bench: Bench, finished: Small
+) -> None:
+    bench.ok("samtools", **finished.job("qc"))
+    half = finished.reads[::2]
+    for file, mate in ((finished.r1, 0), (finished.r2, 1)):
+        file.write_bytes(gzipped(fastq([pair[mate] for pair in half])))
+    bench.ok("bwa", **finished.mem())
+    bench.ok("samtools", **finished.job("finish", lanes="L001"))
+    # The record of `qc` still names the earlier BAM.
+    bench.ok("bcftools", **finished.job("call", shards="1", shard="0"))
+    written = {entry["path"]: entry for entry in step_record(bench, "NA1", "finish")["outputs"]}
+    bam, index = step_record(bench, "NA1", "call.0-of-1")["inputs"][:2]
+    assert (bam, index) == (written[bam["path"]], written[index["path"]])

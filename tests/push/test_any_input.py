@@ -92,7 +92,7 @@ def renderings(
         images=image,
         settings=own,
         scratch=st.builds(Scratch, path=TEXTS),
-        outputs=st.dictionaries(st.sampled_from(["ExportRoleArn", "Other"]), TEXTS),
+        outputs=st.dictionaries(st.sampled_from(["ExportRoleArn", "JobRoleArn", "Other"]), TEXTS),
     )
 
 
@@ -133,7 +133,7 @@ def expected(name: str, request: Rendering) -> dict[str, object]:
         entry["value"] = str(own.get({"VCPU": "vcpus", "MEMORY": "memory"}[entry["type"]], entry["value"]))
     properties["logConfiguration"]["options"]["awslogs-group"] = f"/{project}/jobs"
     if properties.get("jobRoleArn") == "role":
-        properties["jobRoleArn"] = request.outputs["ExportRoleArn"]
+        properties["jobRoleArn"] = request.outputs["ExportRoleArn" if name == "fsx-export" else "JobRoleArn"]
     strategy, timeout = definition["retryStrategy"], definition["timeout"]
     strategy["attempts"] = own.get("attempts", strategy["attempts"])
     timeout["attemptDurationSeconds"] = own.get("timeout", timeout["attemptDurationSeconds"])

@@ -75,7 +75,7 @@ def export(
         "EXPORT_WAIT_SECONDS": "0.3",
     }.items():
         monkeypatch.setenv(name, value)
-    for name in ("AWS_DEFAULT_REGION", "AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_ENDPOINT_URL"):
+    for name in ("AWS_DEFAULT_REGION", "AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_ENDPOINT_URL", "WORKING_PATH"):
         monkeypatch.delenv(name, raising=False)
 
     def run(fsx: FsxEndpoint | None, *more: str) -> tuple[int, str]:
@@ -137,6 +137,31 @@ def test_refuses_a_path_that_is_not_relative(export: Export, path: str) -> None:
         code, said = export(fsx, "--path", path)
     assert code == 64
     assert "argument --path" in error_of(said)
+    assert fsx.requests == []
+
+
+@pytest.mark.parametrize(
+    ("working", "path"),
+    [("working", "working/wf/run/S1"), ("lab/working", "lab/working/wf/run/S1"), ("-", "wf/run/S1"), ("", "wf/run/S1")],
+)
+def test_puts_the_working_directory_s_own_path_before_it(
+    export: Export, monkeypatch: pytest.MonkeyPatch, receipt: Path, working: str, path: str
+) -> None:
+    monkeypatch.setenv("WORKING_PATH", working)
+    with fsx_endpoint() as fsx:
+        assert export(fsx)[0] == 0
+    assert fsx.creations[0]["Paths"] == json.loads(receipt.read_text())["paths"] == [path]
+
+
+@pytest.mark.parametrize("working", ["/scratch/working", "working/", "..", "a/../b", "a\n", "--", "a b"])
+def test_refuses_a_working_directory_that_is_no_relative_path(
+    export: Export, monkeypatch: pytest.MonkeyPatch, working: str
+) -> None:
+    monkeypatch.setenv("WORKING_PATH", working)
+    with fsx_endpoint() as fsx:
+        code, said = export(fsx)
+    assert code == 64
+    assert "bad WORKING_PATH" in error_of(said)
     assert fsx.requests == []
 
 

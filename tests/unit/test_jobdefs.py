@@ -193,11 +193,23 @@ def test_one_figure_alone_can_be_overridden(key: str, rendered: dict[str, Defini
     assert len([path for path in before if before[path] != after[path]]) == 1
 
 
-def test_a_stack_s_output_gives_the_export_its_role_and_no_other_tool_one() -> None:
-    with_role = cloud(outputs={"ExportRoleArn": "arn:aws:iam::123456789012:role/export"})
-    roles = {name: one["containerProperties"].get("jobRoleArn") for name, one in with_role.items()}
-    assert {name for name, role in roles.items() if role} <= {"fsx-export"}
-    assert "arn:aws:iam::123456789012:role/export" in roles.values()
+ROLES = {name: f"arn:aws:iam::123456789012:role/{name}" for name in ("JobRoleArn", "ExportRoleArn")}
+
+
+def roles(**outputs: str) -> dict[str, str | None]:
+    return {name: one["containerProperties"].get("jobRoleArn") for name, one in cloud(outputs=outputs).items()}
+
+
+def test_the_export_has_its_own_role_and_every_other_tool_the_one_without_permissions() -> None:
+    expected = {name: ROLES["ExportRoleArn" if name == "fsx-export" else "JobRoleArn"] for name in TOOLS}
+    assert roles(**ROLES) == expected
+    assert "fsx-export" in TOOLS
+
+
+def test_no_job_gets_another_s_role_where_its_own_is_not_deployed() -> None:
+    assert {name for name, role in roles(ExportRoleArn="x").items() if role} == {"fsx-export"}
+    assert {name for name, role in roles(JobRoleArn="x").items() if role} == set(TOOLS) - {"fsx-export"}
+    assert set(roles().values()) == {None}
 
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40) | st.sampled_from(

@@ -48,6 +48,15 @@ def test_project_and_workflow_are_enough(file: Path) -> None:
     assert settings.load(file) == settings.Settings(project="genomics", workflow="germline", jobs={}, tags={})
 
 
+@pytest.mark.parametrize("aligner", ["bwa", "bwa-mem3", "auto"])
+def test_the_aligner_is_one_of_those_that_there_are_and_auto_if_it_is_not_named(file: Path, aligner: str) -> None:
+    file.write_text(f'{SMALLEST}aligner = "{aligner}"\n', encoding="utf-8")
+    assert settings.load(file).aligner == aligner
+    file.write_text(SMALLEST, encoding="utf-8")
+    assert settings.load(file).aligner == "auto"
+    assert fault(file, f'{SMALLEST}aligner = "bowtie"\n') == "'aligner' must be one of bwa, bwa-mem3, auto"
+
+
 def test_nobody_can_change_what_was_read(file: Path) -> None:
     file.write_text(SMALLEST + '[tags]\na = "1"\n[jobs.bwa]\nvcpus = 1\n', encoding="utf-8")
     read = settings.load(file)
@@ -123,3 +132,18 @@ def test_a_figure_has_bounds(file: Path, key: str, lowest: int, highest: int) ->
 @pytest.mark.parametrize("value", ['"8"', "8.0", "true", "[8]"])
 def test_a_figure_is_a_whole_number(file: Path, value: str) -> None:
     assert "'jobs.bwa.vcpus' must be a whole number" in fault(file, f"{SMALLEST}[jobs.bwa]\nvcpus = {value}")
+
+
+def test_what_a_stack_is_given_is_kept_as_it_is_written(file: Path) -> None:
+    file.write_text(SMALLEST + '[stack.storage]\nA = 1\nB = true\nC = ["x", "y"]\nD = "z"\nE = 1.5\n', encoding="utf-8")
+    assert settings.load(file).stacks == {"storage": {"A": 1, "B": True, "C": ("x", "y"), "D": "z", "E": 1.5}}
+
+
+@pytest.mark.parametrize("value", ["1979-05-27", "{}", "[1]", '["a,b"]', '[["a"]]'])
+def test_what_no_parameter_can_be_is_refused(file: Path, value: str) -> None:
+    assert "'stack.storage.A' must be" in fault(file, f"{SMALLEST}[stack.storage]\nA = {value}")
+
+
+@pytest.mark.parametrize(("text", "why"), [("stack = 1", "'stack'"), ("[stack]\nstorage = 1", "'stack.storage'")])
+def test_stacks_are_tables(file: Path, text: str, why: str) -> None:
+    assert fault(file, SMALLEST + text) == f"{why} must be a table"

@@ -1,0 +1,38 @@
+"""An embedded AWS, with a job queue and without, and moto's own server beside it."""
+
+from collections.abc import Iterator
+
+import pytest
+from localaws import stock_server
+from localaws.cloud import Cloud, cloud_of
+from localaws.embedded import Embedded
+from localaws.stock_server import Stock
+
+from toolchain.localaws.server import serve
+from toolchain.localaws.world import World
+
+
+@pytest.fixture(scope="module")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    """One for a module: its tests name what they make by names of their own."""
+    world = World(root=tmp_path_factory.mktemp("world"), vcpus=2, memory=1024)
+    with pytest.MonkeyPatch.context() as patch, serve(world) as server:
+        for name, value in server.environment.items():
+            patch.setenv(name, value)
+        yield cloud_of(world)
+
+
+@pytest.fixture(scope="module")
+def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
+    """One for a module, with nothing in it: its tests name what they make by names of their own."""
+    world = World(root=tmp_path_factory.mktemp("world"), vcpus=2, memory=1024)
+    with pytest.MonkeyPatch.context() as patch, serve(world) as server:
+        for name, value in server.environment.items():
+            patch.setenv(name, value)
+        yield Embedded(world=world, server=server)
+
+
+@pytest.fixture(scope="session")
+def stock() -> Iterator[Stock]:
+    with stock_server.running() as found:
+        yield found

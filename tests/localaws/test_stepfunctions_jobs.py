@@ -1,0 +1,162 @@
+"""State machines that run jobs on a real engine."""
+
+import json
+import statistics
+import subprocess
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from harness import Lab
+from localaws.cloud import GROUP, QUEUE, Cloud, submit_job, until
+
+from toolchain.engine import Engine
+from toolchain.localaws.batch.host import ROOT_LABEL
+
+pytestmark = pytest.mark.engine
+LOGS = {"logDriver": "awslogs", "options": {"awslogs-group": GROUP, "awslogs-stream-prefix": "tool"}}
+FINE = {"Type": "Succeed"}
+
+
+@pytest.fixture(scope="module")
+def image(lab: Lab) -> str:
+    return lab.images["samtools"].reference
+
+
+@pytest.fixture(scope="module")
+def shell(cloud: Cloud, image: str) -> str:
+    return cloud.define(image, logConfiguration=LOGS)
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[Engine]:
+    engine = Engine.connect()
+    yield engine
+    engine.client.close()
+
+
+def running(cloud: Cloud, engine: Engine) -> list[Any]:
+    label = f"{ROOT_LABEL}={cloud.world.root.resolve()}"
+    return list(engine.client.api.containers(filters={"label": label}))
+
+
+def last_job(cloud: Cloud) -> dict[str, Any]:
+    listed = cloud.batch.list_jobs(jobQueue=QUEUE, filters=[{"name": "JOB_NAME", "values": ["*"]}])["jobSummaryList"]
+    return cloud.job(max(listed, key=lambda job: job["createdAt"])["jobId"])
+
+
+def test_a_job_gets_all_that_its_state_says_and_its_detail_comes_back(cloud: Cloud, shell: str) -> None:
+    overrides = {
+        "Environment": [{"Name": "RUN", "Value": "{% $states.context.Execution.Name %}"}],
+        "ResourceRequirements": [{"Type": "VCPU", "Value": "{% $string(2) %}"}],
+        "Command": ["sh", "-c", "echo $RUN $STEP_VCPUS $MANAGED_BY_AWS; Ref::script"],
+    }
+    more = {"ContainerOverrides": overrides, "Tags": {"sample": "S1"}, "Timeout": {"AttemptDurationSeconds": 60}}
+    output = {
+        "code": "{% $states.result.Container.ExitCode %}",
+        "stream": "{% $states.result.Container.LogStreamName %}",
+    }
+    states = {"Job": submit_job(shell, "true", Arguments=more, Output=output)}
+    execution = cloud.execute(cloud.machine(states))
+    result = json.loads(execution["output"])
+    assert result["code"] == 0
+    assert cloud.lines({"container": {"logStreamName": result["stream"]}}) == [
+        f"{execution['name']} 2 STARTED_BY_STEP_FUNCTIONS"
+    ]
+    job = last_job(cloud)
+    assert (job["tags"], job["timeout"]) == ({"sample": "S1"}, {"attemptDurationSeconds": 60})
+    assert cloud.events(execution["executionArn"]) == [
+        "ExecutionStarted",
+        "TaskStateEntered",
+        "TaskScheduled",
+        "TaskStarted",
+        "TaskSubmitted",
+        "TaskSucceeded",
+        "TaskStateExited",
+        "ExecutionSucceeded",
+    ]
+
+
+def test_a_failed_job_s_cause_is_its_detail_as_the_service_writes_it(cloud: Cloud, shell: str) -> None:
+    execution = cloud.execute(cloud.machine({"Job": submit_job(shell, "exit 65")}))
+    assert execution["error"] == "States.TaskFailed"
+    cause = json.loads(execution["cause"])
+    assert (cause["Status"], cause["StatusReason"]) == ("FAILED", "Essential container in task exited")
+    assert cause["Container"]["ExitCode"] == 65
+    assert cause["Attempts"][0]["Container"]["LogStreamName"] == cause["Container"]["LogStreamName"]
+
+
+def test_a_failed_job_is_tried_again_and_then_caught_with_its_exit_code(cloud: Cloud, shell: str) -> None:
+    retry = [{"ErrorEquals": ["States.TaskFailed"], "IntervalSeconds": 1, "MaxAttempts": 1}]
+    code = "{% $parse($states.errorOutput.Cause).Container.ExitCode %}"
+    catch = [{"ErrorEquals": ["States.ALL"], "Output": code, "Next": "Fine"}]
+    machine = cloud.machine({"Job": submit_job(shell, "exit 65", Retry=retry, Catch=catch), "Fine": FINE})
+    execution = cloud.execute(machine)
+    assert json.loads(execution["output"]) == 65
+    assert cloud.events(execution["executionArn"]).count("TaskFailed") == 2
+
+
+def test_a_retried_job_that_succeeds_lets_the_execution_go_on(cloud: Cloud, shell: str) -> None:
+    """The task's own retry count is all that tells the tries apart."""
+    arguments = {"Parameters": {"script": "{% $states.context.State.RetryCount = 0 ? 'exit 1' : 'exit 0' %}"}}
+    retry = [{"ErrorEquals": ["States.TaskFailed"], "IntervalSeconds": 1, "MaxAttempts": 2}]
+    assert cloud.output({"Job": submit_job(shell, "-", Arguments=arguments, Retry=retry, Output="done")}) == "done"
+
+
+def test_an_array_job_is_waited_for_to_its_last_child(cloud: Cloud, shell: str) -> None:
+    arguments = {"ArrayProperties": {"Size": 3}}
+    output = "{% $states.result.ArrayProperties.StatusSummary.SUCCEEDED %}"
+    assert cloud.output({"Job": submit_job(shell, "true", Arguments=arguments, Output=output)}) == 3
+
+
+def test_a_refused_submission_has_the_name_of_batch_s_error(cloud: Cloud) -> None:
+    execution = cloud.execute(cloud.machine({"Job": submit_job("no-such-definition", "true")}))
+    assert execution["error"] == "Batch.ClientException"
+    assert "does not exist" in execution["cause"]
+
+
+@pytest.mark.parametrize("how", ["timeout", "stop", "branch", "item"])
+def test_a_job_that_nobody_waits_for_any_more_is_ended(cloud: Cloud, shell: str, engine: Engine, how: str) -> None:
+    sleeping, failing = submit_job(shell, "sleep 60"), submit_job(shell, "sleep 0.5; exit 1")
+    states: dict[str, Any] = {"Job": sleeping}
+    if how == "timeout":
+        states = {"Job": {**sleeping, "TimeoutSeconds": 1}}
+    if how == "branch":
+        branches = [{"StartAt": "J", "States": {"J": job}} for job in (sleeping, failing)]
+        states = {"Both": {"Type": "Parallel", "Branches": branches, "End": True}}
+    if how == "item":
+        script = {"Parameters": {"script": "{% $states.input %}"}}
+        processor = {
+            "ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"},
+            "StartAt": "J",
+            "States": {"J": submit_job(shell, "-", Arguments=script)},
+        }
+        items = ["sleep 60", "sleep 0.5; exit 1"]
+        states = {"Map": {"Type": "Map", "Items": items, "ItemProcessor": processor, "End": True}}
+    arn = cloud.states.start_execution(stateMachineArn=cloud.machine(states))["executionArn"]
+    if how == "stop":
+        until(lambda: running(cloud, engine))
+        cloud.states.stop_execution(executionArn=arn)
+    execution = cloud.finished(arn)
+    expected = {"stop": None, "timeout": "States.Timeout", "item": "States.ExceedToleratedFailureThreshold"}
+    assert execution.get("error") == expected.get(how, "States.TaskFailed")
+    until(lambda: not running(cloud, engine), seconds=5)
+    until(lambda: not cloud.batch.list_jobs(jobQueue=QUEUE)["jobSummaryList"], seconds=5)
+
+
+def test_three_jobs_cost_little_over_three_containers(cloud: Cloud, shell: str, image: str) -> None:
+    """At most 0.3 s a job, interleaved with plain `docker run`s of the same."""
+    steps = {f"J{n}": submit_job(shell, "true", **({"Next": f"J{n + 1}"} if n < 2 else {})) for n in range(3)}
+    machine = cloud.machine(steps)
+    cloud.execute(machine)
+    differences = []
+    for _ in range(3):
+        began = time.monotonic()
+        cloud.execute(machine)
+        ours = time.monotonic() - began
+        began = time.monotonic()
+        for _ in range(3):
+            subprocess.run(["docker", "run", "--rm", "--network", "host", "--init", image, "true"], check=True)
+        differences.append((ours - (time.monotonic() - began)) / 3)
+    assert statistics.median(differences) < 0.3

@@ -1,0 +1,99 @@
+"""stack/workflow.yaml: what the state machines say, held against what they must."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from toolchain import catalog, failures, jobdefs, templates
+from toolchain.paths import HERE
+
+States = dict[str, Any]
+FILE = HERE.root / "stack" / "workflow.yaml"
+TEMPLATE = templates.read(FILE)
+GERMLINE = TEMPLATE.resources["Germline"]["Properties"]["Definition"]
+JOB = TEMPLATE.resources["Job"]["Properties"]["Definition"]
+
+
+def states(definition: States) -> Iterator[tuple[str, States]]:
+    """Every state of a definition, those of maps and branches included."""
+    for name, state in definition["States"].items():
+        yield name, state
+        for inner in (*state.get("Branches", ()), *([state["ItemProcessor"]] if "ItemProcessor" in state else [])):
+            yield from states(inner)
+
+
+ALL = dict((*states(GERMLINE), *states(JOB)))
+
+
+def test_cfn_lint_finds_nothing_in_the_definitions_once_what_it_does_not_know_is_put_in(tmp_path: Path) -> None:
+    text = (FILE).read_text(encoding="utf-8")
+    text = text.replace("${Partition}", "aws").replace("ignore_checks: [E3601]", "ignore_checks: []")
+    file = tmp_path / "workflow.yaml"
+    file.write_text(re.sub(r'"{% \${\w+} %}"', "50", text), encoding="utf-8")
+    done = subprocess.run([Path(sys.executable).parent / "cfn-lint", file], capture_output=True, text=True, check=False)
+    assert done.stdout == ""
+
+
+def test_the_classes_of_failures_are_those_of_the_toolchain() -> None:
+    assert ALL["Read order"]["Assign"]["classes"] == [one.as_state() for one in failures.CLASSES], (
+        "stack/workflow.yaml, state 'Read order': copy what toolchain/failures.py says"
+    )
+
+
+@pytest.mark.parametrize("name", [name for name, state in ALL.items() if state["Type"] == "Task"])
+def test_every_call_is_tried_again_when_it_is_throttled(name: str) -> None:
+    state = ALL[name]
+    service = re.fullmatch(r"arn:\${Partition}:states:::([\w-]+):.*", state["Resource"])
+    assert service
+    if name == "Read log":
+        # What happened is known by then: a log that cannot be read must not hide it.
+        assert state["Catch"] == [{"ErrorEquals": ["States.ALL"], "Next": "No log"}]
+    else:
+        assert state["Retry"] == [failures.RETRIES[service[1]]]
+
+
+def test_every_tool_that_the_workflow_names_has_an_image_and_a_job_definition() -> None:
+    tools = {state["Arguments"]["Input"]["tool"] for state in ALL.values() if "Input" in state.get("Arguments", {})}
+    named = {tool for tool in tools if not tool.startswith("{%")}
+    assert named < set(catalog.load(HERE.images).tools)
+    assert named < set(jobdefs.names(HERE.jobdefs))
+
+
+def test_every_job_definition_is_a_parameter_that_takes_one_exact_revision() -> None:
+    parameters = {name for name in TEMPLATE.parameters if name.endswith("JobDefinition")}
+    assert parameters == set(re.findall(r"\${(\w+JobDefinition)}", ALL["Read order"]["Assign"]["definition"]))
+    for name in parameters:
+        pattern = str(TEMPLATE.parameters[name].pattern)
+        assert re.fullmatch(pattern, "arn:aws:batch:eu-west-1:123456789012:job-definition/genomics-bwa:7")
+        assert not re.fullmatch(pattern, "arn:aws:batch:eu-west-1:123456789012:job-definition/genomics-bwa")
+
+
+def test_every_substitution_is_given_and_used() -> None:
+    for name, definition in (("Germline", GERMLINE), ("Job", JOB)):
+        given = set(TEMPLATE.resources[name]["Properties"]["DefinitionSubstitutions"])
+        assert given == set(re.findall(r"\${(\w+)}", str(definition)))
+
+
+def test_a_state_machine_waits_for_its_role_s_permissions() -> None:
+    assert TEMPLATE.resources["Germline"]["DependsOn"] == "GermlinePolicy"
+    assert TEMPLATE.resources["Job"]["DependsOn"] == "JobPolicy"
+
+
+def test_nothing_in_the_definitions_is_the_result_of_an_intrinsic_function() -> None:
+    """CloudFormation hands the definition on as it stands, and its intrinsic functions make texts of numbers."""
+    assert not re.search(r"'(Ref|Fn::\w+)':", str(GERMLINE) + str(JOB))
+
+
+def test_the_topic_hears_of_runs_and_not_of_their_samples_or_jobs() -> None:
+    pattern = TEMPLATE.resources["RunEnded"]["Properties"]["EventPattern"]["detail"]
+    assert pattern["stateMachineArn"] == [{"Ref": "Germline"}]
+    assert set(pattern["status"]) == {"SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"}
+
+
+def test_a_template_is_small_enough_to_be_sent_as_it_is() -> None:
+    assert len((FILE).read_bytes()) < 51_200

@@ -1,0 +1,133 @@
+"""How far a run is, and how it is told."""
+
+from datetime import UTC, datetime
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from toolchain.runs import following, progress
+from toolchain.runs.executions import BatchJob, JobStatus, Run
+from toolchain.runs.order import Order
+from toolchain.samples import Lane, Sample
+
+ORDER = Order(
+    reference="ref.fa",
+    samples=(
+        Sample(
+            name="a",
+            lanes=(Lane(name="L001", r1="1.fq", r2="2.fq"), Lane(name="L002", r1="3.fq", r2="4.fq")),
+        ),
+        Sample(name="b", lanes=(Lane(name="L001", r1="5.fq", r2="6.fq"),)),
+    ),
+    shards=3,
+    ploidy=2,
+)
+
+
+def job(step: str, status: JobStatus, sample: str | None = "a", *, created: float = 0, exit_code: int = 0) -> BatchJob:
+    return BatchJob(
+        job_id=f"{sample}-{step}-{created}",
+        sample=sample,
+        step=step,
+        status=status,
+        reason="",
+        created=created,
+        start=10.0 if status in ("RUNNING", "SUCCEEDED", "FAILED") else None,
+        stop=12.5 if status in ("SUCCEEDED", "FAILED") else None,
+        exit_code=exit_code,
+    )
+
+
+def counted(step: str, *jobs: BatchJob, sample: str = "a") -> str:
+    row = next(row for row in progress.rows(ORDER, jobs) if row.name == sample)
+    return str(row.counts[step])
+
+
+@pytest.mark.parametrize(
+    ("jobs", "told"),
+    [
+        ((), "-"),
+        ((job("mem L001", "RUNNABLE"),), "0/2 queued 1"),
+        ((job("mem L001", "RUNNING"), job("mem L002", "RUNNABLE")), "0/2 running 1"),
+        ((job("mem L001", "SUCCEEDED"), job("mem L002", "STARTING")), "1/2 running 1"),
+        ((job("mem L001", "SUCCEEDED"),), "1/2"),
+        ((job("mem L001", "SUCCEEDED"), job("mem L002", "SUCCEEDED")), "2/2"),
+        ((job("mem L001", "SUCCEEDED"), job("mem L002", "FAILED")), "1/2 failed 1"),
+    ],
+)
+def test_lanes_are_counted(jobs: tuple[BatchJob, ...], told: str) -> None:
+    assert counted("mem", *jobs) == told
+
+
+def test_a_job_that_was_submitted_once_more_counts_as_its_last_one() -> None:
+    assert counted("finish", job("finish", "FAILED", created=1), job("finish", "RUNNING", created=2)) == "running"
+
+
+def test_a_sample_counts_its_own_jobs_only() -> None:
+    assert counted("mem", job("mem L001", "SUCCEEDED"), sample="b") == "-"
+
+
+def test_a_table_shows_samples_by_step_and_what_runs_now() -> None:
+    run = Run(name="r", arn="", status="RUNNING", start=datetime.now(UTC), order=ORDER)
+    jobs = (job("index", "SUCCEEDED", None), job("mem L001", "SUCCEEDED"), job("mem L002", "RUNNING"))
+    out = StringIO()
+    Console(file=out, width=120).print(following.table(run, jobs))
+    text = out.getvalue()
+    assert "run r: running" in text
+    assert "index done" in text
+    assert "1/2 running 1" in text
+    assert "0 of 2 samples done" in text
+    assert "  a mem L002  " in text
+
+
+def test_samples_that_are_done_make_room_for_those_that_are_not() -> None:
+    many = Order(
+        reference="ref.fa",
+        samples=tuple(
+            Sample(name=f"s{number:03}", lanes=(Lane(name="L001", r1=f"{number}1", r2=f"{number}2"),))
+            for number in range(200)
+        ),
+        shards=1,
+        ploidy=2,
+    )
+    jobs = tuple(
+        job(step, "SUCCEEDED", f"s{number:03}")
+        for number in range(150)
+        for step in ("mem L001", "finish", "qc", "call 0", "gather", "check")
+    )
+    run = Run(name="r", arn="", status="RUNNING", start=datetime.now(UTC), order=many)
+    out = StringIO()
+    Console(file=out, width=120).print(following.table(run, jobs))
+    text = out.getvalue()
+    assert "150 of 200 samples done, 10 more not shown" in text
+    assert "s149" not in text
+    assert "s150" in text
+
+
+def test_without_a_terminal_each_change_is_one_line() -> None:
+    said: list[str] = []
+    changes = following.Changes(said.append)
+    run = Run(name="r", arn="", status="RUNNING", start=datetime.now(UTC), order=ORDER)
+    changes.show(run, (job("mem L001", "RUNNABLE"),))
+    changes.show(run, (job("mem L001", "RUNNING"),))
+    changes.show(run, (job("mem L001", "RUNNING"),))
+    changes.show(run, (job("mem L001", "FAILED", exit_code=65), job("index", "SUCCEEDED", None)))
+    assert said == ["a mem L001: running", "a mem L001: failed with exit code 65 in 2.5 s", "index: done in 2.5 s"]
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "code"),
+    [
+        ("SUCCEEDED", "", 0),
+        ("FAILED", "BadData", 65),
+        ("FAILED", "OutOfMemory", 70),
+        ("FAILED", "HostLost", 75),
+        ("FAILED", "States.Runtime", 70),
+        ("ABORTED", "", 75),
+        ("TIMED_OUT", "States.Timeout", 75),
+    ],
+)
+def test_a_run_ends_with_the_exit_code_of_its_failure(status: str, error: str, code: int) -> None:
+    run = Run(name="r", arn="", status=status, start=datetime.now(UTC), error=error)  # type: ignore[arg-type]  # as parametrised
+    assert run.exit_code == code

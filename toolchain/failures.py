@@ -1,0 +1,179 @@
+"""How a job can fail: each class of failure with its one policy.
+
+Batch's `evaluateOnExit` (jobdefs/_base.json.j2) is rendered from here. The state machine's classification and its
+Retry (stack/workflow.yaml) say the same in the states language; a test holds the two against each other.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+# What a Retry of the state machines is, by what it calls: without one, a throttled call ends the run.
+# https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html
+_BACKOFF: dict[str, Any] = {
+    "IntervalSeconds": 2,
+    "MaxAttempts": 8,
+    "BackoffRate": 2,
+    "MaxDelaySeconds": 60,
+    "JitterStrategy": "FULL",
+}
+RETRIES = {
+    "batch": {"ErrorEquals": ["Batch.ServerException", "Batch.AWSBatchException"], **_BACKOFF},
+    "states": {
+        "ErrorEquals": ["StepFunctions.ExecutionLimitExceededException", "StepFunctions.AWSStepFunctionsException"],
+        **_BACKOFF,
+    },
+    "aws-sdk": {"ErrorEquals": ["S3.SlowDownException", "S3.S3Exception"], **_BACKOFF},
+}
+TRY_AGAIN = "75"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FailureClass:
+    """One way to fail.
+
+    A job is of the first class of which one of `status`, `reason` and `exits` matches; of the last, if none does.
+
+    Attributes:
+        name: The error's name in the state machine.
+        status: What the job's status reason holds; what it starts with, to Batch.
+        reason: Likewise its container's reason.
+        exits: Exit codes of its container.
+        again: Who tries it again: `batch` (the job definition's attempts), `memory` (the state machine, once, with
+            twice the memory), or nobody.
+        what: What happened, after "it".
+        fix: What to do.
+        exit_code: Of the command that followed the run (sysexits.h).
+    """
+
+    name: str
+    status: str = ""
+    reason: str = ""
+    exits: tuple[str, ...] = ()
+    again: Literal["batch", "memory", "nobody"]
+    what: str
+    fix: str
+    exit_code: int = 70
+
+    def as_state(self) -> dict[str, Any]:
+        """As the state machine holds it."""
+        return {
+            "name": self.name,
+            "status": self.status,
+            "reason": self.reason,
+            "exits": list(self.exits),
+            "again": self.again,
+            "what": self.what,
+            "fix": self.fix,
+        }
+
+
+CLASSES = (
+    FailureClass(
+        name="HostLost",
+        status="Host EC2",
+        again="batch",
+        what="lost its host more often than it may",
+        fix="Run it again: what is done is kept. If it stays, put on-demand hosts first.",
+        exit_code=75,
+    ),
+    FailureClass(
+        name="ImagePull",
+        reason="CannotPullContainerError:",
+        again="batch",
+        what="could not get its image",
+        fix="Type: python build.py verify; check the hosts' way to ECR.",
+        exit_code=69,
+    ),
+    FailureClass(
+        name="NotStarted",
+        status="Task failed to start",
+        again="batch",
+        what="could not be started on its host",
+        fix="See the job's reason; run it again.",
+        exit_code=69,
+    ),
+    FailureClass(
+        name="TimedOut",
+        status="Job attempt duration exceeded timeout",
+        again="nobody",
+        what="took longer than its job definition allows",
+        fix="Raise jobs.<tool>.timeout in genomics.toml, register, and run it again.",
+        exit_code=75,
+    ),
+    FailureClass(
+        name="NeverRunnable",
+        status="MISCONFIGURATION:",
+        again="nobody",
+        what="asks for more than any host has",
+        fix="Type: python build.py doctor.",
+        exit_code=78,
+    ),
+    FailureClass(
+        name="NoCapacity",
+        status="CAPACITY:",
+        again="nobody",
+        what="waited in vain for a host",
+        fix="Allow more instance types in genomics.toml, or try later.",
+        exit_code=75,
+    ),
+    FailureClass(
+        name="OutOfMemory",
+        reason="OutOfMemoryError:",
+        exits=("137",),
+        again="memory",
+        what="needed more memory than its job has, twice over",
+        fix="Raise jobs.<tool>.memory in genomics.toml, register, and run it again.",
+    ),
+    FailureClass(
+        name="BadData",
+        exits=("65",),
+        again="nobody",
+        what="found bad data",
+        fix="Correct the input that the log names: the same input fails the same way.",
+        exit_code=65,
+    ),
+    FailureClass(
+        name="WrongInput",
+        exits=("64", "66"),
+        again="nobody",
+        what="was told something wrong, or an input is missing",
+        fix="Correct the sample sheet or the reference's name; the log says which.",
+        exit_code=66,
+    ),
+    FailureClass(
+        name="ScratchFailed",
+        exits=("73", "74"),
+        again="nobody",
+        what="could not read or write the scratch",
+        fix="Check the file system's free capacity and the host's mounts, and run it again.",
+        exit_code=74,
+    ),
+    FailureClass(
+        name="Unavailable",
+        exits=(TRY_AGAIN,),
+        again="batch",
+        what="met something that was busy or did not answer, more often than it may",
+        fix="Run it again later: what is done is kept.",
+        exit_code=75,
+    ),
+    FailureClass(
+        name="ToolFailed",
+        again="nobody",
+        what="failed",
+        fix="The tool's own messages stand in the log.",
+    ),
+)
+
+
+def evaluate_on_exit() -> list[dict[str, str]]:
+    """Batch's rules: what it tries again by itself, and an end for everything else.
+
+    Batch tries again whatever no rule matches, so the last one must match all. It takes five rules.
+    """
+    rules = []
+    for failure in CLASSES:
+        if failure.again == "batch":
+            conditions = {"onStatusReason": failure.status, "onReason": failure.reason}
+            rules += [{key: f"{value}*", "action": "RETRY"} for key, value in conditions.items() if value]
+            rules += [{"onExitCode": code, "action": "RETRY"} for code in failure.exits]
+    return [*rules, {"onReason": "*", "action": "EXIT"}]

@@ -1,0 +1,38 @@
+"""A server of its own: `python -m toolchain.localaws ROOT [--port N]`, until SIGTERM or Ctrl-C."""
+
+import argparse
+import signal
+import sys
+import threading
+from pathlib import Path
+
+from toolchain.errors import ToolchainError
+from toolchain.localaws.here import alone
+from toolchain.localaws.server import serve
+from toolchain.localaws.world import World
+from toolchain.machine import Machine
+
+
+def main() -> int:
+    """Serves until it is told to end; prints its address once it answers."""
+    parser = argparse.ArgumentParser(prog="python -m toolchain.localaws")
+    parser.add_argument("root", type=Path, help="where it keeps what it holds")
+    parser.add_argument("--port", type=int, default=0, help="on the loopback; any free one if none")
+    arguments = parser.parse_args()
+    machine = Machine.here()
+    world = World(root=arguments.root, vcpus=machine.cores, memory=machine.memory)
+    over = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: over.set())
+    try:
+        with alone(world), serve(world, port=arguments.port) as server:
+            print(server.endpoint, flush=True)  # noqa: T201  # for whoever started it
+            over.wait()
+    except ToolchainError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,208 @@
+"""The embedded AWS of a checkout: the server that `local start` left running, or one for the block."""
+
+import errno
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from toolchain import files
+from toolchain.console import note
+from toolchain.errors import TryAgainError, UnavailableError
+from toolchain.localaws.server import Server, environment, serve
+from toolchain.localaws.world import World
+from toolchain.machine import Machine
+from toolchain.paths import Checkout
+
+_START_SECONDS: Final = 60.0
+_END_SECONDS: Final = 60.0
+_PAUSE: Final = 0.05
+
+
+@dataclass(frozen=True, kw_only=True)
+class Running:
+    """A server that `local start` left running.
+
+    Attributes:
+        pid: Its process.
+        endpoint: Its address.
+        region: What its clients use.
+    """
+
+    pid: int
+    endpoint: str
+    region: str
+
+    @property
+    def answers(self) -> bool:
+        """Whether it does."""
+        try:
+            with urllib.request.urlopen(f"{self.endpoint}/moto-api/", timeout=5):  # noqa: S310  # the loopback
+                return True
+        except urllib.error.HTTPError:
+            return True
+        except OSError:
+            return False
+
+
+def world(checkout: Checkout) -> World:
+    """Where a checkout's embedded AWS keeps what it holds, with all that this machine has for jobs."""
+    machine = Machine.here()
+    return World(root=checkout.local, vcpus=machine.cores, memory=machine.memory)
+
+
+def running(checkout: Checkout) -> Running | None:
+    """The server that `local start` left running; none if it is gone."""
+    try:
+        data = json.loads(_record(checkout).read_text(encoding="utf-8"))
+        found = Running(pid=data["pid"], endpoint=data["endpoint"], region=data["region"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return found if _is_ours(found.pid) else None
+
+
+@contextmanager
+def connected(checkout: Checkout) -> Iterator[World]:
+    """Makes the block's AWS the embedded one of a checkout: every client that is made in it goes there.
+
+    Raises:
+        TryAgainError: Another command runs a server of its own on this checkout.
+    """
+    here = world(checkout)
+    there = running(checkout)
+    if there is not None and there.answers:
+        with _environment(Server(endpoint=there.endpoint, region=there.region)):
+            yield here
+        return
+    with alone(here), serve(here) as server, _environment(server):
+        yield here
+
+
+@contextmanager
+def alone(here: World) -> Iterator[None]:
+    """Holds a world against other servers of the same root: each would take the other's containers for leftovers.
+
+    Raises:
+        TryAgainError: Another server has it.
+    """
+    here.root.mkdir(parents=True, exist_ok=True)
+    with (here.root / ".lock").open("w", encoding="ascii") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
+                raise
+            raise TryAgainError(
+                "the embedded AWS is in use",
+                why=f"another command runs it in {here.root}",
+                fix="Wait for it; or end it, and type: python build.py local start, which serves many commands.",
+            ) from error
+        yield
+
+
+def start(checkout: Checkout, port: int) -> Running:
+    """Starts a server that outlives this command; does nothing where one runs.
+
+    Raises:
+        UnavailableError: It does not come up.
+    """
+    there = running(checkout)
+    if there is not None and there.answers:
+        return there
+    here = world(checkout)
+    here.root.mkdir(parents=True, exist_ok=True)
+    log = here.root / "server.log"
+    _record(checkout).unlink(missing_ok=True)
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "toolchain.localaws", str(here.root), "--port", str(port)],
+            cwd=checkout.root,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=out,
+            start_new_session=True,
+        )
+    endpoint = _first_line(process)
+    if not endpoint:
+        process.wait(_END_SECONDS)
+        lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        raise UnavailableError(
+            "the embedded AWS did not start",
+            why=lines[-1] if lines else f"its process ended with {process.returncode}",
+            fix=f"See {log}.",
+        )
+    found = Running(pid=process.pid, endpoint=endpoint, region=os.environ.get("AWS_REGION") or "us-east-1")
+    files.write(_record(checkout), json.dumps(found.__dict__))
+    return found
+
+
+def stop(checkout: Checkout) -> Running | None:
+    """Ends the server that `local start` left running, and its jobs with it.
+
+    Returns:
+        What ran; none if nothing did.
+    """
+    there = running(checkout)
+    if there is not None:
+        os.kill(there.pid, signal.SIGTERM)
+        end = time.monotonic() + _END_SECONDS
+        while _is_ours(there.pid):
+            if time.monotonic() > end:
+                raise UnavailableError(
+                    "the embedded AWS does not end", why=f"process {there.pid} is still there", fix="Look at it."
+                )
+            time.sleep(_PAUSE)
+    _record(checkout).unlink(missing_ok=True)
+    return there
+
+
+def told(there: Running) -> str:
+    """What a shell needs to use a server, as `export` lines."""
+    values = environment(there.endpoint, there.region)
+    wanted = ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_DEFAULT_REGION")
+    return "\n".join(f"export {name}={values[name]}" for name in wanted)
+
+
+def _record(checkout: Checkout) -> Path:
+    return checkout.local / "server.json"
+
+
+def _first_line(process: "subprocess.Popen[bytes]") -> str:
+    """The address that a server prints once it answers; nothing if it ended before."""
+    if process.stdout is None:
+        return ""
+    with process.stdout as out:
+        return out.readline().decode().strip()
+
+
+def _is_ours(pid: int) -> bool:
+    """Whether a process is a server of ours: another may have its number by now."""
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        state = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return b"toolchain.localaws" in words and state != "Z"
+
+
+@contextmanager
+def _environment(server: Server) -> Iterator[None]:
+    before = dict(os.environ)
+    os.environ.pop("AWS_PROFILE", None)
+    os.environ.update(server.environment)
+    note(f"the embedded AWS is at {server.endpoint}")
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)

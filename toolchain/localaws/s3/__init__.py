@@ -1,0 +1,58 @@
+"""S3, whose buckets are directories: what lies at <bucket>/<key> is an object, whoever put it there.
+
+moto's keeps every object in its own memory or temporary files, and reads each whole. Here objects are files, streamed
+both ways; what concerns buckets, such as policies and encryption, is moto's. A directory that somebody made where the
+buckets are is a bucket. What is not here: versions of objects (a bucket's versioning is kept, and no version is), their
+tags and access lists, and keys that cannot be paths.
+"""
+
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from toolchain.localaws.world import World
+
+if TYPE_CHECKING:
+    from toolchain.localaws.s3.api import Listener
+
+
+@contextmanager
+def application(world: World, listener: "Listener") -> Iterator[Any]:
+    """A WSGI application that answers for S3, until the block ends.
+
+    Args:
+        world: Where the buckets are.
+        listener: Who is told of objects that come and go.
+    """
+    from moto.moto_server.werkzeug_app import create_backend_app
+    from werkzeug.wrappers import Request, Response
+
+    from toolchain.localaws.s3.api import ObjectApi
+    from toolchain.localaws.s3.buckets import Buckets
+    from toolchain.localaws.s3.multipart import Uploads
+    from toolchain.localaws.s3.objects import Objects
+
+    objects = Objects(root=world.buckets)
+    api = ObjectApi(objects=objects, uploads=Uploads(objects, world.root / "uploads"), listener=listener)
+    buckets = Buckets(world.buckets)
+    stock = create_backend_app("s3")
+    guard = threading.Lock()
+
+    def answer(environ: Any, start: Any) -> Iterable[bytes]:  # noqa: ANN401  # as WSGI has it
+        request = Request(environ)
+        with guard:
+            buckets.meet()
+        found = api.answer(request)
+        if found is not None:
+            return found(environ, start)
+        bucket = request.path.strip("/")
+        if request.method == "DELETE" and not request.args and not objects.empty(bucket):
+            refusal = Response(buckets.not_empty(bucket), status=409, content_type="application/xml")
+            return refusal(environ, start)
+        answered = stock(environ, start)
+        with guard:
+            buckets.follow()
+        return answered
+
+    yield answer

@@ -1,0 +1,57 @@
+"""Keeps moto's buckets and the directories the same."""
+
+from pathlib import Path
+from typing import Any
+
+from toolchain.localaws.s3.xml import Node, text, written
+
+ACCOUNT = "123456789012"
+
+
+class Buckets:
+    """The buckets, of which moto keeps all but the objects.
+
+    Args:
+        root: The directory of their directories.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def meet(self) -> None:
+        """Tells moto of directories that somebody made."""
+        backend = self._backend()
+        for folder in self._root.iterdir():
+            if folder.is_dir() and folder.name not in backend.buckets:
+                backend.create_bucket(folder.name, "us-east-1")
+
+    def follow(self) -> None:
+        """Makes a directory for each bucket that moto made, and takes away those of buckets that are gone."""
+        known = self._backend().buckets
+        for name in list(known):
+            (self._root / name).mkdir(exist_ok=True)
+        for folder in self._root.iterdir():
+            if folder.is_dir() and folder.name not in known:
+                _remove_empty(folder)
+
+    @staticmethod
+    def not_empty(name: str) -> bytes:
+        """What the deletion of a bucket with objects is answered."""
+        nodes = [
+            text("Code", "BucketNotEmpty"),
+            text("Message", "The bucket you tried to delete is not empty"),
+            text("BucketName", name),
+        ]
+        return written(Node("Error", nodes))
+
+    @staticmethod
+    def _backend() -> Any:  # noqa: ANN401  # moto's, whose classes have no types that hold here
+        from moto.s3.models import s3_backends
+
+        return s3_backends[ACCOUNT]["aws"]
+
+
+def _remove_empty(folder: Path) -> None:
+    for one in sorted(folder.rglob("*"), reverse=True):
+        one.rmdir()
+    folder.rmdir()

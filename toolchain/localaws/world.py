@@ -1,0 +1,29 @@
+"""Where the embedded AWS keeps what it holds, and what of this machine it may use."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """Where the embedded AWS keeps what it holds on this machine.
+
+    Attributes:
+        root: Everything is below it.
+        vcpus: What this machine gives to jobs.
+        memory: Likewise, in MiB.
+    """
+
+    root: Path
+    vcpus: int
+    memory: int
+
+    @property
+    def scratch(self) -> Path:
+        """What stands for the Lustre file systems: reference, data and working."""
+        return self.root / "scratch"
+
+    @property
+    def buckets(self) -> Path:
+        """What stands for S3: <bucket>/<key>."""
+        return self.root / "s3"

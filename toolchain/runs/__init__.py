@@ -1,0 +1,1 @@
+"""Runs of the workflow: what is asked for, how it is started, followed, read and stopped."""

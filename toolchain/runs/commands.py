@@ -1,0 +1,269 @@
+"""The commands that start, follow, read and stop runs, of `python build.py`; cli.py adds them to its own."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from toolchain import console
+from toolchain.errors import WrongUsageError
+from toolchain.local import place
+from toolchain.paths import Checkout
+
+if TYPE_CHECKING:
+    from toolchain.runs.executions import BatchJob, Run, Runs
+    from toolchain.runs.order import Order
+
+
+def _runs(checkout: Checkout) -> "Runs":
+    from toolchain import settings
+    from toolchain.aws import Account
+    from toolchain.runs.executions import Runs
+
+    return Runs(Account(), settings.load(checkout.settings).project)
+
+
+@click.command()
+@click.argument("sheet", metavar="SAMPLES.csv", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--reference", required=True, help="The FASTA, as a path below /scratch/reference.")
+@click.option("--name", help="The run's name, and the directory of its results. [default: date and time]")
+@click.option(
+    "--shards",
+    type=click.IntRange(1, 9999),
+    default=24,
+    show_default=True,
+    help="Parts of the genome to call side by side.",
+)
+@click.option("--ploidy", type=click.IntRange(1, 2), default=2, show_default=True, help="Of the organism.")
+@click.option("--detach", is_flag=True, help="Start it, and do not wait for its end.")
+@click.option("--dry-run", is_flag=True, help="List every job, write the input to inputs.json, and start nothing.")
+@place
+def run(
+    *,
+    checkout: Checkout,
+    sheet: Path,
+    reference: str,
+    name: str | None,
+    shards: int,
+    ploidy: int,
+    detach: bool,
+    dry_run: bool,
+) -> int:
+    """Take the samples of a sheet to variants: start a run, and follow it to its end.
+
+    SAMPLES.csv has a line for each lane: sample, r1, r2, and if wanted lane, library and unit. R1 and R2 are paths
+    below /scratch/data. Ctrl-C detaches: the run goes on.
+    """
+    from dataclasses import replace
+
+    from toolchain import locally, rendering
+    from toolchain.aws import Account
+    from toolchain.runs import order as orders
+    from toolchain.runs import sheet as sheets
+
+    order = orders.Order(
+        reference=orders.check_reference(reference), samples=sheets.read(sheet), shards=shards, ploidy=ploidy
+    )
+    chosen = orders.check_name(name) if name else orders.new_name()
+    if dry_run:
+        _plan(order, Path("inputs.json"))
+        return 0
+    if checkout == checkout.at_home:
+        locally.prepare(checkout, Account())
+        order = replace(order, resources=rendering.resources(checkout))
+    runs = _runs(checkout)
+    started = runs.start(chosen, order)
+    lanes = sum(len(sample.lanes) for sample in order.samples)
+    console.note(f"started run {chosen}: {len(order.samples)} samples, {lanes} lanes, {len(order.jobs())} jobs")
+    if detach:
+        click.echo(chosen)
+        return 0
+    return _follow(runs, started)
+
+
+def _plan(order: "Order", file: Path) -> None:
+    from toolchain.errors import CannotCreateError
+
+    for job in order.jobs():
+        click.echo(f"{job.sample or '-'}\t{job.step}\t{job.tool}")
+    order.dump()  # too large an order is found here already
+    try:
+        file.write_text(json.dumps(order.as_json(), indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise CannotCreateError(
+            f"cannot write {file}", why=str(error.strerror), fix="Go to a directory that you may write to."
+        ) from error
+    console.note(f"{len(order.jobs())} jobs; nothing was started. {file} starts it:")
+    console.note(f"  aws stepfunctions start-execution --state-machine-arn ARN --name NAME --input file://{file}")
+
+
+def _follow(runs: "Runs", one: "Run") -> int:
+    from toolchain.runs import following
+
+    try:
+        ended = following.follow(runs, one)
+    except KeyboardInterrupt:
+        console.note(f"detached: run {one.name} goes on. See it: python build.py status --follow {one.name}")
+        return 130
+    return _outcome(ended)
+
+
+def _outcome(one: "Run") -> int:
+    """Says how a run ended: its VCFs on stdout.
+
+    Raises:
+        StepFailedError: It failed.
+    """
+    from toolchain.runs.failure import run_failure
+    from toolchain.runs.following import clock
+
+    if one.status == "SUCCEEDED":
+        console.note(f"run {one.name} is done in {clock(one.seconds)}")
+        for sample, vcf in sorted(one.vcfs.items()):
+            click.echo(f"{sample}\t{vcf}")
+    elif one.status == "ABORTED":
+        console.note(f"run {one.name} was stopped: {one.cause or 'no cause was given'}")
+    else:
+        raise run_failure(one)
+    return one.exit_code
+
+
+@click.command()
+@click.argument("name", metavar="[RUN]", required=False)
+@click.option("--follow", "-f", "follows", is_flag=True, help="Follow the run to its end.")
+@click.option("--last", type=click.IntRange(1, 1000), default=20, show_default=True, help="How many runs to list.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@place
+def status(*, checkout: Checkout, name: str | None, follows: bool, last: int, as_json: bool) -> int:
+    """List the latest runs, or show one: its samples by step, its jobs that failed, its outcome."""
+    runs = _runs(checkout)
+    if name is None:
+        if follows:
+            raise WrongUsageError("--follow without a run", why="it follows one", fix="Name the run.")
+        _list(runs, last, as_json=as_json)
+        return 0
+    one = runs.find(name)
+    if follows and one.status == "RUNNING":
+        return _follow(runs, one)
+    jobs = runs.jobs(one)
+    if as_json:
+        click.echo(json.dumps(_as_json(one, jobs), indent=2))
+    else:
+        _show(one, jobs)
+    return one.exit_code if one.status not in ("RUNNING", "ABORTED") else 0
+
+
+def _list(runs: "Runs", last: int, *, as_json: bool) -> None:
+    found = list(runs.latest(most=last))
+    if as_json:
+        entries = [{"run": one.name, "status": one.status, "start": one.start.isoformat()} for one in found]
+        click.echo(json.dumps({"runs": entries}, indent=2))
+        return
+    from rich.table import Table
+
+    from toolchain.runs.following import clock
+
+    table = Table("run", "status", "started", "time", box=None, pad_edge=False)
+    for one in found:
+        table.add_row(one.name, one.status.lower(), f"{one.start:%Y-%m-%d %H:%M}", clock(one.seconds))
+    console.stdout().print(table)
+    if not found:
+        console.note("no run yet. Type: python build.py run SAMPLES.csv --reference NAME")
+
+
+def _show(one: "Run", jobs: "tuple[BatchJob, ...]") -> None:
+    from toolchain.runs import following
+    from toolchain.runs.progress import label
+
+    out = console.stdout()
+    out.print(following.table(one, jobs))
+    for job in jobs:
+        if job.status == "FAILED":
+            out.print(f"{label(job)}: {following.described(job)}  (job {job.job_id})", soft_wrap=True, markup=False)
+    if one.status != "RUNNING":
+        _outcome(one)
+
+
+def _as_json(one: "Run", jobs: "tuple[BatchJob, ...]") -> dict[str, object]:
+    return {
+        "run": one.name,
+        "status": one.status,
+        "start": one.start.isoformat(),
+        "stop": one.stop.isoformat() if one.stop else None,
+        "error": one.error,
+        "cause": one.cause,
+        "vcfs": one.vcfs,
+        "jobs": [
+            {
+                "id": job.job_id,
+                "sample": job.sample,
+                "step": job.step,
+                "status": job.status,
+                "reason": job.reason,
+                "exit_code": job.exit_code,
+                "start": job.start,
+                "stop": job.stop,
+            }
+            for job in jobs
+        ],
+    }
+
+
+@click.command()
+@click.argument("name", metavar="RUN")
+@click.option("--sample", help="Only this sample's jobs.")
+@click.option("--step", help="Only this step's: its name, or its first word ('mem', 'call 3').")
+@click.option("--follow", "-f", "follows", is_flag=True, help="Go on until the run ends.")
+@place
+def logs(*, checkout: Checkout, name: str, sample: str | None, step: str | None, follows: bool) -> int:
+    """Print what a run's jobs wrote, each line after its job's name."""
+    from toolchain import settings
+    from toolchain.aws import Account
+    from toolchain.runs.executions import Runs
+    from toolchain.runs.joblogs import Logs
+
+    account = Account()
+    runs = Runs(account, settings.load(checkout.settings).project)
+    one = runs.find(name)
+    _check_wanted(one, sample, step)
+
+    def wanted(job: "BatchJob") -> bool:
+        return (sample is None or job.sample == sample) and (step is None or step in (job.step, job.step.split()[0]))
+
+    reader = Logs(account, runs)
+    lines = reader.follow(one, wanted) if follows else reader.lines(one, wanted)
+    for line in lines:
+        click.echo(f"{line.job} | {line.text}")
+    return 0
+
+
+def _check_wanted(one: "Run", sample: str | None, step: str | None) -> None:
+    if one.order is None:
+        return
+    jobs = one.order.jobs()
+    if sample is not None and all(job.sample != sample for job in jobs):
+        names = [known.name for known in one.order.samples]
+        raise WrongUsageError(
+            f"no sample '{sample}' in run {one.name}", why=f"it has {', '.join(names[:10])}", fix="Correct the name."
+        )
+    if step is not None and all(step not in (job.step, job.step.split()[0]) for job in jobs):
+        words = dict.fromkeys(job.step.split()[0] for job in jobs)
+        raise WrongUsageError(
+            f"no step '{step}' in run {one.name}", why=f"it has {', '.join(words)}", fix="Correct the name."
+        )
+
+
+@click.command()
+@click.argument("name", metavar="RUN")
+@click.option("--cause", default="stopped by hand", show_default=True, help="Is kept with the run.")
+@place
+def stop(*, checkout: Checkout, name: str, cause: str) -> int:
+    """Stop a run and its jobs, and say what was running."""
+    from toolchain.runs import stopping
+
+    stopping.stop(_runs(checkout), name, cause)
+    return 0
+
+
+COMMANDS = (run, status, logs, stop)

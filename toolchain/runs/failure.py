@@ -1,0 +1,23 @@
+"""How a run that failed is told: one error, and the lines of the log that say why."""
+
+from toolchain.errors import StepFailedError
+from toolchain.runs.executions import Run
+
+_STEP_ERROR = "step: error: "
+
+
+def run_failure(run: Run) -> StepFailedError:
+    """The error for a run that failed.
+
+    The state machine's cause is a sentence for each sample, and the last lines of its log; the step's own error, if
+    it is among them, is what people look for.
+    """
+    lines = run.cause.splitlines() or ["it gives no cause"]
+    own = [line.partition(_STEP_ERROR)[2] for line in lines if _STEP_ERROR in line]
+    return StepFailedError(
+        f"run {run.name} failed ({run.error or run.status})",
+        why=" ".join([lines[0], *own[:1]]).rstrip("."),
+        fix=f"Its logs: python build.py logs {run.name}. What is done is kept.",
+        details="\n".join(lines[1:]),
+        exit_code=run.exit_code,
+    )

@@ -1,0 +1,99 @@
+"""What the containers of a run's jobs wrote, attempt by attempt."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypedDict
+
+from toolchain.aws import Account, code, doing
+from toolchain.runs.executions import ENDED, BatchJob, Run, Runs
+from toolchain.runs.progress import label
+
+if TYPE_CHECKING:
+    from types_boto3_logs import CloudWatchLogsClient
+
+PAUSE = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """One line of a job's log.
+
+    Attributes:
+        job: The job as a person calls it.
+        text: The line.
+    """
+
+    job: str
+    text: str
+
+
+class Logs:
+    """The logs of a run's jobs.
+
+    Args:
+        account: Where they are.
+        runs: Likewise.
+    """
+
+    def __init__(self, account: Account, runs: Runs) -> None:
+        self._client: CloudWatchLogsClient = account.logs()
+        self._runs = runs
+        self._tokens: dict[str, str] = {}
+
+    def lines(self, run: Run, wanted: Callable[[BatchJob], bool]) -> Iterator[Line]:
+        """What has been written since the last time this was asked.
+
+        Args:
+            run: Whose.
+            wanted: Which jobs.
+        """
+        jobs = {job.job_id: job for job in self._runs.jobs(run) if wanted(job)}
+        for detail in self._runs.details(tuple(jobs)):
+            job = jobs[detail["jobId"]]
+            streams = [attempt.get("container", {}).get("logStreamName") for attempt in detail.get("attempts", [])]
+            streams.append(detail.get("container", {}).get("logStreamName"))
+            for stream in dict.fromkeys(name for name in streams if name):
+                for text in self._new(stream):
+                    yield Line(job=label(job), text=text)
+
+    def follow(
+        self, run: Run, wanted: Callable[[BatchJob], bool], *, sleep: Callable[[float], None] = time.sleep
+    ) -> Iterator[Line]:
+        """Everything that is written, until the run and its jobs have ended."""
+        while True:
+            # Looked at before the lines are read: what is written until then is among them.
+            over = self._runs.find(run.name).status != "RUNNING" and all(
+                job.status in ENDED for job in self._runs.jobs(run)
+            )
+            yield from self.lines(run, wanted)
+            if over:
+                return
+            sleep(PAUSE)
+
+    def _new(self, stream: str) -> Iterator[str]:
+        group = self._runs.deployment.log_group
+        while True:
+            token = self._tokens.get(stream)
+            with doing(f"reading log stream {stream}"):
+                try:
+                    answer = self._client.get_log_events(
+                        logGroupName=group, logStreamName=stream, startFromHead=True, **_after(token)
+                    )
+                except self._client.exceptions.ClientError as error:
+                    if code(error) == "ResourceNotFoundException":  # its first line has not come yet
+                        return
+                    raise
+            for event in answer["events"]:
+                yield event["message"]
+            self._tokens[stream] = answer["nextForwardToken"]
+            if token == answer["nextForwardToken"] or not answer["events"]:
+                return
+
+
+class _After(TypedDict, total=False):
+    nextToken: str
+
+
+def _after(token: str | None) -> _After:
+    return _After(nextToken=token) if token else _After()

@@ -1,0 +1,53 @@
+"""Stopping a run, and whatever of it still runs."""
+
+import time
+from collections.abc import Callable
+
+from toolchain.console import note
+from toolchain.errors import UnavailableError
+from toolchain.runs.executions import BatchJob, Runs
+from toolchain.runs.progress import label, running
+
+# Step Functions ends the jobs that it waits for, if it can; what is left after this is ended here.
+GRACE_SECONDS = 5.0
+# Batch gives a container half a minute between SIGTERM and SIGKILL.
+LONGEST_SECONDS = 90.0
+PAUSE = 0.5
+
+
+def stop(runs: Runs, name: str, cause: str, *, sleep: Callable[[float], None] = time.sleep) -> None:
+    """Stops a run, waits until none of its jobs runs, and says what was running.
+
+    Raises:
+        UnavailableError: A job does not end.
+    """
+    run = runs.find(name)
+    if run.status != "RUNNING":
+        note(f"run {name} has ended already: {run.status.lower()}")
+    else:
+        runs.stop(run, cause)
+    there = running(runs.jobs(run))
+    for job in there:
+        note(f"stopping {label(job)} ({job.status.lower()}, job {job.job_id})")
+    left = _wait(runs, name, there, sleep)
+    if left:
+        raise UnavailableError(
+            f"run {name} was stopped, but {len(left)} of its jobs still run",
+            why=f"{label(left[0])} (job {left[0].job_id}) is {left[0].status.lower()}",
+            fix=f"Look again in a minute: python build.py status {name}",
+        )
+    note(f"run {name} is stopped" + (f", and {len(there)} jobs with it" if there else "; no job was running"))
+
+
+def _wait(runs: Runs, name: str, there: tuple[BatchJob, ...], sleep: Callable[[float], None]) -> tuple[BatchJob, ...]:
+    run = runs.find(name)
+    waited, asked = 0.0, False
+    while there and waited < LONGEST_SECONDS:
+        if waited >= GRACE_SECONDS and not asked:
+            asked = True
+            for job in there:
+                runs.end(job, f"run {name} was stopped")
+        sleep(PAUSE)
+        waited += PAUSE
+        there = running(runs.jobs(run))
+    return there

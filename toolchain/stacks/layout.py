@@ -1,0 +1,116 @@
+"""Which stacks there are, in which order they come, and what each needs of the others."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from toolchain import templates
+from toolchain.errors import ConfigurationError, MissingInputError
+from toolchain.paths import Checkout
+from toolchain.stacks.template import FILE_SYSTEM, Resource, resources
+from toolchain.templates import Template
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stack:
+    """A stack of this project.
+
+    Attributes:
+        name: Its short name, such as `storage`.
+        full_name: Its name in CloudFormation, such as `genomics-storage`.
+        template: Its template.
+        needs: What it imports: the name of an export to the stack that exports it.
+    """
+
+    name: str
+    full_name: str
+    template: Template
+    needs: Mapping[str, str]
+
+    @property
+    def resources(self) -> tuple[Resource, ...]:
+        """Its resources, as the template has them."""
+        return resources(self.template.body)
+
+    def __str__(self) -> str:
+        """Its short name, as people type it."""
+        return self.name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """All stacks of a checkout.
+
+    Attributes:
+        project: What their names begin with.
+        stacks: In the order in which they are deployed.
+    """
+
+    project: str
+    stacks: tuple[Stack, ...]
+
+    def choose(self, names: Sequence[str]) -> tuple[Stack, ...]:
+        """The stacks of these names, in order; all for no name.
+
+        Raises:
+            MissingInputError: There is no such stack.
+        """
+        known = [stack.name for stack in self.stacks]
+        for name in names:
+            if name not in known:
+                raise MissingInputError(
+                    f"no stack '{name}'",
+                    why=f"stack/ holds {', '.join(known) or 'none'}",
+                    fix="Give one of these names, or none for all.",
+                )
+        return tuple(stack for stack in self.stacks if not names or stack.name in names)
+
+    def above(self, chosen: Collection[Stack]) -> tuple[Stack, ...]:
+        """These stacks, and all that need them, at however many removes; in order."""
+        names = {stack.name for stack in chosen}
+        for stack in self.stacks:
+            if names & set(stack.needs.values()):
+                names.add(stack.name)
+        return tuple(stack for stack in self.stacks if stack.name in names)
+
+    @property
+    def with_file_systems(self) -> tuple[Stack, ...]:
+        """The stacks that hold file systems."""
+        return tuple(stack for stack in self.stacks if any(one.type == FILE_SYSTEM for one in stack.resources))
+
+
+def load(checkout: Checkout, project: str) -> Layout:
+    """Reads stack/.
+
+    Args:
+        checkout: The checkout.
+        project: What the stacks' names begin with.
+
+    Raises:
+        ConfigurationError: A template has no place in the order, or imports what none before it exports.
+    """
+    files = {file.stem: file for file in sorted(checkout.stacks.glob("*.yaml"))}
+    for name in files:
+        if name not in templates.ORDER:
+            raise ConfigurationError(
+                f"stack/{name}.yaml has no place",
+                why=f"the order of the stacks is {', '.join(templates.ORDER)}",
+                fix="Give it its place in toolchain/templates.py, or another name.",
+            )
+    exporters: dict[str, str] = {}
+    stacks: list[Stack] = []
+    for name in templates.ORDER:
+        if name not in files:
+            continue
+        template = templates.read(files[name])
+        needs = {}
+        for one in sorted(template.imports):
+            if one not in exporters:
+                raise ConfigurationError(
+                    f"stack/{name}.yaml is wrong",
+                    why=f"it imports '{one}', which no stack before it exports",
+                    fix="Correct the name, or export it from the stack that has it.",
+                )
+            needs[one] = exporters[one]
+        exporters.update(dict.fromkeys(template.exports, name))
+        stacks.append(Stack(name=name, full_name=f"{project}-{name}", template=template, needs=needs))
+    return Layout(project=project, stacks=tuple(stacks))
