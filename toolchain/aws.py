@@ -1,6 +1,7 @@
 """The AWS API: clients that retry by themselves, errors that people can read, calls at a bounded rate."""
 
 import os
+import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -13,11 +14,15 @@ from toolchain.errors import UnavailableError
 if TYPE_CHECKING:
     from types_boto3_batch import BatchClient
     from types_boto3_cloudformation import CloudFormationClient
+    from types_boto3_ec2 import EC2Client
     from types_boto3_ecr import ECRClient
     from types_boto3_fsx import FSxClient
+    from types_boto3_iam import IAMClient
     from types_boto3_logs import CloudWatchLogsClient
     from types_boto3_s3 import S3Client
+    from types_boto3_service_quotas import ServiceQuotasClient
     from types_boto3_stepfunctions import SFNClient
+    from types_boto3_sts import STSClient
 
 # botocore's standard mode: throttling, 5xx and dropped connections are tried again after a random time up to
 # 1, 2, 4, ... 20 s: https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html
@@ -25,6 +30,7 @@ ATTEMPTS = 8
 # AWS Batch takes 50 calls a second of an account in a region, whoever makes them; the rest is left to others:
 # https://repost.aws/knowledge-center/aws-batch-requests-error
 BATCH_CALLS_PER_SECOND = 20.0
+LONGEST_MESSAGE = 500
 
 
 @dataclass(kw_only=True)
@@ -113,6 +119,25 @@ class Account:
         """CloudWatch Logs."""
         return self._session.client("logs", region_name=self.region, config=self._config)
 
+    def ec2(self) -> "EC2Client":
+        """Hosts, their types, and their network."""
+        return self._session.client("ec2", region_name=self.region, config=self._config)
+
+    def iam(self) -> "IAMClient":
+        """Roles."""
+        return self._session.client("iam", region_name=self.region, config=self._config)
+
+    def service_quotas(self) -> "ServiceQuotasClient":
+        """What AWS lets the account have."""
+        return self._session.client("service-quotas", region_name=self.region, config=self._config)
+
+    def sts(self) -> "STSClient":
+        """Who asks. It is what is asked first, and so what finds that nothing answers: it gives up soon."""
+        from botocore.config import Config
+
+        soon = Config(retries={"mode": "standard", "total_max_attempts": 2}, connect_timeout=5, read_timeout=20)
+        return self._session.client("sts", region_name=self.region, config=soon)
+
     def outputs(self, stacks: Iterable[str]) -> dict[str, str]:
         """The outputs of deployed stacks, name to value; of one that is not there, none."""
         client = self._session.client("cloudformation", region_name=self.region, config=self._config)
@@ -154,7 +179,7 @@ def doing(what: str) -> Iterator[None]:
         details = error.response.get("Error", {})
         raise UnavailableError(
             f"{what} failed",
-            why=f"{details.get('Code', 'unknown')}: {details.get('Message', '')}".strip().rstrip("."),
+            why=f"{details.get('Code', 'unknown')}: {_one_line(details.get('Message', ''))}".strip().rstrip("."),
             fix=_fix(str(details.get("Code", ""))),
         ) from error
     except NoCredentialsError as error:
@@ -169,6 +194,11 @@ def doing(what: str) -> Iterator[None]:
             why=f"{type(error).__name__}: {error}".rstrip("."),
             fix="Check the network, AWS_REGION and AWS_ENDPOINT_URL, and try again.",
         ) from error
+
+
+def _one_line(message: str) -> str:
+    """A message as one line, however the service or what stands before it wrote it: a proxy answers in HTML."""
+    return " ".join(re.sub(r"<[^>]*>", " ", message).split())[:LONGEST_MESSAGE]
 
 
 def _fix(error_code: str) -> str:

@@ -14,6 +14,7 @@ import click
 
 from toolchain import catalog, cloud, console, deployment
 from toolchain.aligners import WANTED, Wanted
+from toolchain.doctor import commands as doctor
 from toolchain.errors import SeveralFailedError, ToolchainError, WrongUsageError
 from toolchain.local import COMMANDS as LOCAL
 from toolchain.paths import HERE
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 EXIT_CODES = """
 Exit codes: 0 done, 64 wrong usage, 65 bad data, 66 missing input, 69 a service does not answer, 70 a build, a
 step or a stack failed, 73 a result cannot be written, 75 something is in the way: try again, 78 a file of this
-repository is wrong, 130 Ctrl-C; of verify, 1 where cloud and checkout differ.
+repository is wrong, 130 Ctrl-C; of verify, 1 where cloud and checkout differ; of doctor, 1
+where something is red.
 """
 
 
@@ -196,5 +198,5 @@ def demo(
     demonstration.run(HERE, own, aligner=aligner, shards=shards, ploidy=ploidy, results=results)
 
 
-for command in (*cloud.COMMANDS, *deployment.COMMANDS, *runs.COMMANDS, *LOCAL):
+for command in (*cloud.COMMANDS, *deployment.COMMANDS, *runs.COMMANDS, *LOCAL, *doctor.COMMANDS):
     cli.add_command(command)

@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from toolchain.stacks.destroying import Plan
 
 
-def _command(*words: str) -> str:
-    return shlex.join(("python", "build.py", *words))
+def _command(checkout: Checkout, *words: str) -> str:
+    """What was typed, so that a message can say what to type next."""
+    local = ("--local",) if checkout == checkout.at_home else ()
+    return shlex.join(("python", "build.py", *words, *local))
 
 
 @click.command()
@@ -37,7 +39,10 @@ def deploy(names: tuple[str, ...], *, checkout: Checkout, dry_run: bool, replace
 
     options = [word for name in replace for word in ("--replace", name)]
     deployer = Deployer(
-        checkout=checkout, account=Account(), command=_command("deploy", *names, *options), replace=frozenset(replace)
+        checkout=checkout,
+        account=Account(),
+        command=_command(checkout, "deploy", *names, *options),
+        replace=frozenset(replace),
     )
     if dry_run:
         for planned in deployer.plan(names):
@@ -114,7 +119,7 @@ def destroy(
     destroyer = Destroyer(
         checkout=checkout,
         account=Account(),
-        command=_command("destroy", *names, *options),
+        command=_command(checkout, "destroy", *names, *options),
         discard=frozenset(discard),
         retain=frozenset(retain),
     )

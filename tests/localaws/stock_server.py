@@ -12,7 +12,8 @@ from urllib.error import URLError
 
 import boto3
 from botocore.config import Config
-from push.registry_process import free_port
+
+from toolchain.localaws.ecr.process import free_port
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from moto.backends import get_backend
 from moto.server import ThreadedMotoServer
-from push.ecr_truth import ecr_of
 from push.fault_proxy import FaultProxy, fault_proxy
-from push.registry_process import RealRegistry, running
 from push.shop import Cloud, Desk, Shop, desk, shop
 
 from toolchain.builds import Workshop
+from toolchain.localaws.ecr.process import RealRegistry, running
+from toolchain.localaws.ecr.truth import ecr_of
 
 REGION = "eu-central-1"
 ENVIRONMENT = {

@@ -26,7 +26,8 @@ from toolchain.registry import Registry
 
 if TYPE_CHECKING:
     from push.fault_proxy import FaultProxy
-    from push.registry_process import RealRegistry
+
+    from toolchain.localaws.ecr.process import RealRegistry
 
 NAMES = ("alpha", "beta", "gamma")
 # Waits that tests have the time for.

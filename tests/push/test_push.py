@@ -10,7 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from push.registry_process import RealRegistry
 from push.shop import Cloud, Shop, shop
 
 from toolchain import builds
@@ -20,6 +19,7 @@ from toolchain.console import transfers
 from toolchain.container import Container
 from toolchain.engine import Layer
 from toolchain.errors import BadDataError, MissingInputError, SeveralFailedError, ToolchainError, UnavailableError
+from toolchain.localaws.ecr.process import RealRegistry
 from toolchain.patience import Patience
 from toolchain.registry import Registry
 

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Final
 
 from toolchain import files
-from toolchain.console import note
 from toolchain.errors import TryAgainError, UnavailableError
 from toolchain.localaws.server import Server, environment, serve
 from toolchain.localaws.world import World
@@ -200,7 +199,6 @@ def _environment(server: Server) -> Iterator[None]:
     before = dict(os.environ)
     os.environ.pop("AWS_PROFILE", None)
     os.environ.update(server.environment)
-    note(f"the embedded AWS is at {server.endpoint}")
     try:
         yield
     finally:

@@ -1,7 +1,6 @@
 """Runs the embedded AWS: moto's application behind a loopback port of this process."""
 
 import importlib
-import importlib.util
 import os
 import socket
 import threading
@@ -11,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from toolchain.errors import UnavailableError
-from toolchain.localaws import cloudformation, fsx, s3
+from toolchain.localaws import cloudformation, ecr, fsx, s3
 from toolchain.localaws.world import World
 
 ADDRESS: Final = "127.0.0.1"
@@ -123,9 +122,7 @@ def _install(world: World) -> None:
     from moto.core.base_backend import BackendDict
 
     for service in SERVICES:
-        name = f"toolchain.localaws.{service}"
-        if importlib.util.find_spec(name):
-            importlib.import_module(name).install(world)
+        importlib.import_module(f"toolchain.localaws.{service}").install(world)
     # A backend that an earlier server of this process made knows nothing of what was installed now.
     BackendDict.reset()
 
@@ -144,6 +141,7 @@ def _answering(world: World, listener: socket.socket, endpoint: str) -> Iterator
             cloudformation.application(endpoint) as stacks,
             fsx.application(world, endpoint) as file_systems,
             s3.application(world, file_systems.heard) as buckets,
+            ecr.pushable(world),
         ):
             # The dispatcher has them already when it looks for them, and asks moto for none.
             own = {"cloudformation": stacks, "fsx": file_systems.answer, "s3": buckets}

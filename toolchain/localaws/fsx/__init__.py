@@ -5,6 +5,7 @@ is in its place. What is not here: other types than LUSTRE, backups, file caches
 export. Automatic import follows what is put through S3's API, and an import task brings the rest.
 """
 
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -38,6 +39,9 @@ def application(world: World, endpoint: str) -> Iterator[FileSystems]:
     from toolchain.localaws.fsx.service import Services
     from toolchain.localaws.web import answering
 
+    # What a server that is no more knew of its file systems.
+    for name in ("fsx", "lustre", "removed"):
+        shutil.rmtree(world.root / name, ignore_errors=True)
     services = Services(world, endpoint)
     try:
         yield FileSystems(answer=answering("fsx", response_class(services)), heard=services.heard)

@@ -16,9 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import bcrypt
-import pytest
-
+from toolchain.errors import UnavailableError
 from toolchain.paths import HERE
 
 MANIFESTS = (
@@ -39,7 +37,11 @@ def program() -> Path:
     if unpacked.exists():
         return unpacked
     if shutil.which("apt-get") is None:
-        pytest.fail("no docker-registry, and no apt-get to fetch Debian's. Install it (Debian: docker-registry).")
+        raise UnavailableError(
+            "no docker-registry",
+            why="it is not installed, and there is no apt-get to fetch Debian's",
+            fix="Install it.",
+        )
     folder.mkdir(parents=True, exist_ok=True)
     for command in (["apt-get", "download", "docker-registry"], ["apt-get", "update", "-qq"]):
         if subprocess.run(command, cwd=folder, capture_output=True, check=False).returncode == 0 and (
@@ -55,7 +57,13 @@ def program() -> Path:
 
 @dataclass
 class RealRegistry:
-    """A running registry."""
+    """A running registry.
+
+    Attributes:
+        folder: Where it keeps everything.
+        port: On the loopback.
+        password: Of the user AWS.
+    """
 
     folder: Path
     port: int
@@ -63,12 +71,15 @@ class RealRegistry:
 
     @property
     def host(self) -> str:
+        """Its address, as image names begin with it."""
         return f"127.0.0.1:{self.port}"
 
     def rotate(self) -> None:
         """Another password; the one before is refused from now on, as an expired token is."""
         self.password = secrets.token_urlsafe(36)
         file = self.folder / "htpasswd"
+        import bcrypt
+
         hashed = bcrypt.hashpw(self.password.encode(), bcrypt.gensalt(4)).decode()
         temporary = file.with_suffix(".new")
         temporary.write_text(f"AWS:{hashed}\n", encoding="ascii")
@@ -78,12 +89,18 @@ class RealRegistry:
         temporary.replace(file)
 
     def get(self, path: str) -> tuple[bytes, dict[str, str]]:
+        """What it answers at a path of its API, and the answer's headers.
+
+        Raises:
+            urllib.error.HTTPError: It refuses.
+        """
         request = urllib.request.Request(f"http://{self.host}/v2/{path}", headers={"Accept": MANIFESTS})
         request.add_header("Authorization", "Basic " + base64.b64encode(f"AWS:{self.password}".encode()).decode())
         with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
             return answer.read(), {name.lower(): value for name, value in answer.headers.items()}
 
     def tags(self, repository: str) -> list[str]:
+        """A repository's tags."""
         try:
             data: dict[str, Any] = json.loads(self.get(f"{repository}/tags/list")[0])
         except urllib.error.HTTPError as error:
@@ -102,10 +119,18 @@ class RealRegistry:
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[RealRegistry]:
-    """Runs a registry that keeps everything below a folder, and ends it."""
+def running(folder: Path, port: int = 0) -> Iterator[RealRegistry]:
+    """Runs a registry that keeps everything below a folder, and ends it.
+
+    Args:
+        folder: The folder.
+        port: On the loopback; 0 for any free one.
+
+    Raises:
+        UnavailableError: It does not come up.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    registry = RealRegistry(folder=folder, port=free_port())
+    registry = RealRegistry(folder=folder, port=port or free_port())
     registry.rotate()
     configuration = {
         "version": 0.1,
@@ -136,10 +161,15 @@ def _wait(registry: RealRegistry, process: "subprocess.Popen[bytes]") -> None:
             return
         if process.poll() is not None:
             break
-    pytest.fail(f"docker-registry does not answer: {(registry.folder / 'log').read_text(errors='replace')}")
+    raise UnavailableError(
+        "the registry does not answer",
+        why=(registry.folder / "log").read_text(errors="replace").strip() or "it says nothing",
+        fix="See whether its port is free.",
+    )
 
 
 def free_port() -> int:
+    """A port of the loopback that nothing listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -1,6 +1,6 @@
 """Makes moto's ECR tell the truth about a real registry.
 
-What stock moto 5.2.5 does, and the service does not (tests/push/test_moto.py holds each of these):
+What stock moto 5.2.5 does, and the service does not (tests hold each of these):
 - its images are those of PutImage, and it knows nothing of what was pushed to the address it names;
 - an image's size is that of its configuration, and the service's is that of all layers, compressed;
 - its authorization token is the account's number, and expired in 2015;
@@ -12,13 +12,26 @@ import json
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 from unittest.mock import patch
 
 from moto.core.responses import ActionResult
 from moto.ecr.models import ECRBackend, Image, Repository
 from moto.ecr.responses import ECRResponse
-from push.registry_process import RealRegistry
+
+
+class Registry(Protocol):
+    """A registry that may run."""
+
+    @property
+    def password(self) -> str:
+        """Of the user AWS."""
+
+    def tags(self, repository: str) -> list[str]:
+        """A repository's tags."""
+
+    def manifest(self, repository: str, reference: str) -> tuple[str, str] | None:
+        """A manifest's text and digest, or none."""
 
 
 class _RealImage(Image):
@@ -30,12 +43,12 @@ class _RealImage(Image):
 
 
 @contextmanager
-def ecr_of(registry: RealRegistry, host: str) -> Iterator[None]:
+def ecr_of(registry: Registry, host: str) -> Iterator[None]:
     """While it lasts, moto's ECR describes this registry.
 
     Args:
         registry: What it holds is what ECR has.
-        host: The address that repositories get: that of a proxy before the registry.
+        host: The address that repositories get: that of the registry, or of a proxy before it.
     """
 
     def looked_up(backend: ECRBackend, name: str) -> None:
