@@ -13,6 +13,7 @@ import pytest
 from testcontainers.core.container import DockerContainer
 
 from toolchain import accuracy, builds, jobdefs, rendering
+from toolchain.aligners import ALIGNERS, Aligner
 from toolchain.console import Lines
 from toolchain.container import Container, Job, Overrides, container_of
 from toolchain.demo import normalised
@@ -23,6 +24,8 @@ from toolchain.machine import Machine
 from toolchain.paths import HERE
 from toolchain.samples import Lane, Sample
 
+# For what must hold of each aligner's image.
+each_aligner = pytest.mark.parametrize("aligner", ALIGNERS)
 WORKFLOW = "test"
 EXECUTION = "run1"
 
@@ -46,6 +49,13 @@ def under_testcontainers(container: Container, **extra: Any) -> DockerContainer:
     return made.with_kwargs(**arguments)
 
 
+def passable(folder: Path) -> None:
+    """Lets steps, which are another user than this test, pass through every directory above one."""
+    for parent in folder.parents:
+        if parent.stat().st_uid == os.getuid() and parent.stat().st_mode & 0o005 != 0o005:
+            parent.chmod(parent.stat().st_mode | 0o055)
+
+
 class Silent:
     """Lines that nobody reads."""
 
@@ -54,13 +64,6 @@ class Silent:
 
     def done(self, task: str, result: str) -> None:
         """Says nothing."""
-
-
-def let_pass(scratch: Path) -> None:
-    """Steps are another user than this test: every directory above the scratch must let them pass."""
-    for parent in scratch.parents:
-        if parent.stat().st_uid == os.getuid() and parent.stat().st_mode & 0o005 != 0o005:
-            parent.chmod(parent.stat().st_mode | 0o055)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +80,7 @@ class Bench:
         for name in ("reference", "data", "working"):
             (scratch / name).mkdir(parents=True)
         (scratch / "working").chmod(0o1777)
-        let_pass(scratch)
+        passable(scratch)
         definitions = jobdefs.render(HERE.jobdefs, rendering.local(lab.workshop, scratch))
         return cls(lab=lab, scratch=scratch, definitions=definitions)
 
@@ -131,6 +134,7 @@ class Bench:
         shards: int = 2,
         ploidy: int = 2,
         cores: int = 2,
+        aligner: Aligner = "bwa",
         execution: str = EXECUTION,
     ) -> Run:
         """Takes a sample from FASTQ to VCF."""
@@ -146,6 +150,7 @@ class Bench:
             reference=reference,
             working=self.working,
             lines=self.lines,
+            aligner=aligner,
         )
         run.index()
         run.germline(sample, shards=shards, ploidy=ploidy)
@@ -169,9 +174,11 @@ class Bench:
         """Work directories that a step left behind."""
         return sorted(path.name for path in (self.working / ".work").rglob("tmp.*"))
 
-    def records(self, sample: str, bam: str, execution: str = EXECUTION, *, header: bool = False) -> list[str]:
+    def records(
+        self, sample: str, bam: str, execution: str = EXECUTION, *, header: bool = False, workflow: str = WORKFLOW
+    ) -> list[str]:
         """A BAM as SAM lines."""
-        path = f"/scratch/working/{WORKFLOW}/{execution}/{sample}/{bam}"
+        path = f"/scratch/working/{workflow}/{execution}/{sample}/{bam}"
         out = f"/scratch/working/{WORKFLOW}/records.sam"
         self.ok("samtools", words=["samtools", "view", *(["-h"] if header else []), "-o", out, path])
         return (self.working / WORKFLOW / "records.sam").read_text(encoding="ascii").splitlines()
@@ -239,7 +246,7 @@ class DataSet:
     def compare(self, run: Run, bed: str) -> accuracy.Comparison:
         """What was called in a BED's regions against the truth in them: by alleles, QUAL at least 20."""
         regions = ("-T", f"/scratch/data/{bed}")
-        called = f"/scratch/working/{WORKFLOW}/{run.execution}/{self.sample}/{self.sample}.vcf.gz"
+        called = f"/scratch/working/{run.workflow}/{run.execution}/{self.sample}/{self.sample}.vcf.gz"
         return accuracy.compare(
             accuracy.variants(
                 normalised(run.host, run.workflow, run.reference, f"/scratch/data/{self.truth}", *regions)

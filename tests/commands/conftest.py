@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from harness import Lab, let_pass
+from harness import Lab, passable
 from small import Small
 from typed import Desk
 
@@ -21,7 +21,7 @@ def desk(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     desk = Desk.make(tmp_path_factory.mktemp("checkout"))
     for name in ("reference", "data"):
         (desk.scratch / name).mkdir(parents=True)
-    let_pass(desk.scratch)
+    passable(desk.scratch)
     for name, depth in (("NA1", 20), ("SLOW", SLOW_DEPTH), ("BAD", 20)):
         small = Small.make(desk.scratch, name=name, depth=depth)
     small.r2.write_bytes(small.r2.read_bytes()[:-500])
