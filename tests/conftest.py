@@ -13,6 +13,7 @@ from harness import Bench, DataSet, Lab
 from small import Small
 
 from toolchain import builds, catalog
+from toolchain.aligners import Aligner
 from toolchain.errors import UnavailableError
 from toolchain.paths import HERE
 
@@ -34,13 +35,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Marks what needs an engine, and leaves out the files of images that `--images` does not name."""
     chosen = {name for name in config.getoption("--images").split(",") if name}
+    tools = catalog.load(HERE.images).tools
     kept = []
     for item in items:
         if {"workshop", "bench", "lab"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.engine)
-        about = item.path.stem.removeprefix("test_").replace("_", "-")
-        named = any(about == name or about.startswith(f"{name}-") for name in chosen)
-        if not chosen or named or "image_name" in getattr(item, "fixturenames", ()):
+        parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+        about = str(parameters.get("aligner", item.path.stem.removeprefix("test_").replace("_", "-")))
+        subject = max((name for name in tools if about == name or about.startswith(f"{name}-")), key=len, default=about)
+        if not chosen or subject in chosen or "image_name" in getattr(item, "fixturenames", ()):
             kept.append(item)
     items[:] = kept
 
@@ -76,8 +79,14 @@ def real(request: pytest.FixtureRequest) -> DataSet:
 
 
 @pytest.fixture
-def small(bench: Bench) -> Small:
+def aligner() -> Aligner:
+    """The aligner, where a test does not name one or several (`each_aligner`)."""
+    return "bwa"
+
+
+@pytest.fixture
+def small(bench: Bench, aligner: Aligner) -> Small:
     """A small sample whose reference is prepared."""
     small = Small.make(bench.scratch)
-    bench.ok("bwa", words=["step", "index", small.reference])
+    bench.ok(aligner, words=["step", "index", small.reference])
     return small

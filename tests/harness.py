@@ -13,6 +13,7 @@ import pytest
 from testcontainers.core.container import DockerContainer
 
 from toolchain import accuracy, builds, jobdefs, rendering
+from toolchain.aligners import ALIGNERS, Aligner
 from toolchain.console import Lines
 from toolchain.container import Container, Job, Overrides, container_of
 from toolchain.demo import normalised
@@ -23,6 +24,8 @@ from toolchain.machine import Machine
 from toolchain.paths import HERE
 from toolchain.samples import Lane, Sample
 
+# For what must hold of each aligner's image.
+each_aligner = pytest.mark.parametrize("aligner", ALIGNERS)
 WORKFLOW = "test"
 EXECUTION = "run1"
 
@@ -131,6 +134,7 @@ class Bench:
         shards: int = 2,
         ploidy: int = 2,
         cores: int = 2,
+        aligner: Aligner = "bwa",
         execution: str = EXECUTION,
     ) -> Run:
         """Takes a sample from FASTQ to VCF."""
@@ -146,6 +150,7 @@ class Bench:
             reference=reference,
             working=self.working,
             lines=self.lines,
+            aligner=aligner,
         )
         run.index()
         run.germline(sample, shards=shards, ploidy=ploidy)

@@ -14,6 +14,7 @@ from toolchain.engine import Engine
 from toolchain.errors import SeveralFailedError, ToolchainError
 from toolchain.fingerprint import of_content, tag
 from toolchain.paths import Checkout
+from toolchain.wheels import fetch
 
 FINGERPRINT_LABEL = "genomics.fingerprint"
 
@@ -130,7 +131,7 @@ def _build_one(workshop: Workshop, image: Image, lines: Lines) -> str:
         arguments["STEP_IMAGE"] = f"{image.name}:{tag(image, workshop.catalog)}"
     try:
         image_id = workshop.engine.build(
-            {file.relative_to(image.folder).as_posix(): file for file in image.files},
+            context(image, workshop.cache, report),
             tag=reference,
             arguments=arguments,
             labels=labels(image, workshop.catalog),
@@ -141,6 +142,17 @@ def _build_one(workshop: Workshop, image: Image, lines: Lines) -> str:
         raise
     lines.done(image.name, f"built {reference}")
     return image_id
+
+
+def context(image: Image, cache: Path, report: Callable[[str], None] = lambda _: None) -> dict[str, Path]:
+    """An image's build context: path in it to file. Its folder's content, and its wheels below `wheels/`.
+
+    Raises:
+        UnavailableError: A wheel is not there, and cannot be fetched.
+    """
+    content = {file.relative_to(image.folder).as_posix(): file for file in image.files}
+    wheels = [fetch(wheel, cache / "wheels", report) for wheel in image.wheels]
+    return content | {f"wheels/{file.name}": file for file in wheels}
 
 
 def labels(image: Image, catalog: Catalog) -> dict[str, str]:

@@ -40,6 +40,21 @@ class Program:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Wheel:
+    """A Python package's built distribution, from the index that this host's pip is set up with.
+
+    Attributes:
+        name: The package's.
+        version: Exactly this one.
+        sha256: The file's digest: no other file is taken.
+    """
+
+    name: str
+    version: str
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Image:
     """One image, as its image.toml says.
 
@@ -53,6 +68,7 @@ class Image:
         license: SPDX expression of the tool.
         source: Where the tool comes from.
         packages: Debian package to exact version.
+        wheels: Python packages that Debian does not have; `wheels/` in the build context holds their files.
         program: How to ask the tool for its version; none for the base.
         suite: The Debian suite; of the base only.
     """
@@ -66,6 +82,7 @@ class Image:
     license: str
     source: str
     packages: Mapping[str, str]
+    wheels: tuple[Wheel, ...] = ()
     program: Program | None = None
     suite: str | None = None
 
@@ -133,9 +150,10 @@ def load(images: Path) -> Catalog:
 
 
 _TEXT_KEYS = ("version", "title", "description", "license", "source")
-_OTHER_KEYS = frozenset({"kind", "packages", "program", "suite"})
+_OTHER_KEYS = frozenset({"kind", "packages", "program", "suite", "wheels"})
 # The parts of an OCI reference: https://github.com/opencontainers/distribution-spec/blob/main/spec.md
 _NAME = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _VERSION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,100}")
 
 
@@ -162,6 +180,7 @@ def read(folder: Path) -> Image:
         folder=folder,
         kind=kind,
         packages=_packages(data.get("packages", {}), wrong),
+        wheels=_wheels(data.get("wheels", {}), wrong),
         program=None if program is None else _program(program, wrong),
         suite=suite,
         **_texts(data, wrong),
@@ -191,6 +210,19 @@ def _packages(data: object, wrong: "_Wrong") -> Mapping[str, str]:
     if not isinstance(data, dict) or not all(isinstance(value, str) and value for value in data.values()):
         raise wrong("'packages' must be a table of package = \"exact version\"")
     return MappingProxyType(dict(sorted(data.items())))
+
+
+def _wheels(data: object, wrong: "_Wrong") -> tuple[Wheel, ...]:
+    found = []
+    for name, wheel in sorted(data.items()) if isinstance(data, dict) else [("", None)]:
+        match wheel:
+            case {"version": str(version), "sha256": str(sha256), **more} if (
+                version and _SHA256.fullmatch(sha256) and not more
+            ):
+                found.append(Wheel(name=name, version=version, sha256=sha256))
+            case _:
+                raise wrong('\'wheels\' must be a table of package = {version = "exact", sha256 = "64 digits"}')
+    return tuple(found)
 
 
 def _program(data: object, wrong: "_Wrong") -> Program:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from toolchain import catalog, cloud, console, deployment
+from toolchain.aligners import WANTED, Wanted
 from toolchain.doctor import commands as doctor
 from toolchain.errors import SeveralFailedError, ToolchainError, WrongUsageError
 from toolchain.local import COMMANDS as LOCAL
@@ -166,6 +167,9 @@ def render(*, local: bool, scratch: Path | None, check: bool) -> None:
 )
 @click.option("--ploidy", type=click.IntRange(1, 2), default=2, show_default=True, help="Of the organism.")
 @click.option(
+    "--aligner", type=click.Choice(WANTED), help="auto: bwa-mem3 where that can be. [default: as in genomics.toml]"
+)
+@click.option(
     "--results", type=click.Path(path_type=Path, file_okay=False), help="Where results go. [default: results/RUN]"
 )
 def demo(
@@ -175,6 +179,7 @@ def demo(
     sample: str | None,
     shards: int,
     ploidy: int,
+    aligner: Wanted | None,
     results: Path | None,
 ) -> None:
     """Build the images and take reads to variants on this machine: simulated ones, or your own."""
@@ -190,7 +195,7 @@ def demo(
     own = None
     if reference is not None and reads is not None and sample is not None:
         own = demonstration.Reads(reference=reference, r1=reads[0], r2=reads[1], sample=sample)
-    demonstration.run(HERE, own, shards=shards, ploidy=ploidy, results=results)
+    demonstration.run(HERE, own, aligner=aligner, shards=shards, ploidy=ploidy, results=results)
 
 
 for command in (*cloud.COMMANDS, *deployment.COMMANDS, *runs.COMMANDS, *LOCAL, *doctor.COMMANDS):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from toolchain import accuracy, jobdefs, locally, rendering, report, settings, simulate
+from toolchain import accuracy, aligners, jobdefs, locally, rendering, report, settings, simulate
 from toolchain.aws import Account
 from toolchain.builds import Workshop
 from toolchain.console import note
@@ -53,6 +53,7 @@ def run(
     checkout: Checkout,
     own: Reads | None,
     *,
+    aligner: aligners.Wanted | None,
     shards: int,
     ploidy: int,
     results: Path | None,
@@ -62,6 +63,7 @@ def run(
     Args:
         checkout: Where things are.
         own: A user's own reads; simulated ones if none.
+        aligner: Which one to use; as genomics.toml says if none.
         shards: Parts of the genome to call side by side.
         ploidy: 1 or 2.
         results: The directory for the results; one of its own below results/ if none.
@@ -81,14 +83,15 @@ def run(
         )
 
     make_folder(target)
-    with here.connected(checkout) as world:
-        _run(checkout.at_home, world, own, execution=execution, shards=shards, ploidy=ploidy, target=target)
+    with here.connected(checkout) as at:
+        _run(at.checkout, at.world, own, aligner, execution=execution, shards=shards, ploidy=ploidy, target=target)
 
 
 def _run(
     checkout: Checkout,
     world: World,
     own: Reads | None,
+    wanted: aligners.Wanted | None,
     *,
     execution: str,
     shards: int,
@@ -105,17 +108,21 @@ def _run(
         machine=Machine.here(),
     )
     inputs = _simulated(host, world.scratch, known.workflow) if own is None else _linked(own, world.scratch)
+    resources = rendering.resources(checkout)
+    choice = rendering.aligner(checkout, inputs.reference, wanted, resources)
+    note(f"aligner: {choice.aligner}: {choice.reason}")
     order = Order(
         reference=inputs.reference,
         samples=(Sample(name=inputs.sample, lanes=(Lane(name=LANE, r1=inputs.r1, r2=inputs.r2),)),),
         shards=shards,
         ploidy=ploidy,
-        resources=rendering.resources(checkout),
+        aligner=choice.aligner,
+        resources=resources,
     )
     runs = Runs(account, known.project)
     ended = follow(runs, runs.start(execution, order))
     if ended.status != "SUCCEEDED":
-        raise run_failure(ended)
+        raise run_failure(ended, checkout)
     _keep(_exported(world, ended.vcfs[inputs.sample]), target)
     comparison = None if inputs.known is None else _compare(host, known.workflow, inputs, execution)
     summary = report.summarise(target, inputs.sample, comparison)

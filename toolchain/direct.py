@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from toolchain.aligners import Aligner
 from toolchain.console import Lines
 from toolchain.container import Job, Overrides, container_of
 from toolchain.engine import Engine, Result
@@ -74,6 +75,7 @@ class Run:
         reference: The FASTA, as a path below /scratch/reference.
         working: The host's directory that is /scratch/working.
         lines: Is told what each step does.
+        aligner: The tool that aligns, and whose index is prepared.
     """
 
     host: Host
@@ -82,6 +84,7 @@ class Run:
     reference: str
     working: Path
     lines: Lines
+    aligner: Aligner = "bwa"
 
     def folder(self, sample: str) -> Path:
         """A sample's directory on the host."""
@@ -108,7 +111,7 @@ class Run:
 
     def index(self) -> None:
         """Prepares the reference; a prepared one is left as it is."""
-        self.step("index", "bwa", {"command": "index"})
+        self.step("index", self.aligner, {"command": "index"})
 
     def germline(self, sample: Sample, *, shards: int, ploidy: int) -> None:
         """Takes a sample from its lanes to its VCF: lanes side by side, then QC beside calling, all checked at the end.
@@ -124,7 +127,7 @@ class Run:
         def align(lane: Lane) -> None:
             self.step(
                 f"mem {lane.name}",
-                "bwa",
+                self.aligner,
                 common
                 | {"command": "mem", "lane": lane.name, "r1": lane.r1, "r2": lane.r2}
                 | {"library": lane.library or "-", "unit": lane.unit or "-"},
@@ -137,7 +140,7 @@ class Run:
         def judge() -> None:
             self.step("qc", "samtools", common | {"command": "qc"}, vcpus=1)
 
-        # BWA takes every core by itself; calling is one core a shard.
+        # An aligner takes every core by itself; calling is one core a shard.
         self._together([partial(align, lane) for lane in sample.lanes], width=1)
         lanes = ",".join(lane.name for lane in sample.lanes)
         self.step("finish", "samtools", common | {"command": "finish", "lanes": lanes})

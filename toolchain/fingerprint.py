@@ -49,6 +49,7 @@ def fingerprint(image: Image, *parents: str, platform_name: str | None = None) -
         "source": image.source,
         "packages": dict(image.packages),
         "suite": image.suite,
+        "wheels": {wheel.name: [wheel.version, wheel.sha256] for wheel in image.wheels},
     }
     add(RECIPE.encode(), (platform_name or architecture()).encode(), image.name.encode())
     add(json.dumps(meaning, sort_keys=True).encode())

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from toolchain import debian_records, files
 from toolchain.builds import Built, Workshop
-from toolchain.catalog import Image
+from toolchain.catalog import Image, Wheel
 from toolchain.debian_records import Package
 from toolchain.fingerprint import tag
 
@@ -55,7 +55,8 @@ def bill(workshop: Workshop, built: Built) -> "Bom":
     engine = workshop.engine
     distribution = debian_records.distribution(engine, built.image_id)
     root = _root(built.image, project=workshop.project, content=tag(built.image, workshop.catalog))
-    components = [_component(one, distribution) for one in debian_records.packages(engine, built.image_id)]
+    packages = debian_records.packages(engine, built.image_id)
+    components = [_component(one, distribution) for one in packages] + [_wheel(one) for one in built.image.wheels]
     made = Bom(
         serial_number=uuid.uuid5(uuid.NAMESPACE_OID, built.image_id),
         metadata=BomMetaData(component=root, timestamp=engine.created(built.image_id)),
@@ -101,6 +102,22 @@ def _component(package: Package, distribution: str) -> "Component":
         licenses=[licence(name) for name in package.licences],
         purl=purl,
         external_references=[ExternalReference(type=website, url=XsUri(package.homepage))] if package.homepage else [],
+    )
+
+
+def _wheel(wheel: Wheel) -> "Component":
+    from cyclonedx.model import HashAlgorithm, HashType
+    from cyclonedx.model.component import Component, ComponentType
+    from packageurl import PackageURL
+
+    purl = PackageURL(type="pypi", name=wheel.name, version=wheel.version)
+    return Component(
+        type=ComponentType.LIBRARY,
+        bom_ref=purl.to_string(),
+        name=wheel.name,
+        version=wheel.version,
+        hashes=[HashType(alg=HashAlgorithm.SHA_256, content=wheel.sha256)],
+        purl=purl,
     )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from toolchain.aligners import WANTED, Wanted
 from toolchain.errors import ConfigurationError
 
 # What a stack's parameter may be given as: one value, or a list of texts.
@@ -21,6 +22,7 @@ class Settings:
     Attributes:
         project: The prefix of repositories, job definitions and log groups.
         workflow: WORKFLOW_NAME, the first directory below /scratch/working.
+        aligner: Which one runs use, unless they say otherwise.
         jobs: Tool to what differs from its template's defaults: `vcpus`, `memory` (MiB), `timeout` (seconds),
             `attempts`.
         tags: AWS tags of what is registered and deployed.
@@ -30,6 +32,7 @@ class Settings:
 
     project: str
     workflow: str
+    aligner: Wanted = "auto"
     jobs: Mapping[str, Mapping[str, int]]
     tags: Mapping[str, str]
     stacks: Mapping[str, Mapping[str, Value]] = field(default_factory=lambda: MappingProxyType({}))
@@ -56,7 +59,7 @@ def load(file: Path) -> Settings:
         raise wrong(f"it cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise wrong(f"it is not TOML: {error}") from error
-    if unknown := sorted(set(data) - {"project", "workflow", "jobs", "tags", "stack"}):
+    if unknown := sorted(set(data) - {"project", "workflow", "aligner", "jobs", "tags", "stack"}):
         raise wrong(f"unknown key '{unknown[0]}'")
     for key in ("project", "workflow"):
         if not isinstance(data.get(key), str) or not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", data[key]):
@@ -73,10 +76,18 @@ def load(file: Path) -> Settings:
     return Settings(
         project=data["project"],
         workflow=data["workflow"],
+        aligner=_aligner(data.get("aligner", "auto"), wrong),
         jobs=MappingProxyType({tool: _job(tool, job, wrong) for tool, job in jobs.items()}),
         tags=MappingProxyType(tags),
         stacks=MappingProxyType({name: _stack(name, stack, wrong) for name, stack in stacks.items()}),
     )
+
+
+def _aligner(name: Any, wrong: Any) -> Wanted:  # noqa: ANN401  # parsed TOML, and a local function
+    for known in WANTED:
+        if name == known:
+            return known
+    raise wrong(f"'aligner' must be one of {', '.join(WANTED)}")
 
 
 def _job(tool: str, job: Any, wrong: Any) -> Mapping[str, int]:  # noqa: ANN401  # parsed TOML, and a local function

@@ -190,8 +190,8 @@ enter() {
     RUN=$SCRATCH_ROOT/working/$WORKFLOW_NAME/$EXECUTION_ID/$2
 }
 
-# find_reference REFERENCE INDEX-SUFFIX: the FASTA below /scratch/reference if its index stands beside it, or
-# the copy that `step index` prepared below /scratch/working. Sets FASTA.
+# find_reference REFERENCE INDEX-SUFFIXES [IMAGE]: the FASTA below /scratch/reference if its index stands beside it, or
+# the copy that `step index` of an image prepared below /scratch/working. Sets FASTA.
 find_reference() {
     for FASTA in "$SCRATCH_ROOT/reference/$1" "$SCRATCH_ROOT/working/$WORKFLOW_NAME/reference/$1"; do
         for suffix in $2; do
@@ -202,7 +202,7 @@ find_reference() {
         die missing "no reference '$1'" "$SCRATCH_ROOT/reference/$1 is not there" "Check the name, and the import from S3."
     die missing "reference '$1' has no index" \
         "none of $(echo "$2" | sed "s/[^ ][^ ]*/'&'/g") stands beside it, nor in $(dirname "$FASTA")" \
-        "Run 'step index $1' once, with the bwa image."
+        "Run 'step index $1' once, with the ${3:-bwa} image."
 }
 
 # input FILE...: files that this step reads. They must be there; the record names them.
@@ -381,8 +381,23 @@ publish() {
         digest=$(sha256sum "$WORK/$1" | cut -d ' ' -f 1)
     fi
     mv -f "$WORK/$1" "$2" || die create "cannot write $2" "the rename failed" "Check the space and the permissions of $RUN."
+    note_output "$2" "$digest"
+}
+
+# publish_unless_same NAME TARGET: the same, but a target with this very content stays as it is, its time included,
+# by which other steps' records know it.
+publish_unless_same() {
+    if cmp -s "$WORK/$1" "$2"; then
+        note_output "$2" "$(cat "$WORK/.$1.sha256" 2>/dev/null || recorded_digest "$2")"
+    else
+        publish "$1" "$2"
+    fi
+}
+
+# note_output TARGET DIGEST: a result, for the record.
+note_output() {
     OUTPUTS="$OUTPUTS${OUTPUTS:+,
-}$(file_line "$2" "$(quoted_or_null "$digest")")"
+}$(file_line "$1" "$(quoted_or_null "$2")")"
 }
 
 # finish: the step's record, written last: with it the step is done.

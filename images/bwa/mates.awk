@@ -14,7 +14,8 @@ function bad(file, reason) {
 
 function record_error(head, bases, plus, quality, got) {
     if (got < 4) return "cut off in the middle of a record"
-    if (substr(head, 1, 1) != "@" || length(head) < 2) return "its first line does not start with '@' and a name"
+    if (head !~ /^@[^ \t\r\v\f]/) return "its first line does not start with '@' and a name"
+    if (length(head) > 255 && length(name_of(head)) > 255) return "its name is longer than 254 characters"
     if (substr(plus, 1, 1) != "+") return "its third line does not start with '+'"
     if (bases ~ /[^A-Za-z.*-]/) return "its bases hold something that is not a base"
     if (length(bases) != length(quality)) return length(bases) " bases but " length(quality) " qualities"

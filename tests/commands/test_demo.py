@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
 from harness import Lab
 from small import Small
 
@@ -53,10 +54,17 @@ def words(small: Small, results: Path) -> list[str]:
     return ["--reference", str(reference), *reads, "--sample", "NA1", "--shards", "2", "--results", str(results)]
 
 
-def test_takes_a_user_s_own_reads(lab: Lab, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("wanted", "said"),
+    [("bwa", "aligner: bwa: as asked for"), ("auto", "aligner: bwa-mem3: making its index takes ")],
+)
+def test_takes_a_user_s_own_reads_and_says_which_aligner_it_took(
+    lab: Lab, tmp_path: Path, wanted: str, said: str
+) -> None:
     small = own_reads(tmp_path / "own files")
-    result = demo(*words(small, tmp_path / "results"))
+    result = demo(*words(small, tmp_path / "results"), "--aligner", wanted)
     assert result.returncode == 0, result.stderr
+    assert said in result.stderr
     assert figure(result.stdout, "reads") == f"{2 * len(small.reads):,}"
     assert (tmp_path / "results" / "NA1.vcf.gz").exists()
     assert lab.images
@@ -84,7 +92,14 @@ def test_results_are_never_written_over(lab: Lab, tmp_path: Path) -> None:
 
 def test_ctrl_c_ends_it_and_every_container_at_once(lab: Lab, tmp_path: Path) -> None:
     small = own_reads(tmp_path / "own", depth=3000)
-    command = [sys.executable, str(HERE.root / "build.py"), "demo", *words(small, tmp_path / "results")]
+    command = [
+        sys.executable,
+        str(HERE.root / "build.py"),
+        "demo",
+        *words(small, tmp_path / "results"),
+        "--aligner",
+        "bwa",
+    ]
     mine: dict[str, Any] = {"label": LABEL, "ancestor": lab.images["bwa"].image_id}
     before = {one.id for one in lab.workshop.engine.client.containers.list(filters=mine)}
 

@@ -4,9 +4,10 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from harness import EXECUTION, WORKFLOW, Bench, refused
+from harness import EXECUTION, WORKFLOW, Bench, each_aligner, refused
 from small import Read, Small, fastq, gzipped
 
+from toolchain.aligners import ALIGNERS, Aligner
 from toolchain.engine import Result
 
 USAGE, DATA, MISSING, TOOL, CREATE, IO = 64, 65, 66, 70, 73, 74
@@ -51,6 +52,14 @@ SPOILED: dict[str, tuple[Callable[[Small], bytes], str]] = {
     ),
     "the other file's reads": (lambda small: gzipped(fastq(seconds(small))), "the files are swapped"),
     "a record without @": (lambda small: broken(small, record=7, text="name\nACGT\n+\nIIII\n"), "record 8 is broken"),
+    "a record whose name is missing": (
+        lambda small: broken(small, record=7, text="@ 1:N:0:ACGT\nACGT\n+\nIIII\n"),
+        "record 8 is broken: its first line does not start with '@' and a name",
+    ),
+    "a record whose name no BAM can hold": (
+        lambda small: broken(small, record=7, text=f"@{'n' * 255}\nACGT\n+\nIIII\n"),
+        "record 8 is broken: its name is longer than 254 characters",
+    ),
     "a record without +": (lambda small: broken(small, record=7, text="@name\nACGT\nIIII\n"), "record 8 is broken"),
     "fewer qualities than bases": (
         lambda small: broken(small, record=7, text="@name\nACGT\n+\nIII\n"),
@@ -72,52 +81,64 @@ SPOILED: dict[str, tuple[Callable[[Small], bytes], str]] = {
 
 
 @pytest.mark.parametrize("kind", SPOILED)
-def test_mem_refuses_a_first_file_that_is(bench: Bench, small: Small, kind: str) -> None:
+@each_aligner
+def test_mem_refuses_a_first_file_that_is(bench: Bench, small: Small, kind: str, aligner: Aligner) -> None:
     make, said = SPOILED[kind]
     small.r1.write_bytes(make(small))
-    refused(bench.run("bwa", **small.mem()), DATA, small.r1.name, said)
+    refused(bench.run(aligner, **small.mem()), DATA, small.r1.name, said)
     nothing_finished(bench)
 
 
-def test_mem_refuses_a_second_file_that_is_cut_off(bench: Bench, small: Small) -> None:
+@each_aligner
+def test_mem_refuses_a_second_file_that_is_cut_off(bench: Bench, small: Small, aligner: Aligner) -> None:
     small.r2.write_bytes(small.r2.read_bytes()[:-3000])
-    refused(bench.run("bwa", **small.mem()), DATA, small.r2.name, "cannot unpack")
+    refused(bench.run(aligner, **small.mem()), DATA, small.r2.name, "cannot unpack")
     nothing_finished(bench)
 
 
-def test_mem_refuses_files_without_a_read(bench: Bench, small: Small) -> None:
+@each_aligner
+def test_mem_refuses_files_without_a_read(bench: Bench, small: Small, aligner: Aligner) -> None:
     for file in (small.r1, small.r2):
         file.write_bytes(gzipped(""))
-    refused(bench.run("bwa", **small.mem()), DATA, small.r1.name, "there is no read in them")
+    refused(bench.run(aligner, **small.mem()), DATA, small.r1.name, "there is no read in them")
     nothing_finished(bench)
 
 
-def test_mem_refuses_a_file_that_is_not_there(bench: Bench, small: Small) -> None:
+@each_aligner
+def test_mem_refuses_a_file_that_is_not_there(bench: Bench, small: Small, aligner: Aligner) -> None:
     small.r2.unlink()
-    refused(bench.run("bwa", **small.mem()), MISSING, f"/scratch/data/{small.r2.name} is not there")
+    refused(bench.run(aligner, **small.mem()), MISSING, f"/scratch/data/{small.r2.name} is not there")
     nothing_finished(bench)
 
 
-def test_mem_refuses_one_file_for_both_mates(bench: Bench, small: Small) -> None:
+@each_aligner
+def test_mem_refuses_one_file_for_both_mates(bench: Bench, small: Small, aligner: Aligner) -> None:
     same = small.mem() | {"r2": small.r1.name}
-    refused(bench.run("bwa", **same), USAGE, "R1 and R2 are the same file")
+    refused(bench.run(aligner, **same), USAGE, "R1 and R2 are the same file")
     small.r2.unlink()
     small.r2.hardlink_to(small.r1)
-    refused(bench.run("bwa", **small.mem()), USAGE, "R1 and R2 are the same file")
+    refused(bench.run(aligner, **small.mem()), USAGE, "R1 and R2 are the same file")
     nothing_finished(bench)
 
 
 # ---- reference ------------------------------------------------------------------------------------------------
 
 
-def test_mem_refuses_a_reference_that_is_not_there(bench: Bench, small: Small) -> None:
-    refused(bench.run("bwa", **small.mem() | {"reference": "other.fa"}), MISSING, "no reference 'other.fa'")
+@each_aligner
+def test_mem_refuses_a_reference_that_is_not_there(bench: Bench, small: Small, aligner: Aligner) -> None:
+    refused(bench.run(aligner, **small.mem() | {"reference": "other.fa"}), MISSING, "no reference 'other.fa'")
     nothing_finished(bench)
 
 
-def test_mem_refuses_a_reference_without_an_index_and_says_how_to_make_one(bench: Bench) -> None:
+@each_aligner
+def test_mem_refuses_a_reference_without_an_index_and_says_how_to_make_one(bench: Bench, aligner: Aligner) -> None:
     small = Small.make(bench.scratch)
-    refused(bench.run("bwa", **small.mem()), MISSING, "'small.fa' has no index", "step index small.fa")
+    refused(
+        bench.run(aligner, **small.mem()),
+        MISSING,
+        "'small.fa' has no index",
+        f"'step index small.fa' once, with the {aligner} image",
+    )
     nothing_finished(bench)
 
 
@@ -131,9 +152,10 @@ def test_mem_refuses_a_reference_without_an_index_and_says_how_to_make_one(bench
     ],
     ids=["empty", "a text", "plain gzip", "a name twice"],
 )
-def test_index_refuses_a_reference_that_is(bench: Bench, content: bytes, said: str) -> None:
+@each_aligner
+def test_index_refuses_a_reference_that_is(bench: Bench, content: bytes, said: str, aligner: Aligner) -> None:
     (bench.scratch / "reference" / "bad.fa").write_bytes(content)
-    refused(bench.run("bwa", words=["step", "index", "bad.fa"]), DATA, "bad.fa", said)
+    refused(bench.run(aligner, words=["step", "index", "bad.fa"]), DATA, "bad.fa", said)
     assert not list((bench.working / WORKFLOW / "reference").glob("bad.fa*"))
     assert bench.left_over() == []
 
@@ -144,7 +166,7 @@ HOSTILE = ["../x", "a b", "$(id)", "-x", "", "a" * 300, "näme", "a/b", "a\nb", 
 
 
 STEPS = {
-    "bwa mem": ["small.fa", "VALUE", "L001", "a", "b"],
+    **{f"{aligner} mem": ["small.fa", "VALUE", "L001", "a", "b"] for aligner in ALIGNERS},
     "samtools finish": ["small.fa", "VALUE", "L001"],
     "samtools qc": ["small.fa", "VALUE"],
     "samtools check": ["small.fa", "VALUE", "L001", "1"],
@@ -196,26 +218,28 @@ def test_takes_no_hostile_sample_name(bench: Bench, step: str) -> None:
     nothing_finished(bench)
 
 
-def test_mem_takes_no_hostile_lane_or_path(bench: Bench, small: Small) -> None:
+@each_aligner
+def test_mem_takes_no_hostile_lane_or_path(bench: Bench, small: Small, aligner: Aligner) -> None:
     words = ["step", "mem", small.reference, "NA1"]
-    for result in each_in_turn(bench, "bwa", [*words, "VALUE", "a", "b"], HOSTILE).values():
+    for result in each_in_turn(bench, aligner, [*words, "VALUE", "a", "b"], HOSTILE).values():
         refused(result, USAGE, "lane")
     paths = ["../data/x", "/etc/passwd", "a//b", "a/../b", "-", "", "a b.fq", "a/.b", "a\tb", "a/-b", "$(id)", "b/"]
-    for result in each_in_turn(bench, "bwa", [*words, "L001", "VALUE", "b"], paths).values():
+    for result in each_in_turn(bench, aligner, [*words, "L001", "VALUE", "b"], paths).values():
         refused(result, USAGE, "R1")
-    for result in each_in_turn(bench, "bwa", ["step", "mem", "VALUE", "NA1", "L001", "a", "b"], paths).values():
+    for result in each_in_turn(bench, aligner, ["step", "mem", "VALUE", "NA1", "L001", "a", "b"], paths).values():
         refused(result, USAGE, "reference")
     nothing_finished(bench)
 
 
 @pytest.mark.parametrize("execution", ["", "reference", "../x"])
-def test_no_step_takes_an_execution_such_as(bench: Bench, small: Small, execution: str) -> None:
-    result = bench.run("bwa", environment={"EXECUTION_ID": execution}, **small.mem())
+@each_aligner
+def test_no_step_takes_an_execution_such_as(bench: Bench, small: Small, execution: str, aligner: Aligner) -> None:
+    result = bench.run(aligner, environment={"EXECUTION_ID": execution}, **small.mem())
     refused(result, USAGE, "EXECUTION_ID")
     nothing_finished(bench)
 
 
-@pytest.mark.parametrize("tool", ["bwa", "samtools", "bcftools"])
+@pytest.mark.parametrize("tool", [*ALIGNERS, "samtools", "bcftools"])
 def test_knows_no_command_but_its_own(bench: Bench, tool: str) -> None:
     unknown = ["", "sh", "$(id)", "mem;id", "-h", "step", "do_mem", "*"]
     for result in each_in_turn(bench, tool, ["step", "VALUE"], unknown).values():
@@ -340,36 +364,39 @@ def test_gather_refuses_a_shard_of_another_sample(bench: Bench, called: Small) -
 # ---- scratch --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("tool", ["bwa", "samtools", "bcftools"])
+@pytest.mark.parametrize("tool", [*ALIGNERS, "samtools", "bcftools"])
 def test_no_step_starts_where_scratch_is_not_lustre_unless_it_is_told_that_it_is_local(bench: Bench, tool: str) -> None:
-    rest = {"bwa": ["mem", "small.fa", "NA1", "L001", "a", "b"], "samtools": ["qc", "small.fa", "NA1"]}
-    words = ["step", *rest.get(tool, ["gather", "small.fa", "NA1", "1"])]
+    rest = {"samtools": ["qc", "small.fa", "NA1"], "bcftools": ["gather", "small.fa", "NA1", "1"]}
+    words = ["step", *rest.get(tool, ["mem", "small.fa", "NA1", "L001", "a", "b"])]
     result = bench.run(tool, words=words, environment={"SCRATCH": "lustre"})
     refused(result, IO, "/scratch/reference is not a Lustre file system")
     nothing_finished(bench)
 
 
-def test_no_step_starts_where_nothing_is_mounted(bench: Bench, small: Small) -> None:
+@each_aligner
+def test_no_step_starts_where_nothing_is_mounted(bench: Bench, small: Small, aligner: Aligner) -> None:
     mounts = [
-        mount for mount in bench.container("bwa").docker_arguments()["mounts"] if mount["Target"] != "/scratch/data"
+        mount for mount in bench.container(aligner).docker_arguments()["mounts"] if mount["Target"] != "/scratch/data"
     ]
-    result = bench.run("bwa", extra={"mounts": mounts}, **small.mem())
+    result = bench.run(aligner, extra={"mounts": mounts}, **small.mem())
     refused(result, IO, "/scratch/data is not mounted")
 
 
-def test_a_step_that_may_not_write_says_so(bench: Bench, small: Small) -> None:
-    result = bench.run("bwa", extra={"user": "1234:1234"}, environment={"WORKFLOW_NAME": "other"}, **small.mem())
+@each_aligner
+def test_a_step_that_may_not_write_says_so(bench: Bench, small: Small, aligner: Aligner) -> None:
+    result = bench.run(aligner, extra={"user": "1234:1234"}, environment={"WORKFLOW_NAME": "other"}, **small.mem())
     refused(result, MISSING, "has no index")  # another workflow has its own prepared references
     bench.working.chmod(0o755)
     (bench.working / WORKFLOW).chmod(0o755)
-    result = bench.run("bwa", extra={"user": "1234:1234"}, **small.mem())
+    result = bench.run(aligner, extra={"user": "1234:1234"}, **small.mem())
     refused(result, CREATE, "cannot write below")
     nothing_finished(bench)
 
 
-def test_a_full_file_system_is_named_as_such(bench: Bench) -> None:
+@each_aligner
+def test_a_full_file_system_is_named_as_such(bench: Bench, aligner: Aligner) -> None:
     small = Small.make(bench.scratch, depth=200)
-    arguments = bench.container("bwa").docker_arguments()
+    arguments = bench.container(aligner).docker_arguments()
     extra = {
         "mounts": [mount for mount in arguments["mounts"] if mount["Target"] != "/scratch/working"],
         "tmpfs": arguments["tmpfs"] | {"/scratch/working": "size=768k"},
@@ -377,11 +404,14 @@ def test_a_full_file_system_is_named_as_such(bench: Bench) -> None:
     }
     words = ["step", "mem", small.reference, "NA1", "L001", small.r1.name, small.r2.name]
     script = 'step index small.fa >/dev/null 2>&1 && exec "$@"'
-    result = bench.run("bwa", words=["sh", "-c", script, "sh", *words], extra=extra)
+    result = bench.run(aligner, words=["sh", "-c", script, "sh", *words], extra=extra)
     refused(result, IO, "no space is left on /scratch/working")
 
 
-def test_a_step_that_runs_out_of_memory_ends_as_one_that_was_killed_and_says_why(bench: Bench, small: Small) -> None:
-    result = bench.run("bwa", memory=8, **small.mem())
+@each_aligner
+def test_a_step_that_runs_out_of_memory_ends_as_one_that_was_killed_and_says_why(
+    bench: Bench, small: Small, aligner: Aligner
+) -> None:
+    result = bench.run(aligner, memory=8, **small.mem())
     assert result.exit_code == 137, result.stderr
     nothing_finished(bench)

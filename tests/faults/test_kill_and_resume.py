@@ -7,32 +7,39 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import EXECUTION, WORKFLOW, Bench, step_record
+from harness import EXECUTION, WORKFLOW, Bench, each_aligner, step_record
 from small import Small
 
+from toolchain.aligners import ALIGNERS, Aligner
 from toolchain.engine import Result
 
-# Each step, with the job that runs it and the results that it publishes.
-STEPS: dict[str, tuple[str, Callable[[Small], dict[str, Any]], list[str]]] = {
-    "mem.L001": ("bwa", Small.mem, ["lanes/L001.bam"]),
+Step = tuple[str, Callable[[Small], dict[str, Any]], list[str]]
+# Each step after the alignment, with the job that runs it and the results that it publishes.
+LATER: dict[str, Step] = {
     "finish": ("samtools", lambda s: s.job("finish", lanes="L001"), ["NA1.bam", "NA1.bam.bai"]),
     "qc": ("samtools", lambda s: s.job("qc"), ["qc/NA1.stats.txt", "qc/NA1.coverage.txt"]),
     "call.0-of-1": ("bcftools", lambda s: s.job("call", shards="1", shard="0"), ["shards/0-of-1.bcf"]),
     "gather": ("bcftools", lambda s: s.job("gather", shards="1"), ["NA1.vcf.gz", "NA1.vcf.gz.tbi"]),
 }
+MEM = "mem.L001"
+
+
+def steps(aligner: Aligner) -> dict[str, Step]:
+    """Every step of a run with this aligner."""
+    return {MEM: (aligner, Small.mem, ["lanes/L001.bam"]), **LATER}
 
 
 @pytest.fixture
-def deep(bench: Bench) -> Small:
+def deep(bench: Bench, aligner: Aligner) -> Small:
     """A sample that takes long enough to be killed."""
     deep = Small.make(bench.scratch, depth=200)
-    bench.ok("bwa", words=["step", "index", deep.reference])
+    bench.ok(aligner, words=["step", "index", deep.reference])
     return deep
 
 
-def run_before(bench: Bench, sample: Small, step: str, execution: str = EXECUTION) -> None:
+def run_before(bench: Bench, sample: Small, step: str, aligner: Aligner, execution: str = EXECUTION) -> None:
     """Runs every step that this one needs."""
-    for name, (tool, job, _) in STEPS.items():
+    for name, (tool, job, _) in steps(aligner).items():
         if name == step:
             return
         bench.ok(tool, environment={"EXECUTION_ID": execution}, **job(sample))
@@ -55,26 +62,31 @@ def killed_in_the_middle(bench: Bench, tool: str, **parameters: Any) -> Result: 
     return Result(exit_code=code, stdout="", stderr="", out_of_memory=False)
 
 
-@pytest.mark.parametrize("step", STEPS)
-def test_killed_and_run_again_it_gives_the_bytes_of_one_never_killed(bench: Bench, deep: Small, step: str) -> None:
-    tool, job, results = STEPS[step]
-    run_before(bench, deep, step)
+@pytest.mark.parametrize(
+    ("aligner", "step"), [*((aligner, MEM) for aligner in ALIGNERS), *(("bwa", step) for step in LATER)]
+)
+def test_killed_and_run_again_it_gives_the_bytes_of_one_never_killed(
+    bench: Bench, deep: Small, aligner: Aligner, step: str
+) -> None:
+    tool, job, results = steps(aligner)[step]
+    run_before(bench, deep, step, aligner)
     before = bench.finished()
     assert killed_in_the_middle(bench, tool, **job(deep)).exit_code == 137
     assert bench.finished() == before
     bench.ok(tool, **job(deep))
     assert bench.left_over() == []
 
-    run_before(bench, deep, step, execution="untouched")
+    run_before(bench, deep, step, aligner, execution="untouched")
     bench.ok(tool, environment={"EXECUTION_ID": "untouched"}, **job(deep))
     for name in results:
         again, untouched = bench.folder("NA1") / name, bench.folder("NA1", "untouched") / name
         assert again.read_bytes() == untouched.read_bytes(), name
 
 
-def test_a_step_ends_at_once_when_it_is_told_to_and_leaves_nothing(bench: Bench, deep: Small) -> None:
+@each_aligner
+def test_a_step_ends_at_once_when_it_is_told_to_and_leaves_nothing(bench: Bench, deep: Small, aligner: Aligner) -> None:
     engine = bench.lab.workshop.engine
-    with engine.started(bench.container("bwa", **deep.mem())) as container:
+    with engine.started(bench.container(aligner, **deep.mem())) as container:
         while not any(at_work(bench)):
             time.sleep(0.001)
         began = time.monotonic()
@@ -85,10 +97,11 @@ def test_a_step_ends_at_once_when_it_is_told_to_and_leaves_nothing(bench: Bench,
     assert bench.left_over() == []
 
 
-def test_a_finished_step_finds_its_work_done_in_under_a_second(bench: Bench, deep: Small) -> None:
-    run_before(bench, deep, "none of them")
+@each_aligner
+def test_a_finished_step_finds_its_work_done_in_under_a_second(bench: Bench, deep: Small, aligner: Aligner) -> None:
+    run_before(bench, deep, "none of them", aligner)
     times = {file: file.stat().st_mtime_ns for file in bench.folder("NA1").rglob("*") if file.is_file()}
-    for tool, job, _ in STEPS.values():
+    for tool, job, _ in steps(aligner).values():
         result = bench.ok(tool, words=["sh", "-c", 'time -p "$@"', "sh", *bench.container(tool, **job(deep)).command])
         assert "is done already" in result.stderr
         real = next(line for line in result.stderr.splitlines() if line.startswith("real"))
@@ -112,20 +125,24 @@ def no_record(_: Small, folder: Path) -> None:
     (folder / "steps" / "mem.L001.json").unlink()
 
 
+@each_aligner
 @pytest.mark.parametrize("spoil", [newer_input, other_output, no_output, no_record])
-def test_a_step_is_run_again_with(bench: Bench, small: Small, spoil: Callable[[Small, Path], None]) -> None:
-    bench.ok("bwa", **small.mem())
-    bench.ok("bwa", words=["sh", "-c", f"chmod -R a+rwX /scratch/working/{WORKFLOW}"])
+def test_a_step_is_run_again_with(
+    bench: Bench, small: Small, spoil: Callable[[Small, Path], None], aligner: Aligner
+) -> None:
+    bench.ok(aligner, **small.mem())
+    bench.ok(aligner, words=["sh", "-c", f"chmod -R a+rwX /scratch/working/{WORKFLOW}"])
     time.sleep(1.1)  # times count in seconds
     spoil(small, bench.folder("NA1"))
-    result = bench.ok("bwa", **small.mem())
+    result = bench.ok(aligner, **small.mem())
     assert "is done already" not in result.stderr
     assert (bench.folder("NA1") / "lanes/L001.bam").stat().st_size > 0
 
 
-def test_two_attempts_of_the_same_step_do_not_spoil_each_other(bench: Bench, deep: Small) -> None:
+@each_aligner
+def test_two_attempts_of_the_same_step_do_not_spoil_each_other(bench: Bench, deep: Small, aligner: Aligner) -> None:
     results: list[Result] = []
-    attempts = [threading.Thread(target=lambda: results.append(bench.run("bwa", **deep.mem()))) for _ in range(2)]
+    attempts = [threading.Thread(target=lambda: results.append(bench.run(aligner, **deep.mem()))) for _ in range(2)]
     for attempt in attempts:
         attempt.start()
     for attempt in attempts:

@@ -1,48 +1,63 @@
-"""The bwa image, through testcontainers: what its job definition runs."""
+"""The bwa image, and what bwa-mem3 does alike, through testcontainers: what their job definitions run."""
 
+from dataclasses import replace
 from datetime import datetime
 
-from harness import EXECUTION, WORKFLOW, Bench, step_record, under_testcontainers
-from small import Small
+from harness import EXECUTION, WORKFLOW, Bench, each_aligner, step_record, under_testcontainers
+from small import Small, fastq, gzipped
+
+from toolchain.aligners import Aligner
+
+# The files that each aligner's index consists of, and the stages of its alignment, where they differ.
+INDEX: dict[Aligner, set[str]] = {"bwa": {".bwt", ".sa"}, "bwa-mem3": {".bwt.2bit.64"}}
+STAGES: dict[Aligner, set[str]] = {"bwa": {"mates", "bwa"}, "bwa-mem3": {"bwa-mem3"}}
 
 
-def test_a_job_definition_s_container_runs_under_testcontainers(bench: Bench, small: Small) -> None:
-    with under_testcontainers(bench.container("bwa", **small.mem())) as running:
+@each_aligner
+def test_a_job_definition_s_container_runs_under_testcontainers(bench: Bench, small: Small, aligner: Aligner) -> None:
+    with under_testcontainers(bench.container(aligner, **small.mem())) as running:
         assert running.get_wrapped_container().wait()["StatusCode"] == 0
     assert (bench.folder("NA1") / "lanes" / "L001.bam").exists()
 
 
-def test_index_prepares_a_reference_once_beside_the_runs(bench: Bench, small: Small) -> None:
+@each_aligner
+def test_index_prepares_a_reference_once_beside_the_runs(bench: Bench, small: Small, aligner: Aligner) -> None:
     folder = bench.working / WORKFLOW / "reference"
     made = {file.name for file in folder.iterdir() if file.is_file()}
-    assert made == {f"small.fa{suffix}" for suffix in ("", ".fai", ".amb", ".ann", ".bwt", ".pac", ".sa")}
+    assert made == {f"small.fa{suffix}" for suffix in {"", ".fai", ".amb", ".ann", ".pac"} | INDEX[aligner]}
     assert (folder / "small.fa").read_bytes() == (bench.scratch / "reference" / "small.fa").read_bytes()
-    again = bench.ok("bwa", words=["step", "index", small.reference])
+    again = bench.ok(aligner, words=["step", "index", small.reference])
     assert "is done already" in again.stderr
 
 
-def test_a_reference_in_a_folder_is_prepared_and_found(bench: Bench) -> None:
+@each_aligner
+def test_a_reference_in_a_folder_is_prepared_and_found(bench: Bench, aligner: Aligner) -> None:
     small = Small.make(bench.scratch)
     folder = bench.scratch / "reference" / "hg99"
     folder.mkdir()
     (bench.scratch / "reference" / "small.fa").rename(folder / "genome.fa")
-    bench.ok("bwa", words=["step", "index", "hg99/genome.fa"])
-    bench.ok("bwa", **small.mem() | {"reference": "hg99/genome.fa"})
+    bench.ok(aligner, words=["step", "index", "hg99/genome.fa"])
+    bench.ok(aligner, **small.mem() | {"reference": "hg99/genome.fa"})
     assert (bench.folder("NA1") / "lanes" / "L001.bam").exists()
 
 
-def test_a_reference_that_has_its_index_beside_it_needs_no_preparation(bench: Bench, small: Small) -> None:
+@each_aligner
+def test_a_reference_that_has_its_index_beside_it_needs_no_preparation(
+    bench: Bench, small: Small, aligner: Aligner
+) -> None:
     prepared = bench.working / WORKFLOW / "reference"
     for file in prepared.glob("small.fa.*"):
         # As public reference buckets name the index that BWA makes with 64-bit positions.
-        name = file.name if file.suffix == ".fai" else file.name.replace("small.fa.", "small.fa.64.")
+        plain = file.suffix == ".fai" or aligner != "bwa"
+        name = file.name if plain else file.name.replace("small.fa.", "small.fa.64.")
         (bench.scratch / "reference" / name).write_bytes(file.read_bytes())
-    bench.ok("bwa", environment={"WORKFLOW_NAME": "other"}, **small.mem())
+    bench.ok(aligner, environment={"WORKFLOW_NAME": "other"}, **small.mem())
     assert (bench.working / "other" / EXECUTION / "NA1" / "lanes" / "L001.bam").exists()
 
 
-def test_the_bam_is_sorted_and_ready_for_duplicate_marking(bench: Bench, small: Small) -> None:
-    bench.ok("bwa", **small.mem())
+@each_aligner
+def test_the_bam_is_sorted_and_ready_for_duplicate_marking(bench: Bench, small: Small, aligner: Aligner) -> None:
+    bench.ok(aligner, **small.mem())
     lines = bench.records("NA1", "lanes/L001.bam", header=True)
     assert any(line.startswith("@HD") and "SO:coordinate" in line for line in lines)
     records = [line.split("\t") for line in lines if not line.startswith("@")]
@@ -50,44 +65,62 @@ def test_the_bam_is_sorted_and_ready_for_duplicate_marking(bench: Bench, small: 
     assert all(any(field.startswith("ms:i:") for field in record[11:]) for record in records)
 
 
-def test_the_record_names_inputs_and_outputs_with_what_was_known_of_them(bench: Bench, small: Small) -> None:
-    bench.ok("bwa", **small.mem())
+@each_aligner
+def test_the_record_names_inputs_and_outputs_with_what_was_known_of_them(
+    bench: Bench, small: Small, aligner: Aligner
+) -> None:
+    bench.ok(aligner, **small.mem())
     record = step_record(bench, "NA1", "mem.L001")
     inputs = {entry["path"]: entry for entry in record["inputs"]}
     assert inputs[f"/scratch/data/{small.r1.name}"]["size"] == small.r1.stat().st_size
     assert inputs[f"/scratch/data/{small.r1.name}"]["sha256"] is None
     prepared = f"/scratch/working/{WORKFLOW}/reference/small.fa"
-    digest = bench.ok("bwa", words=["sha256sum", prepared]).stdout.split()[0]
+    digest = bench.ok(aligner, words=["sha256sum", prepared]).stdout.split()[0]
     assert inputs[prepared]["sha256"] == digest
     (output,) = record["outputs"]
     assert output["path"] == f"/scratch/working/{WORKFLOW}/{EXECUTION}/NA1/lanes/L001.bam"
-    assert output["sha256"] == bench.ok("bwa", words=["sha256sum", output["path"]]).stdout.split()[0]
-    assert record["image"].startswith("bwa:")
+    assert output["sha256"] == bench.ok(aligner, words=["sha256sum", output["path"]]).stdout.split()[0]
+    assert record["image"].startswith(f"{aligner}:")
     assert record["threads"] == 2
     assert record["memory_mib"] == 2048
     began, ended = (datetime.fromisoformat(record[moment]) for moment in ("start", "end"))
     assert abs((ended - began).total_seconds() - record["wall_seconds"]) < 0.1
     assert record["peak_memory_bytes"] > 1_000_000
-    assert {stage["name"] for stage in record["stages"]} == {
-        "unpack-r1",
-        "unpack-r2",
-        "mates",
-        "bwa",
-        "fixmate",
-        "sort",
-    }
+    stages = {"unpack-r1", "unpack-r2", "fixmate", "sort"} | STAGES[aligner]
+    assert {stage["name"] for stage in record["stages"]} == stages
 
 
-def test_reads_that_are_not_compressed_are_taken_as_they_are(bench: Bench, small: Small) -> None:
-    bench.ok("bwa", **small.mem())
+@each_aligner
+def test_reads_that_are_not_compressed_are_taken_as_they_are(bench: Bench, small: Small, aligner: Aligner) -> None:
+    bench.ok(aligner, **small.mem())
     packed = bench.records("NA1", "lanes/L001.bam")
     for file, side in ((small.r1, 0), (small.r2, 1)):
         file.write_text("".join(pair[side].fastq for pair in small.reads), encoding="ascii")
-    bench.ok("bwa", environment={"EXECUTION_ID": "plain"}, **small.mem())
+    bench.ok(aligner, environment={"EXECUTION_ID": "plain"}, **small.mem())
     assert bench.records("NA1", "lanes/L001.bam", "plain") == packed
 
 
-def test_threads_are_the_job_s_vcpus_as_far_as_the_machine_has_them(bench: Bench, small: Small) -> None:
-    bench.ok("bwa", vcpus=1, memory=700, **small.mem())
+@each_aligner
+def test_threads_are_the_job_s_vcpus_as_far_as_the_machine_has_them(
+    bench: Bench, small: Small, aligner: Aligner
+) -> None:
+    bench.ok(aligner, vcpus=1, memory=700, **small.mem())
     record = step_record(bench, "NA1", "mem.L001")
     assert (record["threads"], record["memory_mib"]) == (1, 700)
+
+
+@each_aligner
+def test_reads_of_which_trimming_left_nothing_are_kept_and_unmapped(
+    bench: Bench, small: Small, aligner: Aligner
+) -> None:
+    firsts, seconds = ([pair[side] for pair in small.reads] for side in (0, 1))
+    firsts[3], seconds[5] = (replace(read, bases="", quality="") for read in (firsts[3], seconds[5]))
+    small.r1.write_bytes(gzipped(fastq(firsts)))
+    small.r2.write_bytes(gzipped(fastq(seconds)))
+    bench.ok(aligner, **small.mem())
+    records = [line.split("\t") for line in bench.records("NA1", "lanes/L001.bam")]
+    assert len(records) == 2 * len(small.reads)
+    assert {(record[0], int(record[1]) & 0xC4) for record in records if record[9] == "*"} == {
+        (firsts[3].name.split()[0], 0x44),
+        (seconds[5].name.split()[0], 0x84),
+    }

@@ -120,6 +120,36 @@ def test_packages_that_are_no_table_of_texts_are_refused(write: Write, packages:
     assert "'packages' must be a table" in fault(write(f"packages = {packages}\n{text}"))
 
 
+DIGEST = "0123456789abcdef" * 4
+
+
+def test_wheels_are_known_by_version_and_digest(write: Write) -> None:
+    text = (
+        f'{TOOL}\n[wheels]\nz = {{version = "1.0", sha256 = "{DIGEST}"}}\na = {{version = "2", sha256 = "{DIGEST}"}}\n'
+    )
+    wheels = catalog.read(write(text)).wheels
+    assert wheels == tuple(
+        catalog.Wheel(name=name, version=one, sha256=DIGEST) for name, one in (("a", "2"), ("z", "1.0"))
+    )
+
+
+@pytest.mark.parametrize(
+    "wheels",
+    [
+        '"a==1"',
+        '{a = "1"}',
+        '{a = {version = "1"}}',
+        f'{{a = {{sha256 = "{DIGEST}"}}}}',
+        f'{{a = {{version = "1", sha256 = "{DIGEST[1:]}"}}}}',
+        f'{{a = {{version = "1", sha256 = "{DIGEST.upper()}"}}}}',
+        f'{{a = {{version = "", sha256 = "{DIGEST}"}}}}',
+        f'{{a = {{version = "1", sha256 = "{DIGEST}", url = "x"}}}}',
+    ],
+)
+def test_a_wheel_without_version_or_digest_is_refused(write: Write, wheels: str) -> None:
+    assert "'wheels' must be a table" in fault(write(f"wheels = {wheels}\n{TOOL}"))
+
+
 def test_a_tool_without_a_program_is_refused(write: Write) -> None:
     assert "'program', how to ask the tool for its version, is missing" in fault(write(TOOL.replace(PROGRAM, "")))
 

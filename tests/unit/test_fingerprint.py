@@ -74,6 +74,15 @@ def test_another_package_version_changes_it(folder: Path) -> None:
     assert of(folder) != before
 
 
+def test_another_file_of_the_same_wheel_changes_it(folder: Path) -> None:
+    toml, seen = folder / "image.toml", {of(folder)}
+    own = toml.read_text(encoding="utf-8")
+    for digit in "01":
+        toml.write_text(f'{own}[wheels]\na = {{version = "1", sha256 = "{digit * 64}"}}\n', encoding="utf-8")
+        seen.add(of(folder))
+    assert len(seen) == 3
+
+
 def test_a_comment_in_image_toml_and_a_new_readme_change_nothing(folder: Path) -> None:
     before = of(folder)
     toml = folder / "image.toml"

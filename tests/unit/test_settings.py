@@ -48,6 +48,15 @@ def test_project_and_workflow_are_enough(file: Path) -> None:
     assert settings.load(file) == settings.Settings(project="genomics", workflow="germline", jobs={}, tags={})
 
 
+@pytest.mark.parametrize("aligner", ["bwa", "bwa-mem3", "auto"])
+def test_the_aligner_is_one_of_those_that_there_are_and_auto_if_it_is_not_named(file: Path, aligner: str) -> None:
+    file.write_text(f'{SMALLEST}aligner = "{aligner}"\n', encoding="utf-8")
+    assert settings.load(file).aligner == aligner
+    file.write_text(SMALLEST, encoding="utf-8")
+    assert settings.load(file).aligner == "auto"
+    assert fault(file, f'{SMALLEST}aligner = "bowtie"\n') == "'aligner' must be one of bwa, bwa-mem3, auto"
+
+
 def test_nobody_can_change_what_was_read(file: Path) -> None:
     file.write_text(SMALLEST + '[tags]\na = "1"\n[jobs.bwa]\nvcpus = 1\n', encoding="utf-8")
     read = settings.load(file)

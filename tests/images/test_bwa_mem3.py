@@ -1,0 +1,95 @@
+"""The bwa-mem3 image, where it differs from that of bwa. What both do alike is in test_bwa.py."""
+
+from pathlib import Path
+
+import pytest
+from harness import WORKFLOW, Bench
+from small import Small
+
+from toolchain.aligners import ALIGNERS, Aligner
+
+MEM3 = pytest.mark.parametrize("aligner", ["bwa-mem3"])
+
+
+def index(bench: Bench, aligner: str) -> str:
+    return bench.ok(aligner, words=["step", "index", "small.fa"]).stderr
+
+
+@pytest.mark.parametrize("order", [ALIGNERS, ALIGNERS[::-1]], ids="-then-".join)
+def test_both_indexes_stand_side_by_side_and_each_step_finds_its_own_done(
+    bench: Bench, order: tuple[Aligner, ...]
+) -> None:
+    small = Small.make(bench.scratch)
+    for aligner in order:
+        index(bench, aligner)
+    folder = bench.working / WORKFLOW / "reference"
+    assert {file.name.removeprefix("small.fa") for file in folder.glob("small.fa*")} == {
+        *("", ".fai", ".amb", ".ann", ".pac", ".bwt", ".sa", ".bwt.2bit.64")
+    }
+    for aligner in order:
+        assert "is done already" in index(bench, aligner)
+        bench.ok(aligner, environment={"EXECUTION_ID": aligner}, **small.mem())
+
+
+def test_of_a_reference_that_changed_no_index_is_left_but_the_new_one(bench: Bench) -> None:
+    Small.make(bench.scratch)
+    for aligner in ALIGNERS:
+        index(bench, aligner)
+    fasta = bench.scratch / "reference" / "small.fa"
+    fasta.write_text(fasta.read_text(encoding="ascii") + ">more\nACGTACGTACGT\n", encoding="ascii")
+    index(bench, "bwa")
+    folder = bench.working / WORKFLOW / "reference"
+    assert (folder / "small.fa.bwt").exists()
+    assert not (folder / "small.fa.bwt.2bit.64").exists()
+    assert "is done already" not in index(bench, "bwa-mem3")
+    assert "is done already" in index(bench, "bwa")
+
+
+@MEM3
+def test_a_processor_without_avx2_is_refused_before_anything_is_done(
+    bench: Bench, small: Small, tmp_path: Path
+) -> None:
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text("processor : 0\nflags : fpu sse4_2 avx avx512f\n", encoding="ascii")
+    mounts = bench.container("bwa-mem3").docker_arguments()["mounts"]
+    fake = {"Target": "/proc/cpuinfo", "Source": str(cpuinfo), "Type": "bind", "ReadOnly": True}
+    result = bench.run("bwa-mem3", extra={"mounts": [*mounts, fake]}, **small.mem())
+    assert result.exit_code == 64
+    assert "step: error: this processor has no AVX2" in result.stderr
+    assert bench.finished() == []
+
+
+@MEM3
+def test_an_index_that_was_cut_off_fails_the_step_with_the_program_s_own_words(bench: Bench, small: Small) -> None:
+    cut = f"/scratch/working/{WORKFLOW}/reference/small.fa.pac"
+    bench.ok("bwa-mem3", words=["sh", "-euc", 'head -c 10 "$1" > "$1.cut" && mv "$1.cut" "$1"', "sh", cut])
+    result = bench.run("bwa-mem3", **small.mem())
+    assert result.exit_code == 70
+    assert "step: error: bwa-mem3 failed" in result.stderr
+    assert "small.fa" in result.stderr.split("step: error")[0]
+    assert bench.finished() == []
+    assert bench.left_over() == []
+
+
+@MEM3
+def test_what_the_program_says_of_every_batch_is_not_in_the_job_s_log(bench: Bench, small: Small) -> None:
+    said = bench.ok("bwa-mem3", **small.mem()).stderr
+    assert [line for line in said.splitlines() if not line.startswith("step: ")] == []
+
+
+@MEM3
+def test_batches_in_flight_follow_the_job_s_memory_and_the_records_do_not(bench: Bench, small: Small) -> None:
+    records = []
+    for memory in (500, 3000):
+        environment = {"EXECUTION_ID": f"run{memory}"}
+        bench.ok("bwa-mem3", memory=memory, environment=environment, **small.mem())
+        records.append(bench.records("NA1", "lanes/L001.bam", f"run{memory}"))
+    assert records[0] == records[1]
+
+
+def test_index_refuses_a_genome_that_its_memory_cannot_take(bench: Bench) -> None:
+    # A million bases, at 25 bytes each.
+    (bench.scratch / "reference" / "large.fa").write_text(f">c\n{'ACGGT' * 200_000}\n", encoding="ascii")
+    result = bench.run("bwa-mem3", words=["step", "index", "large.fa"], memory=20)
+    assert result.exit_code == 64
+    assert "to index large.fa takes 23 MiB and this job has 20" in result.stderr

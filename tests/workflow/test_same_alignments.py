@@ -1,0 +1,121 @@
+"""The alignments of bwa-mem3 are those of bwa, every field and tag, but for what images/bwa-mem3/README.md lists."""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import islice
+
+import pytest
+import repeats
+from harness import WORKFLOW, Bench, DataSet
+
+from toolchain import simulate
+from toolchain.aligners import ALIGNERS, Aligner
+from toolchain.samples import Lane, Sample
+
+BAM = "lanes/L001.bam"
+READ = 150
+FIRST_BATCH = -(-10_000_000 // (2 * READ))  # pairs
+FLAG, NAME, PLACE, MAPQ, BASES, TAGS = 1, 0, slice(2, 4), 4, slice(9, 11), 11
+
+
+def align(
+    bench: Bench, sample: Sample, reference: str, aligner: Aligner, *, execution: str = "", **resources: int
+) -> list[str]:
+    """A lane's records, in the order of the BAM."""
+    lane, execution = sample.lanes[0], execution or aligner
+    bench.ok(aligner, words=["step", "index", reference])
+    parameters = {"reference": reference, "sample": sample.name, "lane": "L001", "r1": lane.r1, "r2": lane.r2}
+    bench.ok(aligner, command="mem", environment={"EXECUTION_ID": execution}, **parameters, **resources)
+    return bench.records(sample.name, BAM, execution)
+
+
+@pytest.mark.parametrize("real", ["human_hg001_chr20", "human_hg001_chr22_tiny"], indirect=True)
+def test_of_human_reads(bench: Bench, real: DataSet) -> None:
+    same(bench, real, real.place(bench))
+
+
+@pytest.mark.parametrize("real", ["human_trio_chr20_10kb"], indirect=True)
+@pytest.mark.parametrize("member", ["NA12878", "NA12891", "NA12892"])
+def test_of_a_family_s_reads(bench: Bench, real: DataSet, member: str) -> None:
+    lane = Lane(name="L001", r1=f"{member}_R1.fastq.gz", r2=f"{member}_R2.fastq.gz")
+    same(bench, real, replace(real.place(bench), name=member, lanes=(lane,)))
+
+
+@pytest.mark.parametrize("real", ["sarscov2_twist_MT007544", "smoke_sarscov2_nfcore"], indirect=True)
+def test_of_a_virus_s_reads(bench: Bench, real: DataSet) -> None:
+    same(bench, real, real.place(bench))
+
+
+def same(bench: Bench, real: DataSet, sample: Sample) -> None:
+    """Every record of both aligners is the same, and in the same order."""
+    records = {aligner: align(bench, sample, real.reference, aligner) for aligner in ALIGNERS}
+    assert records["bwa"] == records["bwa-mem3"]
+    assert len(records["bwa"]) >= 200
+
+
+@pytest.fixture
+def repetitive(bench: Bench) -> Sample:
+    """Reads of a genome with repeats, of more than one batch."""
+    sequences = repeats.genome({"chr1": 60_000, "chr2": 40_000})
+    (bench.scratch / "reference" / "rep.fa").write_text(simulate.fasta(sequences), encoding="ascii")
+    inside = f"/scratch/working/{WORKFLOW}/wgsim"
+    words = ["wgsim", "-S", "3", "-N", str(FIRST_BATCH + 6_000), "-1", str(READ), "-2", str(READ), "-e", "0.005"]
+    words += ["-d", "350", "-r", "0.002", "/scratch/reference/rep.fa", f"{inside}/R1.fq", f"{inside}/R2.fq"]
+    bench.ok("samtools", words=["sh", "-c", 'mkdir -p "$0" && exec "$@"', inside, *words])
+    for name in ("R1.fq", "R2.fq"):
+        shutil.copyfile(bench.working / WORKFLOW / "wgsim" / name, bench.scratch / "data" / name)
+    return Sample(name="rep", lanes=(Lane(name="L001", r1="R1.fq", r2="R2.fq"),))
+
+
+def by_read(records: Sequence[str]) -> dict[tuple[str, int], list[list[str]]]:
+    """The records of each read, as fields: by name, and by which of the pair and whether it is supplementary."""
+    found: dict[tuple[str, int], list[list[str]]] = {}
+    for line in records:
+        fields = line.split("\t")
+        found.setdefault((fields[NAME], int(fields[FLAG]) & 0x8C0), []).append(fields)
+    return found
+
+
+def tags(fields: list[str]) -> dict[str, str]:
+    return {tag[:2]: tag[5:] for tag in fields[TAGS:]}
+
+
+def hits(fields: list[str]) -> list[str]:
+    return sorted(tags(fields).get("XA", "").split(";"))
+
+
+def test_of_reads_in_repeats(bench: Bench, repetitive: Sample) -> None:
+    records = {aligner: align(bench, repetitive, "rep.fa", aligner) for aligner in ALIGNERS}
+    one, two = by_read(records["bwa"]), by_read(records["bwa-mem3"])
+    with (bench.scratch / "data" / "R1.fq").open(encoding="ascii") as file:
+        firsts = {line[1:].split("/")[0].rstrip() for line in islice(file, 0, 4 * FIRST_BATCH, 4)}
+    assert len(firsts) == FIRST_BATCH
+    assert one.keys() == two.keys()
+    assert [read for read in one if read[0] in firsts and one[read] != two[read]] == []
+
+    # After the first batch, reads with several equally good places may be put at another one.
+    drawn = 0
+    for read, ours in two.items():
+        for theirs, mine in zip(one[read], ours, strict=True):
+            assert [theirs[FLAG], theirs[MAPQ], *theirs[BASES]] == [mine[FLAG], mine[MAPQ], *mine[BASES]]
+            for tag in ("AS", "XS", "NM", "RG"):
+                assert tags(theirs).get(tag) == tags(mine).get(tag)
+            if theirs[PLACE] != mine[PLACE]:
+                assert mine[MAPQ] == "0"
+                drawn += 1
+            elif mine[MAPQ] != "0":
+                assert len(hits(theirs)) == len(hits(mine))
+    assert 0 < drawn < len(records["bwa"]) // 10
+
+
+def test_the_records_are_the_same_from_one_thread_and_two_and_with_one_batch_in_flight_or_several(
+    bench: Bench, repetitive: Sample
+) -> None:
+    # Of 900 MiB one batch gets the half that is not for sorting.
+    shapes = {"one": {"vcpus": 1}, "two": {"vcpus": 2}, "little": {"vcpus": 2, "memory": 900}}
+    made = [
+        align(bench, repetitive, "rep.fa", "bwa-mem3", execution=name, **resources)
+        for name, resources in shapes.items()
+    ]
+    assert made[0] == made[1] == made[2]
