@@ -49,6 +49,13 @@ def under_testcontainers(container: Container, **extra: Any) -> DockerContainer:
     return made.with_kwargs(**arguments)
 
 
+def passable(folder: Path) -> None:
+    """Lets steps, which are another user than this test, pass through every directory above one."""
+    for parent in folder.parents:
+        if parent.stat().st_uid == os.getuid() and parent.stat().st_mode & 0o005 != 0o005:
+            parent.chmod(parent.stat().st_mode | 0o055)
+
+
 class Silent:
     """Lines that nobody reads."""
 
@@ -73,10 +80,7 @@ class Bench:
         for name in ("reference", "data", "working"):
             (scratch / name).mkdir(parents=True)
         (scratch / "working").chmod(0o1777)
-        # Steps are another user than this test: every directory above the scratch must let them pass.
-        for parent in scratch.parents:
-            if parent.stat().st_uid == os.getuid() and parent.stat().st_mode & 0o005 != 0o005:
-                parent.chmod(parent.stat().st_mode | 0o055)
+        passable(scratch)
         definitions = jobdefs.render(HERE.jobdefs, rendering.local(lab.workshop, scratch))
         return cls(lab=lab, scratch=scratch, definitions=definitions)
 
@@ -170,9 +174,11 @@ class Bench:
         """Work directories that a step left behind."""
         return sorted(path.name for path in (self.working / ".work").rglob("tmp.*"))
 
-    def records(self, sample: str, bam: str, execution: str = EXECUTION, *, header: bool = False) -> list[str]:
+    def records(
+        self, sample: str, bam: str, execution: str = EXECUTION, *, header: bool = False, workflow: str = WORKFLOW
+    ) -> list[str]:
         """A BAM as SAM lines."""
-        path = f"/scratch/working/{WORKFLOW}/{execution}/{sample}/{bam}"
+        path = f"/scratch/working/{workflow}/{execution}/{sample}/{bam}"
         out = f"/scratch/working/{WORKFLOW}/records.sam"
         self.ok("samtools", words=["samtools", "view", *(["-h"] if header else []), "-o", out, path])
         return (self.working / WORKFLOW / "records.sam").read_text(encoding="ascii").splitlines()
@@ -240,7 +246,7 @@ class DataSet:
     def compare(self, run: Run, bed: str) -> accuracy.Comparison:
         """What was called in a BED's regions against the truth in them: by alleles, QUAL at least 20."""
         regions = ("-T", f"/scratch/data/{bed}")
-        called = f"/scratch/working/{WORKFLOW}/{run.execution}/{self.sample}/{self.sample}.vcf.gz"
+        called = f"/scratch/working/{run.workflow}/{run.execution}/{self.sample}/{self.sample}.vcf.gz"
         return accuracy.compare(
             accuracy.variants(
                 normalised(run.host, run.workflow, run.reference, f"/scratch/data/{self.truth}", *regions)

@@ -35,6 +35,11 @@ def note(text: str) -> None:
     sys.stderr.flush()
 
 
+def counted(number: int, noun: str) -> str:
+    """So many of something: `1 job`, `2 jobs`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def difference(lines: Sequence[str]) -> None:
     """Prints the lines of a `diff -u` on stdout, coloured on a terminal."""
     from rich.text import Text

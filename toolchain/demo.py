@@ -83,9 +83,9 @@ def run(
         )
 
     make_folder(target)
-    with here.connected(checkout) as world:
-        home = checkout.at_home
-        wanted = aligner or settings.load(checkout.settings).aligner
+    wanted = aligner or settings.load(checkout.settings).aligner
+    with here.connected(checkout) as there:
+        home, world = there.checkout, there.world
         _run(home, world, own, wanted, execution=execution, shards=shards, ploidy=ploidy, target=target)
 
 
@@ -112,8 +112,7 @@ def _run(
     inputs = _simulated(host, world.scratch, known.workflow) if own is None else _linked(own, world.scratch)
     resources = rendering.resources(checkout)
     folders = (world.scratch / "reference", world.scratch / "working" / known.workflow / "reference")
-    there = aligners.look(folders, inputs.reference)
-    choice = aligners.choose(wanted, there, memory=resources["bwa-mem3"]["MEMORY"])
+    choice = aligners.choose(wanted, aligners.look(folders, inputs.reference), memory=resources["bwa-mem3"]["MEMORY"])
     note(f"aligner: {choice.aligner}: {choice.reason}")
     order = Order(
         reference=inputs.reference,
@@ -126,7 +125,7 @@ def _run(
     runs = Runs(account, known.project)
     ended = follow(runs, runs.start(execution, order))
     if ended.status != "SUCCEEDED":
-        raise run_failure(ended)
+        raise run_failure(ended, checkout)
     _keep(_exported(world, ended.vcfs[inputs.sample]), target)
     comparison = None if inputs.known is None else _compare(host, known.workflow, inputs, execution)
     summary = report.summarise(target, inputs.sample, comparison)

@@ -1,6 +1,5 @@
 """The commands that deal with the stacks, of `python build.py`; cli.py adds them to its own."""
 
-import shlex
 import sys
 from typing import TYPE_CHECKING
 
@@ -14,12 +13,6 @@ from toolchain.paths import Checkout
 if TYPE_CHECKING:
     from toolchain.stacks.deploying import Planned
     from toolchain.stacks.destroying import Plan
-
-
-def _command(checkout: Checkout, *words: str) -> str:
-    """What was typed, so that a message can say what to type next."""
-    local = ("--local",) if checkout == checkout.at_home else ()
-    return shlex.join(("python", "build.py", *words, *local))
 
 
 @click.command()
@@ -41,7 +34,7 @@ def deploy(names: tuple[str, ...], *, checkout: Checkout, dry_run: bool, replace
     deployer = Deployer(
         checkout=checkout,
         account=Account(),
-        command=_command(checkout, "deploy", *names, *options),
+        command=checkout.typed("deploy", *names, *options),
         replace=frozenset(replace),
     )
     if dry_run:
@@ -119,7 +112,7 @@ def destroy(
     destroyer = Destroyer(
         checkout=checkout,
         account=Account(),
-        command=_command(checkout, "destroy", *names, *options),
+        command=checkout.typed("destroy", *names, *options),
         discard=frozenset(discard),
         retain=frozenset(retain),
     )

@@ -2,28 +2,56 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from toolchain import console
-from toolchain.paths import HERE
+from toolchain.paths import HERE, Checkout
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from toolchain.localaws.here import Connected
 
 
 def place(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Gives a command the option --local, and hands it the checkout as it deals with the AWS that was chosen."""
+    """Gives a command the option --local, and hands it the checkout as it deals with the AWS that was chosen.
 
+    With --local it goes to the server that `local start` left running, or to one of its own.
+    """
+    return _placed(command, _connected)
+
+
+def place_again(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The same for a command that deals with what an earlier one left: it has no server of its own."""
+    return _placed(command, _attached)
+
+
+def _placed(
+    command: Callable[..., Any], connect: "Callable[[Checkout], AbstractContextManager[Connected]]"
+) -> Callable[..., Any]:
     @click.option("--local", is_flag=True, help="In the embedded AWS, on this machine.")
     @functools.wraps(command)
     def placed(*, local: bool, **arguments: Any) -> Any:  # noqa: ANN401  # whatever the command takes and returns
         if not local:
             return command(checkout=HERE, **arguments)
-        from toolchain.localaws import here
-
-        with here.connected(HERE):
-            return command(checkout=HERE.at_home, **arguments)
+        with connect(HERE) as there:
+            return command(checkout=there.checkout, **arguments)
 
     return placed
+
+
+def _connected(checkout: Checkout) -> "AbstractContextManager[Connected]":
+    from toolchain.localaws import here
+
+    return here.connected(checkout)
+
+
+def _attached(checkout: Checkout) -> "AbstractContextManager[Connected]":
+    from toolchain.localaws import here
+
+    return here.attached(checkout)
 
 
 @click.group(name="local")
@@ -56,8 +84,8 @@ def status() -> int:
     """Say whether it runs, and where: exit code 0, or 1 if it does not."""
     from toolchain.localaws import here
 
-    there = here.running(HERE)
-    if there is None or not there.answers:
+    there = here.answering(HERE)
+    if there is None:
         console.note("no embedded AWS runs. Type: python build.py local start")
         return 1
     console.note(f"the embedded AWS runs (process {there.pid}); its files are in {HERE.local}")

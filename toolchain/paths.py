@@ -1,6 +1,7 @@
 """Where things are in a checkout."""
 
-from dataclasses import dataclass
+import shlex
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 
@@ -11,15 +12,28 @@ class Checkout:
     Attributes:
         root: Its top folder.
         kept: Where commands write, below it: what is known of AWS and of the embedded one is kept apart.
+        options: What a command is typed with to deal with the same AWS.
+        lasting: Whether that AWS is still there when this command has ended.
     """
 
     root: Path
     kept: str = "dist"
+    options: tuple[str, ...] = ()
+    lasting: bool = True
 
     @property
     def at_home(self) -> "Checkout":
         """The same checkout, as it deals with the embedded AWS."""
-        return Checkout(root=self.root, kept="dist/local")
+        return replace(self, kept="dist/local", options=("--local",))
+
+    @property
+    def for_now(self) -> "Checkout":
+        """The same, as it deals with an embedded AWS that ends with this command."""
+        return replace(self.at_home, lasting=False)
+
+    def typed(self, *words: str) -> str:
+        """A command that deals with the same AWS, as a person types it."""
+        return shlex.join(("python", "build.py", *words, *self.options))
 
     @property
     def local(self) -> Path:

@@ -1,6 +1,5 @@
 """FSx for Lustre: file systems that are directories, linked to directories that are buckets."""
 
-import json
 import os
 import time
 from pathlib import Path
@@ -397,11 +396,3 @@ def test_what_was_imported_is_not_exported_again_until_it_changes(embedded: Embe
     assert export(embedded, system)["Status"]["TotalCount"] == 0
     (root(embedded, system) / "a").write_bytes(b"another")
     assert export(embedded, system)["Status"]["TotalCount"] == 1
-
-
-def test_what_a_record_holds_is_json_by_path(embedded: Embedded, linked: tuple[Any, str]) -> None:
-    system, _ = linked
-    (root(embedded, system) / "a").write_bytes(b"abc")
-    export(embedded, system)
-    record = json.loads((embedded.world.root / "fsx" / f"{system['FileSystemId']}.json").read_text(encoding="utf-8"))
-    assert record["/a"][0] == 3

@@ -1,13 +1,15 @@
 """A deployed set for `doctor` to look at: the embedded AWS answers, and a test alters one of its answers."""
 
+import hashlib
+import http.client
 import json
-import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import quote, urlsplit
 
 import boto3
 import pytest
@@ -154,36 +156,51 @@ def deployed(root: Path) -> Iterator[Checkout]:
             )
         deployer = Deployer(checkout=checkout, account=Account())
         deployer.deploy(("registry",), lambda _: None)
-        _pretend_pushed(checkout)
+        _push(checkout)
         deployer.deploy(("network", "storage", "compute"), lambda _: None)
         registration.run(checkout, Account(), (), lambda _: None)
         deployer.deploy(("workflow",), lambda _: None)
         yield checkout
 
 
-def _pretend_pushed(checkout: Checkout) -> None:
-    """What a push leaves in ECR and in dist/images.json."""
+def _push(checkout: Checkout) -> None:
+    """What a push leaves in the registry and in dist/images.json, of images that hold nothing."""
     ecr = boto3.client("ecr")
+    token = ecr.get_authorization_token()["authorizationData"][0]
     known = catalog.load(checkout.images)
     entries = []
     for name in jobdefs.names(checkout.jobdefs):
-        config = f"sha256:{secrets.token_hex(32)}"
-        kind = "application/vnd.docker.distribution.manifest.v2+json"
-        part = {"mediaType": "application/vnd.docker.container.image.v1+json", "size": 1, "digest": config}
-        manifest = {"schemaVersion": 2, "mediaType": kind, "config": part, "layers": []}
-        put = ecr.put_image(
-            repositoryName=f"genomics/{name}",
-            imageManifest=json.dumps(manifest),
-            imageManifestMediaType=kind,
-            imageTag=tag(known.tools[name], known),
-        )
+        version = tag(known.tools[name], known)
+        digest = _put(urlsplit(token["proxyEndpoint"]).netloc, token["authorizationToken"], name, version)
         described = ecr.describe_repositories(repositoryNames=[f"genomics/{name}"])["repositories"][0]
-        entries.append(
-            {
-                "name": name,
-                "tag": tag(known.tools[name], known),
-                "repository": described["repositoryUri"],
-                "digest": put["image"]["imageId"]["imageDigest"],
-            }
-        )
+        entries.append({"name": name, "tag": version, "repository": described["repositoryUri"], "digest": digest})
     files.write_json(checkout.dist / "images.json", {"images": entries})
+
+
+def _put(host: str, token: str, name: str, version: str) -> str:
+    """Puts an image without layers into a registry; returns its digest."""
+    head = {"Authorization": f"Basic {token}", "Content-Type": "application/octet-stream"}
+    configuration = json.dumps({"image": name}).encode()
+    digest = f"sha256:{hashlib.sha256(configuration).hexdigest()}"
+    kind = "application/vnd.docker.distribution.manifest.v2+json"
+    part = {
+        "mediaType": "application/vnd.docker.container.image.v1+json",
+        "size": len(configuration),
+        "digest": digest,
+    }
+    manifest = json.dumps({"schemaVersion": 2, "mediaType": kind, "config": part, "layers": []}).encode()
+
+    def ask(method: str, path: str, body: bytes, more: Mapping[str, str]) -> str:
+        connection = http.client.HTTPConnection(host, timeout=30)
+        try:
+            connection.request(method, path, body, {**head, **more})
+            answer = connection.getresponse()
+            assert answer.status in {201, 202}, answer.read()
+            return answer.getheader("Location") or ""
+        finally:
+            connection.close()
+
+    where = urlsplit(ask("POST", f"/v2/genomics/{name}/blobs/uploads/", b"", {}))
+    ask("PUT", f"{where.path}?{where.query}&digest={quote(digest)}", configuration, {})
+    ask("PUT", f"/v2/genomics/{name}/manifests/{version}", manifest, {"Content-Type": kind})
+    return f"sha256:{hashlib.sha256(manifest).hexdigest()}"

@@ -25,13 +25,15 @@ ORDER = Order(
 )
 
 
-def job(step: str, status: JobStatus, sample: str | None = "a", *, created: float = 0, exit_code: int = 0) -> BatchJob:
+def job(
+    step: str, status: JobStatus, sample: str | None = "a", *, created: float = 0, exit_code: int = 0, reason: str = ""
+) -> BatchJob:
     return BatchJob(
         job_id=f"{sample}-{step}-{created}",
         sample=sample,
         step=step,
         status=status,
-        reason="",
+        reason=reason,
         created=created,
         start=10.0 if status in ("RUNNING", "SUCCEEDED", "FAILED") else None,
         stop=12.5 if status in ("SUCCEEDED", "FAILED") else None,
@@ -81,6 +83,46 @@ def test_a_table_shows_samples_by_step_and_what_runs_now() -> None:
     assert "  a mem L002  " in text
 
 
+def shown(order: Order, jobs: tuple[BatchJob, ...], *, width: int = 80, height: int = 24) -> list[str]:
+    """A table as a terminal of this size has it."""
+    run = Run(name="20261122-195301-ab12", arn="", status="RUNNING", start=datetime.now(UTC), order=order)
+    out = StringIO()
+    Console(file=out, width=width, height=height).print(following.table(run, jobs, room=height - 1))
+    return out.getvalue().splitlines()
+
+
+def test_the_first_line_says_how_the_run_is_whatever_the_table_s_width() -> None:
+    lines = shown(ORDER, (job("index", "SUCCEEDED", None),))
+    assert lines[0] == "run 20261122-195301-ab12: running, 0:00   index done   export -"
+    assert lines[1].split() == ["sample", *progress.STEPS]
+
+
+def test_jobs_that_cannot_start_are_told_with_the_reason_once() -> None:
+    reason = "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT"
+    jobs = tuple(job(f"call {shard}", "RUNNABLE", reason=reason) for shard in range(3))
+    lines = shown(ORDER, (*jobs, job("qc", "RUNNABLE"), job("finish", "FAILED", reason="Host EC2 terminated")))
+    assert [line for line in lines if "cannot start" in line] == [f"  a call 0 and 2 more jobs cannot start: {reason}"]
+    assert not any("Host EC2" in line for line in lines)
+
+
+def test_a_table_fits_on_the_terminal_and_keeps_what_stands_below_it() -> None:
+    many = Order(
+        reference="ref.fa",
+        samples=tuple(
+            Sample(name=f"s{number:03}", lanes=(Lane(name="L001", r1=f"{number}1", r2=f"{number}2"),))
+            for number in range(200)
+        ),
+        shards=1,
+        ploidy=2,
+    )
+    jobs = tuple(job("mem L001", "RUNNING", f"s{number:03}") for number in range(20))
+    lines = shown(many, jobs)
+    assert len(lines) <= 23
+    assert max(map(len, lines)) <= 80
+    assert lines[-1] == "  and 12 more jobs"
+    assert "0 of 200 samples done, 189 more not shown" in lines
+
+
 def test_samples_that_are_done_make_room_for_those_that_are_not() -> None:
     many = Order(
         reference="ref.fa",
@@ -110,10 +152,17 @@ def test_without_a_terminal_each_change_is_one_line() -> None:
     changes = following.Changes(said.append)
     run = Run(name="r", arn="", status="RUNNING", start=datetime.now(UTC), order=ORDER)
     changes.show(run, (job("mem L001", "RUNNABLE"),))
+    for _ in range(2):
+        changes.show(run, (job("mem L001", "RUNNABLE", reason="CAPACITY: none"),))
     changes.show(run, (job("mem L001", "RUNNING"),))
     changes.show(run, (job("mem L001", "RUNNING"),))
     changes.show(run, (job("mem L001", "FAILED", exit_code=65), job("index", "SUCCEEDED", None)))
-    assert said == ["a mem L001: running", "a mem L001: failed with exit code 65 in 2.5 s", "index: done in 2.5 s"]
+    assert said == [
+        "a mem L001: cannot start: CAPACITY: none",
+        "a mem L001: running",
+        "a mem L001: failed with exit code 65 in 2.5 s",
+        "index: done in 2.5 s",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from typing import Final
 from toolchain import files
 from toolchain.errors import TryAgainError, UnavailableError
 from toolchain.localaws.server import Server, environment, serve
-from toolchain.localaws.world import World
+from toolchain.localaws.world import World, chosen_region
 from toolchain.machine import Machine
 from toolchain.paths import Checkout
 
@@ -54,6 +54,19 @@ class Running:
             return False
 
 
+@dataclass(frozen=True, kw_only=True)
+class Connected:
+    """An embedded AWS that every client goes to.
+
+    Attributes:
+        world: What it holds on this machine.
+        checkout: The checkout, as it deals with it.
+    """
+
+    world: World
+    checkout: Checkout
+
+
 def world(checkout: Checkout) -> World:
     """Where a checkout's embedded AWS keeps what it holds, with all that this machine has for jobs."""
     machine = Machine.here()
@@ -70,21 +83,44 @@ def running(checkout: Checkout) -> Running | None:
     return found if _is_ours(found.pid) else None
 
 
+def answering(checkout: Checkout) -> Running | None:
+    """The same, if it answers."""
+    there = running(checkout)
+    return there if there is not None and there.answers else None
+
+
 @contextmanager
-def connected(checkout: Checkout) -> Iterator[World]:
+def connected(checkout: Checkout) -> Iterator[Connected]:
     """Makes the block's AWS the embedded one of a checkout: every client that is made in it goes there.
 
     Raises:
         TryAgainError: Another command runs a server of its own on this checkout.
     """
     here = world(checkout)
-    there = running(checkout)
-    if there is not None and there.answers:
+    there = answering(checkout)
+    if there is not None:
         with _environment(Server(endpoint=there.endpoint, region=there.region)):
-            yield here
+            yield Connected(world=here, checkout=checkout.at_home)
         return
     with alone(here), serve(here) as server, _environment(server):
-        yield here
+        yield Connected(world=here, checkout=checkout.for_now)
+
+
+@contextmanager
+def attached(checkout: Checkout) -> Iterator[Connected]:
+    """The same, where only what an earlier command left can be meant.
+
+    Raises:
+        UnavailableError: No `local start` left a server running.
+    """
+    if answering(checkout) is None:
+        raise UnavailableError(
+            "no embedded AWS runs",
+            why="it forgets its stacks and runs when it ends, and a plain --local ends with its command",
+            fix="Type: python build.py local start, and then what is to be kept.",
+        )
+    with connected(checkout) as there:
+        yield there
 
 
 @contextmanager
@@ -113,13 +149,20 @@ def start(checkout: Checkout, port: int) -> Running:
     """Starts a server that outlives this command; does nothing where one runs.
 
     Raises:
+        TryAgainError: Another command runs a server of its own on this checkout.
         UnavailableError: It does not come up.
     """
-    there = running(checkout)
-    if there is not None and there.answers:
-        return there
     here = world(checkout)
     here.root.mkdir(parents=True, exist_ok=True)
+    # Of two starts at once, the second finds the first one's server.
+    with (here.root / ".starting").open("w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return answering(checkout) or _started(checkout, here, port)
+
+
+def _started(checkout: Checkout, here: World, port: int) -> Running:
+    with alone(here):  # the server would say it where nobody looks
+        pass
     log = here.root / "server.log"
     _record(checkout).unlink(missing_ok=True)
     with log.open("wb") as out:
@@ -137,10 +180,10 @@ def start(checkout: Checkout, port: int) -> Running:
         lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
         raise UnavailableError(
             "the embedded AWS did not start",
-            why=lines[-1] if lines else f"its process ended with {process.returncode}",
+            why=lines[-1].removeprefix("error: ").rstrip(".") if lines else f"it ended with {process.returncode}",
             fix=f"See {log}.",
         )
-    found = Running(pid=process.pid, endpoint=endpoint, region=os.environ.get("AWS_REGION") or "us-east-1")
+    found = Running(pid=process.pid, endpoint=endpoint, region=chosen_region())
     files.write(_record(checkout), json.dumps(found.__dict__))
     return found
 

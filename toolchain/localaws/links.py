@@ -36,14 +36,13 @@ def duplicate(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=HIDDEN) as folder:
         new = Path(folder) / "file"
-        if not _linked(source, new):
+        large = source.stat().st_size >= _LINKED_FROM
+        if not large or not (_cloned(source, new) or _linked(source, new)):
             _copied(source, new)
         new.replace(target)
 
 
 def _linked(source: Path, new: Path) -> bool:
-    if source.stat().st_size < _LINKED_FROM or _cloned(source, new):
-        return new.exists()
     # Another file system, or a file of somebody else's that the kernel lets nobody link: a copy does.
     with suppress(OSError):
         new.hardlink_to(source)

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from toolchain.errors import UnavailableError
-from toolchain.localaws import cloudformation, ecr, fsx, s3
-from toolchain.localaws.world import World
+from toolchain.localaws import cloudformation, ecr, fsx, once, s3
+from toolchain.localaws.world import World, chosen_region
 
 ADDRESS: Final = "127.0.0.1"
 ACCOUNT: Final = "123456789012"
 # What adds to moto, a module of this package for each service; each has `install(world)`. CloudFormation, FSx
 # and S3's objects are not moto's at all.
-SERVICES: Final = ("batch", "ecr", "environments", "stepfunctions")
+SERVICES: Final = ("once", "batch", "ecr", "environments", "stepfunctions")
 _POLL_SECONDS: Final = 0.02
 _END_SECONDS: Final = 5
 
@@ -74,17 +74,13 @@ def serve(world: World, *, port: int = 0) -> Iterator[Server]:
         # moto calls itself by this address: Step Functions calls Batch so.
         with _variables({"MOTO_PORT": str(number), **_MOTO}):
             _install(world)
-            server = Server(endpoint=f"http://{ADDRESS}:{number}", region=_region())
+            server = Server(endpoint=f"http://{ADDRESS}:{number}", region=chosen_region())
             with _answering(world, listener, server.endpoint):
                 yield server
 
 
 # The policies of AWS itself, which roles attach, and no images to pick from, which take a second to read.
 _MOTO: Final = {"MOTO_IAM_LOAD_MANAGED_POLICIES": "true", "MOTO_EC2_LOAD_DEFAULT_AMIS": "false"}
-
-
-def _region() -> str:
-    return os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
 
 
 @contextmanager
@@ -119,17 +115,14 @@ def _variables(values: Mapping[str, str]) -> Iterator[None]:
 
 
 def _install(world: World) -> None:
-    from moto.core.base_backend import BackendDict
-
     for service in SERVICES:
         importlib.import_module(f"toolchain.localaws.{service}").install(world)
     # A backend that an earlier server of this process made knows nothing of what was installed now.
-    BackendDict.reset()
+    once.forget()
 
 
 @contextmanager
 def _answering(world: World, listener: socket.socket, endpoint: str) -> Iterator[None]:
-    from moto.core.base_backend import BackendDict
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
     dispatcher = DomainDispatcherApplication(create_backend_app)
@@ -151,7 +144,7 @@ def _answering(world: World, listener: socket.socket, endpoint: str) -> Iterator
         server.shutdown()
         thread.join()
         server.hang_up()
-        BackendDict.reset()
+        once.forget()
 
 
 def _handler_class() -> type[Any]:

@@ -1,5 +1,6 @@
 """Where the embedded AWS keeps what it holds, and what of this machine it may use."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,3 +28,8 @@ class World:
     def buckets(self) -> Path:
         """What stands for S3: <bucket>/<key>."""
         return self.root / "s3"
+
+
+def chosen_region() -> str:
+    """The region that clients of the embedded AWS use."""
+    return os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"

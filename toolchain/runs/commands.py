@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from toolchain import console
-from toolchain.errors import WrongUsageError
-from toolchain.local import place
+from toolchain.errors import UnavailableError, WrongUsageError
+from toolchain.local import place, place_again
 from toolchain.paths import Checkout
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def _runs(checkout: Checkout) -> "Runs":
     from toolchain.aws import Account
     from toolchain.runs.executions import Runs
 
-    return Runs(Account(), settings.load(checkout.settings).project)
+    return Runs(Account(), settings.load(checkout.settings).project, checkout.typed)
 
 
 @click.command()
@@ -62,27 +62,35 @@ def run(
     from toolchain.runs import order as orders
     from toolchain.runs import sheet as sheets
 
+    if detach and not checkout.lasting:
+        raise WrongUsageError(
+            "--detach with an embedded AWS that ends with this command",
+            why="the run would end with it",
+            fix="Type first: python build.py local start",
+        )
     order = orders.Order(
         reference=orders.check_reference(reference), samples=sheets.read(sheet), shards=shards, ploidy=ploidy
     )
     chosen = orders.check_name(name) if name else orders.new_name()
-    if dry_run:
-        _plan(order, Path("inputs.json"))
-        return 0
-    if checkout == checkout.at_home:
+    if checkout == checkout.at_home and not dry_run:
         locally.prepare(checkout, Account())
-        order = replace(order, resources=rendering.resources(checkout))
+    order = replace(order, resources=rendering.resources(checkout))
+    if dry_run:
+        _plan(checkout, order, Path("inputs.json"))
+        return 0
     runs = _runs(checkout)
     started = runs.start(chosen, order)
     lanes = sum(len(sample.lanes) for sample in order.samples)
-    console.note(f"started run {chosen}: {len(order.samples)} samples, {lanes} lanes, {len(order.jobs())} jobs")
+    sizes = ((len(order.samples), "sample"), (lanes, "lane"), (len(order.jobs()), "job"))
+    console.note(f"started run {chosen}: {', '.join(console.counted(number, noun) for number, noun in sizes)}")
     if detach:
         click.echo(chosen)
         return 0
-    return _follow(runs, started)
+    return _follow(checkout, runs, started)
 
 
-def _plan(order: "Order", file: Path) -> None:
+def _plan(checkout: Checkout, order: "Order", file: Path) -> None:
+    from toolchain import rendering
     from toolchain.errors import CannotCreateError
 
     for job in order.jobs():
@@ -95,21 +103,33 @@ def _plan(order: "Order", file: Path) -> None:
             f"cannot write {file}", why=str(error.strerror), fix="Go to a directory that you may write to."
         ) from error
     console.note(f"{len(order.jobs())} jobs; nothing was started. {file} starts it:")
-    console.note(f"  aws stepfunctions start-execution --state-machine-arn ARN --name NAME --input file://{file}")
+    machine = rendering.outputs(checkout).get("StateMachineArn", "ARN")
+    console.note(f"  aws stepfunctions start-execution --state-machine-arn {machine} --name NAME --input file://{file}")
 
 
-def _follow(runs: "Runs", one: "Run") -> int:
+def _follow(checkout: Checkout, runs: "Runs", one: "Run") -> int:
     from toolchain.runs import following
 
+    again = checkout.typed("status", "--follow", one.name)
     try:
         ended = following.follow(runs, one)
     except KeyboardInterrupt:
-        console.note(f"detached: run {one.name} goes on. See it: python build.py status --follow {one.name}")
+        if checkout.lasting:
+            console.note(f"detached: run {one.name} goes on. See it: {again}")
+        else:
+            console.note(f"stopped: run {one.name} ends with its embedded AWS. What is done is kept.")
         return 130
-    return _outcome(ended)
+    except UnavailableError as error:
+        # Whatever ends the looking on, the run goes on.
+        raise UnavailableError(
+            f"no longer following run {one.name}",
+            why=f"{error.what}: {error.why}",
+            fix=f"To see it again type: {again}",
+        ) from error
+    return _outcome(checkout, ended)
 
 
-def _outcome(one: "Run") -> int:
+def _outcome(checkout: Checkout, one: "Run") -> int:
     """Says how a run ended: its VCFs on stdout.
 
     Raises:
@@ -125,7 +145,7 @@ def _outcome(one: "Run") -> int:
     elif one.status == "ABORTED":
         console.note(f"run {one.name} was stopped: {one.cause or 'no cause was given'}")
     else:
-        raise run_failure(one)
+        raise run_failure(one, checkout)
     return one.exit_code
 
 
@@ -134,27 +154,27 @@ def _outcome(one: "Run") -> int:
 @click.option("--follow", "-f", "follows", is_flag=True, help="Follow the run to its end.")
 @click.option("--last", type=click.IntRange(1, 1000), default=20, show_default=True, help="How many runs to list.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@place
+@place_again
 def status(*, checkout: Checkout, name: str | None, follows: bool, last: int, as_json: bool) -> int:
     """List the latest runs, or show one: its samples by step, its jobs that failed, its outcome."""
     runs = _runs(checkout)
     if name is None:
         if follows:
             raise WrongUsageError("--follow without a run", why="it follows one", fix="Name the run.")
-        _list(runs, last, as_json=as_json)
+        _list(checkout, runs, last, as_json=as_json)
         return 0
     one = runs.find(name)
     if follows and one.status == "RUNNING":
-        return _follow(runs, one)
+        return _follow(checkout, runs, one)
     jobs = runs.jobs(one)
     if as_json:
         click.echo(json.dumps(_as_json(one, jobs), indent=2))
     else:
-        _show(one, jobs)
+        _show(checkout, one, jobs)
     return one.exit_code if one.status not in ("RUNNING", "ABORTED") else 0
 
 
-def _list(runs: "Runs", last: int, *, as_json: bool) -> None:
+def _list(checkout: Checkout, runs: "Runs", last: int, *, as_json: bool) -> None:
     found = list(runs.latest(most=last))
     if as_json:
         entries = [{"run": one.name, "status": one.status, "start": one.start.isoformat()} for one in found]
@@ -169,10 +189,10 @@ def _list(runs: "Runs", last: int, *, as_json: bool) -> None:
         table.add_row(one.name, one.status.lower(), f"{one.start:%Y-%m-%d %H:%M}", clock(one.seconds))
     console.stdout().print(table)
     if not found:
-        console.note("no run yet. Type: python build.py run SAMPLES.csv --reference NAME")
+        console.note(f"no run yet. Type: {checkout.typed('run', 'SAMPLES.csv', '--reference', 'NAME')}")
 
 
-def _show(one: "Run", jobs: "tuple[BatchJob, ...]") -> None:
+def _show(checkout: Checkout, one: "Run", jobs: "tuple[BatchJob, ...]") -> None:
     from toolchain.runs import following
     from toolchain.runs.progress import label
 
@@ -182,7 +202,7 @@ def _show(one: "Run", jobs: "tuple[BatchJob, ...]") -> None:
         if job.status == "FAILED":
             out.print(f"{label(job)}: {following.described(job)}  (job {job.job_id})", soft_wrap=True, markup=False)
     if one.status != "RUNNING":
-        _outcome(one)
+        _outcome(checkout, one)
 
 
 def _as_json(one: "Run", jobs: "tuple[BatchJob, ...]") -> dict[str, object]:
@@ -215,7 +235,7 @@ def _as_json(one: "Run", jobs: "tuple[BatchJob, ...]") -> dict[str, object]:
 @click.option("--sample", help="Only this sample's jobs.")
 @click.option("--step", help="Only this step's: its name, or its first word ('mem', 'call 3').")
 @click.option("--follow", "-f", "follows", is_flag=True, help="Go on until the run ends.")
-@place
+@place_again
 def logs(*, checkout: Checkout, name: str, sample: str | None, step: str | None, follows: bool) -> int:
     """Print what a run's jobs wrote, each line after its job's name."""
     from toolchain import settings
@@ -224,7 +244,7 @@ def logs(*, checkout: Checkout, name: str, sample: str | None, step: str | None,
     from toolchain.runs.joblogs import Logs
 
     account = Account()
-    runs = Runs(account, settings.load(checkout.settings).project)
+    runs = Runs(account, settings.load(checkout.settings).project, checkout.typed)
     one = runs.find(name)
     _check_wanted(one, sample, step)
 
@@ -233,8 +253,11 @@ def logs(*, checkout: Checkout, name: str, sample: str | None, step: str | None,
 
     reader = Logs(account, runs)
     lines = reader.follow(one, wanted) if follows else reader.lines(one, wanted)
-    for line in lines:
+    number = 0
+    for number, line in enumerate(lines, start=1):  # noqa: B007  # whether there was any
         click.echo(f"{line.job} | {line.text}")
+    if not number:
+        console.note("no such job has written anything" + ("" if follows else " yet; -f waits"))
     return 0
 
 
@@ -257,7 +280,7 @@ def _check_wanted(one: "Run", sample: str | None, step: str | None) -> None:
 @click.command()
 @click.argument("name", metavar="RUN")
 @click.option("--cause", default="stopped by hand", show_default=True, help="Is kept with the run.")
-@place
+@place_again
 def stop(*, checkout: Checkout, name: str, cause: str) -> int:
     """Stop a run and its jobs, and say what was running."""
     from toolchain.runs import stopping

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Literal
 
 from toolchain import failures
 from toolchain.aws import Account, doing
-from toolchain.errors import MissingInputError, WrongUsageError
+from toolchain.errors import BadDataError, MissingInputError, WrongUsageError
+from toolchain.paths import HERE
 from toolchain.runs.order import Order, parse
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class Run:
         status: As Step Functions says.
         start: When it was started.
         stop: When it ended; none while it runs.
-        order: What it was asked to do; none where only the list was asked for.
+        order: What it was asked to do; none where only the list was asked for, or where its input is no order.
         error: The class of the failure; empty if there is none.
         cause: What happened, and what to do.
         vcfs: Sample to its VCF in the bucket, once it is done.
@@ -107,6 +108,11 @@ class BatchJob:
     stop: float | None
     exit_code: int | None
 
+    @property
+    def waits_for(self) -> str:
+        """Why Batch cannot start it; empty where it merely waits for its turn, or waits no more."""
+        return self.reason if self.status == "RUNNABLE" else ""
+
 
 class Runs:
     """The runs of a project in an account and region.
@@ -114,9 +120,11 @@ class Runs:
     Args:
         account: Where they are.
         project: Of genomics.toml.
+        typed: Gives a command as a person types it to deal with them, for messages that name the next one.
     """
 
-    def __init__(self, account: Account, project: str) -> None:
+    def __init__(self, account: Account, project: str, typed: Callable[..., str] = HERE.typed) -> None:
+        self.typed = typed
         self._account = account
         self._project = project
         self._steps: SFNClient = account.step_functions()
@@ -142,7 +150,7 @@ class Runs:
             raise MissingInputError(
                 "the workflow is not deployed",
                 why=f"no stack of '{self._project}' has an output {error}",
-                fix="Type: python build.py deploy",
+                fix=f"Type: {self.typed('deploy')}",
             ) from error
 
     def start(self, name: str, order: Order) -> Run:
@@ -161,7 +169,7 @@ class Runs:
                 raise WrongUsageError(
                     f"a run '{name}' exists already",
                     why="its name is the directory of its results",
-                    fix=f"Choose another name, or see it: python build.py status {name}",
+                    fix=f"Choose another name, or see it: {self.typed('status', name)}",
                 ) from error
         return Run(name=name, arn=answer["executionArn"], status="RUNNING", start=answer["startDate"], order=order)
 
@@ -195,7 +203,7 @@ class Runs:
                 raise MissingInputError(
                     f"no run '{name}'",
                     why="the state machine has no execution of that name",
-                    fix="Type: python build.py status",
+                    fix=f"Type: {self.typed('status')}",
                 ) from error
         output = json.loads(one.get("output") or "{}")
         return Run(
@@ -204,7 +212,7 @@ class Runs:
             status=one["status"],
             start=one["startDate"],
             stop=one.get("stopDate"),
-            order=parse(one["input"]),
+            order=_order(one["input"]),
             error=one.get("error", ""),
             cause=one.get("cause", ""),
             vcfs={receipt["sample"]: receipt["vcf"] for receipt in output.get("samples", [])},
@@ -259,6 +267,14 @@ class Runs:
         for one in self.details(jobs):
             environment = {entry["name"]: entry["value"] for entry in one.get("container", {}).get("environment", [])}
             self._known[one["jobId"]] = (environment.get("EXECUTION_ID", ""), *_who(one.get("parameters", {})))
+
+
+def _order(text: str) -> Order | None:
+    """What a run was asked to do. Whatever somebody else started must be seen and stopped all the same."""
+    try:
+        return parse(text)
+    except BadDataError:
+        return None
 
 
 def _who(parameters: Mapping[str, str]) -> tuple[str | None, str]:

@@ -1,21 +1,25 @@
 """Following a run until it ends: a live table on a terminal, a line a change elsewhere."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Protocol
 
-from toolchain.console import note, stderr
+from toolchain.console import counted, note, stderr
 from toolchain.runs.executions import BatchJob, Run, Runs
-from toolchain.runs.progress import STEPS, WHOLE, WHOLE_STEPS, label, rows, running
+from toolchain.runs.progress import STEPS, WHOLE, WHOLE_STEPS, Row, label, rows, running
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import ConsoleRenderable, RenderableType
+    from rich.table import Table
 
 # Between two looks: short at first, so that a short run shows each step, and never more than Batch likes.
 SHORTEST_PAUSE = 0.2
 LONGEST_PAUSE = 10.0
+# What does not fit on a terminal is cut off at its end.
+MOST_LINES = 1000
 MOST_SAMPLES = 40
+FEWEST_SAMPLES = 3
 MOST_JOBS = 8
 
 
@@ -56,12 +60,14 @@ def _view() -> AbstractContextManager[View]:
 def _live() -> Iterator[View]:
     from rich.live import Live
 
-    class Table:
-        def show(self, run: Run, jobs: tuple[BatchJob, ...]) -> None:
-            live.update(table(run, jobs), refresh=True)
+    console = stderr()
 
-    with Live(console=stderr(), auto_refresh=False) as live:
-        yield Table()
+    class Shown:
+        def show(self, run: Run, jobs: tuple[BatchJob, ...]) -> None:
+            live.update(table(run, jobs, room=console.size.height - 1), refresh=True)
+
+    with Live(console=console, auto_refresh=False) as live:
+        yield Shown()
 
 
 @contextmanager
@@ -70,7 +76,7 @@ def _plain() -> Iterator[View]:
 
 
 class Changes:
-    """A line whenever a job's status changes to one that a person waits for."""
+    """A line whenever a job's status changes to one that a person waits for, or Batch says why it waits."""
 
     _SAID = ("RUNNING", "SUCCEEDED", "FAILED")
 
@@ -81,10 +87,11 @@ class Changes:
     def show(self, run: Run, jobs: tuple[BatchJob, ...]) -> None:  # noqa: ARG002  # as every view
         """Says what has changed since the last time."""
         for job in jobs:
-            if self._last.get(job.job_id) != job.status:
-                self._last[job.job_id] = job.status
-                if job.status in self._SAID:
-                    self._say(f"{label(job)}: {described(job)}")
+            told = f"cannot start: {job.waits_for}" if job.waits_for else job.status
+            if self._last.get(job.job_id) != told:
+                self._last[job.job_id] = told
+                if job.waits_for or job.status in self._SAID:
+                    self._say(f"{label(job)}: {told if job.waits_for else described(job)}")
 
 
 def described(job: BatchJob) -> str:
@@ -96,34 +103,70 @@ def described(job: BatchJob) -> str:
     return {"SUCCEEDED": f"done{took}", "RUNNING": "running"}.get(job.status, job.status.lower())
 
 
-def table(run: Run, jobs: tuple[BatchJob, ...]) -> "RenderableType":
-    """Samples by step, and the jobs that run now."""
+def table(run: Run, jobs: tuple[BatchJob, ...], *, room: int = MOST_LINES) -> "RenderableType":
+    """Samples by step, the jobs that run now, and what the others wait for.
+
+    Args:
+        run: The run.
+        jobs: Its jobs.
+        room: How many lines there are.
+    """
     from rich.console import Group
-    from rich.table import Table
     from rich.text import Text
 
     if run.order is None:
-        return Text(run.name)
+        return Text(f"run {run.name}: {run.status.lower()}, {clock(run.seconds)}")
     all_rows = rows(run.order, jobs)
     whole = next(row for row in all_rows if row.name == WHOLE)
     samples = [row for row in all_rows if row.name != WHOLE]
-    # Those that somebody waits for are shown; those that are done are counted.
-    open_ones = [row for row in samples if any(count.done < count.total for count in row.counts.values())]
-    shown = (open_ones or samples)[:MOST_SAMPLES]
     title = Text(f"run {run.name}: {run.status.lower()}, {clock(run.seconds)}")
     for step in WHOLE_STEPS:
         title.append(f"   {step} ").append(str(whole.counts[step]), style=whole.counts[step].style)
-    grid = Table("sample", *STEPS, title=title, title_justify="left", caption_justify="left", box=None, pad_edge=False)
-    grid.columns[0].no_wrap = True
+    # Those that somebody waits for are shown; those that are done are counted.
+    open_ones = [row for row in samples if any(count.done < count.total for count in row.counts.values())]
+    below = [*_running(jobs), *_waiting(jobs)]
+    # The title, the columns' names and the count of samples have a line each.
+    shown = (open_ones or samples)[: min(MOST_SAMPLES, max(room - 3 - len(below), FEWEST_SAMPLES))]
+    hidden = max(len(open_ones) - len(shown), 0)
+    done = f"{len(samples) - len(open_ones)} of {counted(len(samples), 'sample')} done"
+    caption = Text(done + (f", {hidden} more not shown" if hidden else ""), style="italic")
+    return Group(title, _grid(shown), caption, *below)
+
+
+def _grid(shown: Sequence[Row]) -> "Table":
+    from rich.table import Table
+    from rich.text import Text
+
+    grid = Table("sample", *STEPS, box=None, pad_edge=False)
+    for column in grid.columns:
+        column.no_wrap = True
     for row in shown:
-        cells = [Text(str(row.counts[step]), style=row.counts[step].style) for step in STEPS]
-        grid.add_row(row.name, *cells)
-    done = len(samples) - len(open_ones)
-    hidden = len(open_ones) - len(shown) if open_ones else 0
-    grid.caption = f"{done} of {len(samples)} samples done" + (f", {hidden} more not shown" if hidden > 0 else "")
-    now = [job for job in running(jobs) if job.start][:MOST_JOBS]
-    lines = [Text(f"  {label(job)}  {clock(time.time() - (job.start or 0))}", style="cyan") for job in now]
-    return Group(grid, *lines)
+        cells = (Text(str(row.counts[step]), style=row.counts[step].style) for step in STEPS)
+        grid.add_row(Text(row.name), *cells)
+    return grid
+
+
+def _running(jobs: Sequence[BatchJob]) -> "Iterator[ConsoleRenderable]":
+    from rich.text import Text
+
+    now = [job for job in running(jobs) if job.start]
+    for job in now[:MOST_JOBS]:
+        yield Text(f"  {label(job)}  {clock(time.time() - (job.start or 0))}", style="cyan")
+    if len(now) > MOST_JOBS:
+        yield Text(f"  and {counted(len(now) - MOST_JOBS, 'more job')}", style="cyan")
+
+
+def _waiting(jobs: Sequence[BatchJob]) -> "Iterator[ConsoleRenderable]":
+    """A line for each reason for which Batch says that jobs wait."""
+    from rich.text import Text
+
+    reasons: dict[str, list[BatchJob]] = {}
+    for job in jobs:
+        if job.waits_for:
+            reasons.setdefault(job.waits_for, []).append(job)
+    for reason, those in reasons.items():
+        who = label(those[0]) + (f" and {counted(len(those) - 1, 'more job')}" if len(those) > 1 else "")
+        yield Text(f"  {who} cannot start: {reason}", style="yellow", no_wrap=False)
 
 
 def clock(seconds: float) -> str:

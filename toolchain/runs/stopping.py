@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 
-from toolchain.console import note
+from toolchain.console import counted, note
 from toolchain.errors import UnavailableError
 from toolchain.runs.executions import BatchJob, Runs
 from toolchain.runs.progress import label, running
@@ -22,11 +22,13 @@ def stop(runs: Runs, name: str, cause: str, *, sleep: Callable[[float], None] = 
         UnavailableError: A job does not end.
     """
     run = runs.find(name)
-    if run.status != "RUNNING":
+    if ended := run.status != "RUNNING":
         note(f"run {name} has ended already: {run.status.lower()}")
     else:
         runs.stop(run, cause)
     there = running(runs.jobs(run))
+    if ended and not there:
+        return
     for job in there:
         note(f"stopping {label(job)} ({job.status.lower()}, job {job.job_id})")
     left = _wait(runs, name, there, sleep)
@@ -34,9 +36,9 @@ def stop(runs: Runs, name: str, cause: str, *, sleep: Callable[[float], None] = 
         raise UnavailableError(
             f"run {name} was stopped, but {len(left)} of its jobs still run",
             why=f"{label(left[0])} (job {left[0].job_id}) is {left[0].status.lower()}",
-            fix=f"Look again in a minute: python build.py status {name}",
+            fix=f"Look again in a minute: {runs.typed('status', name)}",
         )
-    note(f"run {name} is stopped" + (f", and {len(there)} jobs with it" if there else "; no job was running"))
+    note(f"run {name} is stopped; {counted(len(there), 'job')} ended with it")
 
 
 def _wait(runs: Runs, name: str, there: tuple[BatchJob, ...], sleep: Callable[[float], None]) -> tuple[BatchJob, ...]:

@@ -98,7 +98,6 @@ class Attempt:
         Raises:
             NotStartedError: It does not start.
         """
-        stream = self._logs.open()
         with _not_started("CannotCreateContainerError"):
             self._made = self._host.engine().client.containers.create(
                 self._asked.image,
@@ -107,6 +106,8 @@ class Attempt:
                 labels=self._host.labels(self._job_id),
                 **self._asked.docker_arguments(),
             )
+        # Docker makes the stream when it starts a container: one that has no image has no log.
+        stream = self._logs.open()
         with _not_started("CannotStartContainerError"):
             # Attached before it starts: nothing of what it says is missed, or waits for a file to be read.
             self._output = stream, self._made.attach(stdout=True, stderr=True, stream=True, demux=True)

@@ -109,7 +109,7 @@ def event(one: Event) -> Answer:
 def resources(found: Stack) -> list[Answer]:
     """The resources of a stack, those that failed or went with its last operation included."""
     answer = []
-    for name, one in found.states.items():
+    for name, one in list(found.states.items()):
         if one.status == "DELETE_COMPLETE" and not found.gone:
             continue
         entry: Answer = {

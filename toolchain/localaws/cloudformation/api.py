@@ -40,7 +40,9 @@ class CloudFormationResponse(BaseResponse):
         try:
             return super().call_action()
         except RefusalError as error:
-            return self.serialized(ActionResult(_ApiError(error.code, error.message)))
+            status, headers, body = self.serialized(ActionResult(_ApiError(error.code, error.message)))
+            # As every other answer: with an id of the request.
+            return status, *self._enrich_response(headers, body)
 
     def create_change_set(self) -> ActionResult:
         found = self._service.create_change_set(
@@ -74,7 +76,7 @@ class CloudFormationResponse(BaseResponse):
     def list_change_sets(self) -> ActionResult:
         stack = self._service.stack(self._text("StackName"))
         return ActionResult(
-            {"Summaries": [answers.change_set_summary(stack, one) for one in stack.change_sets.values()]}
+            {"Summaries": [answers.change_set_summary(stack, one) for one in list(stack.change_sets.values())]}
         )
 
     def create_stack(self) -> ActionResult:

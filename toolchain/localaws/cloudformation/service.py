@@ -14,7 +14,7 @@ from toolchain.localaws.cloudformation.operations import Exports, OnFailure, Ope
 from toolchain.localaws.cloudformation.parameters import Given
 from toolchain.localaws.cloudformation.planning import changes, check_types
 from toolchain.localaws.cloudformation.region import Region
-from toolchain.localaws.cloudformation.running import Telling
+from toolchain.localaws.cloudformation.running import Telling, reason_of
 from toolchain.localaws.cloudformation.stack import ChangeSet, Output, Shape, Stack
 from toolchain.localaws.cloudformation.template import Template, read
 from toolchain.localaws.cloudformation.view import View
@@ -370,7 +370,14 @@ class Service(Exports):
         return Operation(stack=stack, region=self.region, exports=self)
 
     def _run(self, stack: Stack, work: Callable[[], None]) -> None:
-        thread = threading.Thread(target=work, name=f"stack {stack.name}", daemon=True)
+        def guarded() -> None:
+            try:
+                work()
+            except Exception as error:  # noqa: BLE001  # a fault of ours: a stack that works for ever would hide it
+                ended = stack.status.removesuffix("_IN_PROGRESS").removesuffix("_CLEANUP").removesuffix("_COMPLETE")
+                Telling(stack=stack, region=self.region).status(f"{ended}_FAILED", reason_of(error))
+
+        thread = threading.Thread(target=guarded, name=f"stack {stack.name}", daemon=True)
         self._threads = [*(one for one in self._threads if one.is_alive()), thread]
         thread.start()
 

@@ -39,8 +39,8 @@ def application(world: World, endpoint: str) -> Iterator[FileSystems]:
     from toolchain.localaws.fsx.service import Services
     from toolchain.localaws.web import answering
 
-    # What a server that is no more knew of its file systems.
-    for name in ("fsx", "lustre", "removed"):
+    # The file systems of a server that is no more.
+    for name in ("lustre", "removed"):
         shutil.rmtree(world.root / name, ignore_errors=True)
     services = Services(world, endpoint)
     try:

@@ -39,7 +39,9 @@ class FsxResponse(BaseResponse):
         try:
             return super().call_action()
         except RefusalError as error:
-            return self.serialized(ActionResult(_ApiError(error.code, error.message)))
+            status, headers, body = self.serialized(ActionResult(_ApiError(error.code, error.message)))
+            # As every other answer: with an id of the request.
+            return status, *self._enrich_response(headers, body)
 
     def create_file_system(self) -> ActionResult:
         made = self._service.create_file_system(self._given)

@@ -137,8 +137,7 @@ class Service:
             root = self.world.root / "lustre" / file_system.id
             if mount.is_relative_to(_SCRATCH) and ".." not in mount.parts:
                 root = self.world.scratch / mount.relative_to(_SCRATCH)
-            record = self.world.root / "fsx" / f"{file_system.id}.json"
-            self._trees[file_system.id] = Tree(root=root, record=record)
+            self._trees[file_system.id] = Tree(root=root)
         return self._trees[file_system.id]
 
     # ---- links --------------------------------------------------------------------------------------------------

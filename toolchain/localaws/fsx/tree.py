@@ -1,14 +1,10 @@
 """The files of a file system: a directory, what came into it from S3, and what has gone there."""
 
-import json
 import shutil
-import threading
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from toolchain import files
 from toolchain.localaws.links import duplicate, regular_files
 
 _LONGEST_KEY: Final = 1024
@@ -47,12 +43,11 @@ class Tree:
 
     Attributes:
         root: The directory.
-        record: The file that tells what S3 has of it, so that only what changed is exported.
     """
 
     root: Path
-    record: Path
-    _guard: threading.Lock = field(default_factory=threading.Lock)
+    # What S3 has of it, each file's size and time: only what changed is exported.
+    _known: dict[PurePosixPath, tuple[int, int]] = field(default_factory=dict)
 
     def prepare(self, path: PurePosixPath) -> None:
         """Makes a directory, open to the steps' user."""
@@ -69,30 +64,30 @@ class Tree:
             keep_keys: Whether a file keeps its whole key as its path, as the older import path has it.
         """
         top = mapping.bucket / mapping.prefix
-        brought: dict[str, list[int]] = {}
-        known = self._read()
+        brought = 0
         for source in regular_files(top):
             relative = PurePosixPath(source.relative_to(mapping.bucket if keep_keys else top))
             path = mapping.path / relative
             target = self._at(path)
-            if not target.exists() or known.get(str(path)) == _mark(target) != _mark(source):
+            # What was changed here stays as it is.
+            if not target.exists() or self._known.get(path) == _mark(target) != _mark(source):
                 duplicate(source, target)
-                brought[str(path)] = _mark(target)
-        self._write(brought)
-        return len(brought)
+                self._known[path] = _mark(target)
+                brought += 1
+        return brought
 
     def follow(self, linked: Linked, key: str, *, there: bool) -> None:
         """Does to one file what was done to its object, unless the file was changed here."""
         path = linked.path / PurePosixPath(key).relative_to(linked.prefix)
-        target, known = self._at(path), self._read()
-        if target.exists() and known.get(str(path)) != _mark(target):
+        target = self._at(path)
+        if target.exists() and self._known.get(path) != _mark(target):
             return
         source = linked.bucket / key
         if not there:
             target.unlink(missing_ok=True)
         elif source.is_file():
             duplicate(source, target)
-            self._write({str(path): _mark(target)})
+            self._known[path] = _mark(target)
 
     def changed(self, path: PurePosixPath) -> list[PurePosixPath]:
         """The files at or beneath a path that S3 does not have as they are, in order.
@@ -100,13 +95,12 @@ class Tree:
         Raises:
             FileNotFoundError: There is nothing at the path.
         """
-        known = self._read()
         top = self._at(path)
         if not top.exists():
             raise FileNotFoundError(str(path))
         found = [top] if top.is_file() else regular_files(top)
         paths = [(PurePosixPath("/") / one.relative_to(self.root), one) for one in found]
-        return sorted(name for name, one in paths if known.get(str(name)) != _mark(one))
+        return sorted(name for name, one in paths if self._known.get(name) != _mark(one))
 
     def export(self, path: PurePosixPath, mapping: Linked) -> None:
         """Puts one file into S3.
@@ -129,11 +123,10 @@ class Tree:
         except OSError as error:
             raise ExportError("ResourceBusy" if source.exists() else "FileNotFound") from error
         # What was written meanwhile is not what was exported: it counts as changed.
-        self._write({str(path): before})
+        self._known[path] = before
 
     def remove(self, bin_: Path) -> None:
         """Takes the directory away: at once out of sight, and then as far as its files' owners let it."""
-        self.record.unlink(missing_ok=True)
         if self.root.exists():
             bin_.parent.mkdir(parents=True, exist_ok=True)
             self.root.replace(bin_)
@@ -142,19 +135,7 @@ class Tree:
     def _at(self, path: PurePosixPath) -> Path:
         return self.root / path.relative_to("/")
 
-    def _read(self) -> dict[str, list[int]]:
-        with self._guard, suppress(FileNotFoundError):
-            known: dict[str, list[int]] = json.loads(self.record.read_text(encoding="utf-8"))
-            return known
-        return {}
 
-    def _write(self, marks: dict[str, list[int]]) -> None:
-        if marks:
-            known = {**self._read(), **marks}
-            with self._guard:
-                files.write(self.record, json.dumps(known))
-
-
-def _mark(file: Path) -> list[int]:
+def _mark(file: Path) -> tuple[int, int]:
     status = file.stat()
-    return [status.st_size, status.st_mtime_ns]
+    return status.st_size, status.st_mtime_ns

@@ -46,13 +46,12 @@ def application(world: World, listener: "Listener") -> Iterator[Any]:
         found = api.answer(request)
         if found is not None:
             return found(environ, start)
-        bucket = request.path.strip("/")
-        if request.method == "DELETE" and not request.args and not objects.empty(bucket):
-            refusal = Response(buckets.not_empty(bucket), status=409, content_type="application/xml")
-            return refusal(environ, start)
-        answered = stock(environ, start)
-        with guard:
-            buckets.follow()
-        return answered
+        # One at a time: a bucket that is half made, or half gone, would be met as somebody's directory.
+        with guard, buckets.followed():
+            bucket = request.path.strip("/")
+            if request.method == "DELETE" and not request.args and not buckets.empty(bucket):
+                refusal = Response(buckets.not_empty(bucket), status=409, content_type="application/xml")
+                return refusal(environ, start)
+            return stock(environ, start)
 
     yield answer

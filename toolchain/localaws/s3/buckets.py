@@ -1,8 +1,11 @@
 """Keeps moto's buckets and the directories the same."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from toolchain.localaws.links import regular_files
 from toolchain.localaws.s3.xml import Node, text, written
 
 ACCOUNT = "123456789012"
@@ -25,14 +28,20 @@ class Buckets:
             if folder.is_dir() and folder.name not in backend.buckets:
                 backend.create_bucket(folder.name, "us-east-1")
 
-    def follow(self) -> None:
-        """Makes a directory for each bucket that moto made, and takes away those of buckets that are gone."""
-        known = self._backend().buckets
-        for name in list(known):
+    @contextmanager
+    def followed(self) -> Iterator[None]:
+        """Makes and takes away the directories of the buckets that moto makes and deletes in the block."""
+        buckets = self._backend().buckets
+        before = set(buckets)
+        yield
+        for name in set(buckets) - before:
             (self._root / name).mkdir(exist_ok=True)
-        for folder in self._root.iterdir():
-            if folder.is_dir() and folder.name not in known:
-                _remove_empty(folder)
+        for name in before - set(buckets):
+            _remove_empty(self._root / name)
+
+    def empty(self, name: str) -> bool:
+        """Whether a bucket has no objects, or is none."""
+        return next(regular_files(self._root / name), None) is None
 
     @staticmethod
     def not_empty(name: str) -> bytes:

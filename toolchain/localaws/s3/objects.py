@@ -181,10 +181,6 @@ class Objects:
         found = [(str(one.relative_to(top)), one) for one in regular_files(start)]
         return sorted((pair for pair in found if pair[0].startswith(prefix)), key=lambda pair: pair[0].encode())
 
-    def empty(self, bucket: str) -> bool:
-        """Whether a bucket has no objects."""
-        return next(regular_files(self.bucket(bucket)), None) is None
-
     def file(self, bucket: str, key: str) -> Path:
         """Where an object is or would be.
 

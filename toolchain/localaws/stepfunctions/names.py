@@ -1,6 +1,7 @@
-"""Names of errors that come out of a branch or an item: moto takes every one for a name of the user's own.
+"""Names of errors that come out of a branch, an item or a Fail state: moto takes each for a name of the user's own.
 
-So a failed job within a Parallel or a Map ends the execution with a complaint about the name.
+So a failed job within a Parallel or a Map ends the execution with a complaint about the name, and so does a Fail
+state that hands on what was caught.
 """
 
 import importlib
@@ -8,9 +9,13 @@ from typing import Any
 
 
 def install() -> None:
-    """Gives moto's Parallel and Map the right kind of name."""
-    states = "moto.stepfunctions.parser.asl.component.state.exec"
-    for module in ("state_parallel.branches_decl", "state_map.iteration.iteration_worker"):
+    """Gives moto's Parallel, Map and Fail the right kind of name."""
+    states = "moto.stepfunctions.parser.asl.component.state"
+    for module in (
+        "exec.state_parallel.branches_decl",
+        "exec.state_map.iteration.iteration_worker",
+        "fail.state_fail",
+    ):
         place: Any = importlib.import_module(f"{states}.{module}")
         place.CustomErrorName = named
 

@@ -9,6 +9,7 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, Final
 
 from toolchain.localaws.stepfunctions.arguments import BadArgumentError, from_service, operation
@@ -229,8 +230,25 @@ def _batch_error(stock: Any) -> Any:
     def _from_error(self: Any, env: Any, ex: Exception) -> Any:
         _with_request_id(ex)
         error = getattr(ex, "response", {}).get("Error", {})
-        if error and not error.get("Code", "").endswith("Exception"):
+        if error and error.get("Code", "") not in {"ClientException", "ServerException"}:
             error["Code"] = "AWSBatchException"
+        return stock(self, env, ex)
+
+    return _from_error
+
+
+def _execution_error(stock: Any) -> Any:
+    """Errors that the operation's model does not name, such as throttling, have one name; all end in Exception."""
+
+    def _from_error(self: Any, env: Any, ex: Exception) -> Any:
+        _with_request_id(ex)
+        error = getattr(ex, "response", {}).get("Error", {})
+        model = operation("stepfunctions", self.resource.api_action)
+        if error and model is not None:
+            known = {shape.name for shape in model.error_shapes}
+            code = str(error.get("Code"))
+            # moto adds the ending.
+            error["Code"] = code.removesuffix("Exception") if code in known else "AWSStepFunctions"
         return stock(self, env, ex)
 
     return _from_error
@@ -241,12 +259,21 @@ def _sdk_error(stock: Any) -> Any:
         from botocore.exceptions import BotoCoreError
 
         _with_request_id(ex)
+        if self.resource.api_action == "headObject" and _status(ex) == HTTPStatus.NOT_FOUND:
+            # An answer to HEAD has no body that could name the error: Step Functions' SDK goes by its status.
+            return self._get_task_failure_event(
+                env=env, error="S3.NoSuchKeyException", cause="Not Found (Service: S3, Status Code: 404)"
+            )
         if isinstance(ex, BotoCoreError):
             service = self._normalise_service_error_name(self.resource.api_name)
             return self._get_task_failure_event(env=env, error=f"{service}.SdkClientException", cause=str(ex))
         return stock(self, env, ex)
 
     return _from_error
+
+
+def _status(error: Exception) -> int:
+    return int(getattr(error, "response", {}).get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
 
 def _with_request_id(error: Exception) -> None:
@@ -306,6 +333,7 @@ def install() -> None:
         task._eval_integration_pattern = _synchronous(stock)
     batch._build_sync_resolver = _job_resolver
     batch._from_error = _batch_error(batch._from_error)
+    nested._from_error = _execution_error(nested._from_error)
     sdk.StateTaskServiceAwsSdk._from_error = _sdk_error(sdk.StateTaskServiceAwsSdk._from_error)
     sdk._SERVICE_ERROR_NAMES.update(
         batch="Batch", cloudwatchlogs="CloudWatchLogs", ecr="Ecr", fsx="FSx", s3="S3", sns="Sns"

@@ -1,0 +1,41 @@
+"""A copy of the checkout, its embedded AWS for all commands of a module, and small reads of several kinds."""
+
+import subprocess
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from harness import Lab, passable
+from small import Small
+from typed import Desk
+
+from toolchain.localaws.batch.host import ROOT_LABEL
+
+# Takes some seconds to align.
+SLOW_DEPTH = 4000
+
+
+@pytest.fixture(scope="module")
+def desk(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    """A copy of the checkout whose images are built, with samples NA1, SLOW, and BAD whose second reads are cut."""
+    desk = Desk.make(tmp_path_factory.mktemp("checkout"))
+    for name in ("reference", "data"):
+        (desk.scratch / name).mkdir(parents=True)
+    passable(desk.scratch)
+    for name, depth in (("NA1", 20), ("SLOW", SLOW_DEPTH), ("BAD", 20)):
+        small = Small.make(desk.scratch, name=name, depth=depth)
+    small.r2.write_bytes(small.r2.read_bytes()[:-500])
+    for name in ("NA1", "SLOW", "BAD"):
+        desk.sheet(f"{name}.csv", f"{name},{name}_L001_R1.fastq.gz,{name}_L001_R2.fastq.gz")
+    yield desk
+    desk.type("local", "stop")
+    mount = f"{desk.scratch}:/it"
+    words = ["docker", "run", "--rm", "-v", mount, lab.images["samtools"].image_id, "sh", "-c", "rm -rf /it/working/*"]
+    subprocess.run(words, check=True)
+
+
+@pytest.fixture(scope="module")
+def containers(lab: Lab, desk: Desk) -> Callable[[], list[Any]]:
+    """Looks which containers of the copy's embedded AWS there are."""
+    label = f"{ROOT_LABEL}={desk.checkout.local.resolve()}"
+    return lambda: lab.workshop.engine.client.containers.list(all=True, filters={"label": label})

@@ -1,0 +1,147 @@
+"""A client that nobody here wrote works against `local start`: the AWS command line."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness import Lab
+from typed import Desk, exports
+
+pytestmark = pytest.mark.engine
+PROGRAM = Path(sys.executable).parent / "aws"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Aws:
+    """The `aws` command with what `local start` printed, and where it runs."""
+
+    folder: Path
+    environment: Mapping[str, str]
+
+    def text(self, *words: str) -> str:
+        """What a command prints that must succeed."""
+        done = subprocess.run(
+            [PROGRAM, *words], cwd=self.folder, env=dict(self.environment), capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def json(self, *words: str) -> Any:  # noqa: ANN401  # each operation's own
+        return json.loads(self.text(*words, "--output", "json"))
+
+
+@pytest.fixture(scope="module")
+def aws(desk: Desk) -> Aws:
+    """A server that `local start` started, with everything deployed."""
+    told = exports(desk.ok("local", "start"))
+    desk.ok("run", "NA1.csv", "--reference", "small.fa", "--shards", "1", "--local", "--name", "before")
+    return Aws(folder=desk.root, environment={**desk.environment, **told})
+
+
+@pytest.fixture(scope="module")
+def outputs(desk: Desk, aws: Aws) -> dict[str, str]:
+    """What is deployed."""
+    assert aws
+    found: dict[str, str] = json.loads((desk.checkout.at_home.dist / "outputs.json").read_text(encoding="utf-8"))
+    return found
+
+
+@pytest.fixture(scope="module")
+def execution(desk: Desk, aws: Aws, outputs: dict[str, str]) -> str:
+    """An execution that was started from what a dry run wrote, at its end."""
+    desk.ok("run", "NA1.csv", "--reference", "small.fa", "--shards", "1", "--local", "--dry-run")
+    machine = outputs["StateMachineArn"]
+    words = ("--state-machine-arn", machine, "--name", "by-aws", "--input", "file://inputs.json")
+    arn: str = aws.json("stepfunctions", "start-execution", *words)["executionArn"]
+    described = _ended(lambda: aws.json("stepfunctions", "describe-execution", "--execution-arn", arn))
+    assert described["status"] == "SUCCEEDED", described
+    return arn
+
+
+def _ended(look: Any) -> Any:  # noqa: ANN401  # a description
+    end = time.monotonic() + 90
+    while (found := look())["status"] not in ("SUCCEEDED", "FAILED"):
+        assert time.monotonic() < end
+        time.sleep(0.2)
+    return found
+
+
+def test_what_a_dry_run_wrote_starts_the_same_run(desk: Desk, execution: str) -> None:
+    assert execution.endswith(":by-aws")
+    shown = json.loads(desk.ok("status", "by-aws", "--json", "--local"))
+    assert shown["status"] == "SUCCEEDED"
+    assert [job["step"] for job in shown["jobs"]] == [
+        job["step"] for job in json.loads(desk.ok("status", "before", "--json", "--local"))["jobs"]
+    ]
+
+
+def test_get_execution_history_tells_the_states_in_their_order(aws: Aws, execution: str) -> None:
+    events = aws.json("stepfunctions", "get-execution-history", "--execution-arn", execution)["events"]
+    assert [event["id"] for event in events] == list(range(1, len(events) + 1))
+    assert (events[0]["type"], events[-1]["type"]) == ("ExecutionStarted", "ExecutionSucceeded")
+    entered = [event["stateEnteredEventDetails"]["name"] for event in events if "stateEnteredEventDetails" in event]
+    assert entered[:3] == ["Read input", "Prepare reference", "Samples"]
+    assert entered[-1] == "Done"
+
+
+def test_batch_submit_job_runs_a_job_and_describe_jobs_tells_of_it(aws: Aws, outputs: dict[str, str]) -> None:
+    overrides = {
+        "command": ["samtools", "--version"],
+        "resourceRequirements": [{"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": "256"}],
+    }
+    words = ("--job-name", "by-hand", "--job-queue", outputs["JobQueueName"], "--job-definition", "genomics-samtools")
+    job_id = aws.json("batch", "submit-job", *words, "--container-overrides", json.dumps(overrides))["jobId"]
+    job = _ended(lambda: aws.json("batch", "describe-jobs", "--jobs", job_id)["jobs"][0])
+    assert (job["status"], job["container"]["exitCode"]) == ("SUCCEEDED", 0)
+    assert job["startedAt"] <= job["stoppedAt"]
+    assert len(job["attempts"]) == 1
+    listed = aws.json("batch", "list-jobs", "--job-queue", outputs["JobQueueName"], "--job-status", "SUCCEEDED")
+    assert job_id in [one["jobId"] for one in listed["jobSummaryList"]]
+
+
+def test_logs_tail_prints_what_jobs_wrote(aws: Aws, outputs: dict[str, str], execution: str) -> None:
+    assert execution
+    assert outputs["JobLogGroup"] == "/genomics/jobs"
+    lines = aws.text("logs", "tail", "/genomics/jobs", "--format", "short").splitlines()
+    assert any("bwa" in line for line in lines)
+    assert len(lines) > 10
+
+
+def test_fsx_describe_data_repository_tasks_tells_of_the_exports(
+    aws: Aws, outputs: dict[str, str], execution: str
+) -> None:
+    assert execution
+    words = f"Name=file-system-id,Values={outputs['WorkingFileSystemId']}"
+    tasks = aws.json("fsx", "describe-data-repository-tasks", "--filters", words)["DataRepositoryTasks"]
+    exported = next(task for task in tasks if "germline/by-aws" in task["Paths"])
+    assert (exported["Type"], exported["Lifecycle"]) == ("EXPORT_TO_REPOSITORY", "SUCCEEDED")
+    assert exported["Status"]["FailedCount"] == 0
+    assert exported["Status"]["SucceededCount"] == exported["Status"]["TotalCount"] > 0
+
+
+def test_s3_ls_lists_and_s3_cp_copies_a_vcf(aws: Aws, outputs: dict[str, str], execution: str, tmp_path: Path) -> None:
+    assert execution
+    folder = f"{outputs['ExportPath']}/germline/by-aws/NA1/"
+    names = {line.split()[-1] for line in aws.text("s3", "ls", folder).splitlines()}
+    assert {"NA1.bam", "NA1.bam.bai", "NA1.vcf.gz", "NA1.vcf.gz.tbi"} <= names
+    aws.text("s3", "cp", f"{folder}NA1.vcf.gz", str(tmp_path / "it.vcf.gz"))
+    bucket, _, key = folder.removeprefix("s3://").partition("/")
+    kept = aws.folder / ".cache" / "local" / "s3" / bucket / key / "NA1.vcf.gz"
+    assert (tmp_path / "it.vcf.gz").read_bytes() == kept.read_bytes()
+
+
+def test_what_is_put_into_the_bucket_of_reads_is_found_by_steps(aws: Aws, desk: Desk, lab: Lab, tmp_path: Path) -> None:
+    assert lab.images
+    for number in (1, 2):
+        reads = desk.scratch / "data" / f"NA1_L001_R{number}.fastq.gz"
+        (tmp_path / f"R{number}.fastq.gz").write_bytes(reads.read_bytes())
+    aws.text("s3", "cp", "--recursive", str(tmp_path), "s3://example-lab-reads/new/")
+    desk.sheet("put.csv", "PUT,new/R1.fastq.gz,new/R2.fastq.gz")
+    out = desk.ok("run", "put.csv", "--reference", "small.fa", "--shards", "1", "--local", "--name", "put")
+    assert out.endswith("/germline/put/PUT/PUT.vcf.gz\n")

@@ -1,0 +1,143 @@
+"""`build.py local start|stop|status`, and `--local` without it."""
+
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from typed import Desk, exports
+
+if TYPE_CHECKING:
+    import subprocess
+
+pytestmark = pytest.mark.engine
+
+
+@pytest.fixture(autouse=True)
+def stopped(desk: Desk) -> Iterator[None]:
+    """Each test begins and ends without a server."""
+    yield
+    desk.type("local", "stop")
+
+
+def test_where_none_runs_status_says_how_to_start_one_and_stop_does_nothing(desk: Desk) -> None:
+    status = desk.type("local", "status")
+    assert (status.code, status.out) == (1, "")
+    assert status.err == "no embedded AWS runs. Type: python build.py local start\n"
+    assert desk.type("local", "stop").err == "no embedded AWS was running\n"
+
+
+def test_a_second_start_finds_the_first_one_s_server(desk: Desk) -> None:
+    first = desk.ok("local", "start")
+    assert desk.ok("local", "start") == first
+    assert desk.ok("local", "status") == first
+    assert exports(first)["AWS_ENDPOINT_URL"] == desk.server["endpoint"]
+    stopped = desk.type("local", "stop")
+    assert stopped.err == f"stopped the embedded AWS (process {_pid(stopped.err)})\n"
+    assert desk.type("local", "status").code == 1
+
+
+def _pid(text: str) -> str:
+    return text.rpartition("process ")[2].rstrip(")\n")
+
+
+def test_two_starts_at_once_give_one_server(desk: Desk) -> None:
+    with desk.begun("local", "start") as first, desk.begun("local", "start") as second:
+        outs = [process.communicate(timeout=60) for process in (first, second)]
+    assert (first.returncode, second.returncode) == (0, 0), outs
+    assert outs[0] == outs[1]
+
+
+def test_it_uses_the_region_that_was_set(desk: Desk) -> None:
+    started = desk.type("local", "start", environment={"AWS_DEFAULT_REGION": "eu-west-1"})
+    assert exports(started.out)["AWS_REGION"] == "eu-west-1"
+
+
+def test_a_port_that_is_taken_is_one_error(desk: Desk) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        started = desk.type("local", "start", "--port", str(port))
+    assert started.code == 69
+    assert f"no embedded AWS on port {port}: Address already in use" in started.error
+    assert desk.type("local", "status").code == 1
+
+
+@pytest.mark.parametrize(
+    "record", ["", "[]", '{"pid": "x", "endpoint": 1}', '{"pid": 1, "endpoint": "e", "region": "r"}']
+)
+def test_a_stale_record_of_a_server_is_none(desk: Desk, record: str) -> None:
+    desk.checkout.local.mkdir(parents=True, exist_ok=True)
+    (desk.checkout.local / "server.json").write_text(record, encoding="ascii")
+    assert desk.type("local", "status").code == 1
+    desk.ok("local", "start")
+    assert desk.server["pid"] != 1
+
+
+def test_a_second_command_with_a_server_of_its_own_is_told_who_has_it(desk: Desk) -> None:
+    words = ("run", "SLOW.csv", "--reference", "small.fa", "--local", "--shards", "1")
+    with desk.begun(*words) as first:
+        _line(first, "started run")
+        second = desk.type("deploy", "--local")
+        assert (second.code, second.out) == (75, "")
+        assert "the embedded AWS is in use: another command runs it" in second.error
+        assert "python build.py local start" in second.error
+        assert desk.type("local", "start").code == 75
+        first.send_signal(signal.SIGINT)
+        _, err = first.communicate(timeout=60)
+    assert first.returncode == 130
+    assert "ends with its embedded AWS" in err
+    assert "Traceback" not in err
+
+
+def _line(process: "subprocess.Popen[str]", start: str) -> str:
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith(start):
+            return line
+    raise AssertionError(start)
+
+
+def test_a_run_that_would_end_with_its_command_is_not_detached(desk: Desk) -> None:
+    tried = desk.type("run", "NA1.csv", "--reference", "small.fa", "--local", "--detach")
+    assert tried.code == 64
+    assert "local start" in tried.error
+
+
+@pytest.mark.parametrize("words", [("status",), ("logs", "r"), ("stop", "r")])
+def test_what_an_earlier_command_left_needs_a_server_that_was_kept(desk: Desk, words: tuple[str, ...]) -> None:
+    tried = desk.type(*words, "--local")
+    assert tried.code == 69
+    assert "no embedded AWS runs" in tried.error
+
+
+def test_a_killed_server_leaves_no_container_after_the_next_start(
+    desk: Desk, containers: Callable[[], list[Any]]
+) -> None:
+    desk.ok("local", "start")
+    desk.ok("run", "SLOW.csv", "--reference", "small.fa", "--local", "--shards", "1", "--detach", "--name", "killed")
+    end = time.monotonic() + 60
+    while not any("mem" in container.attrs["Config"]["Cmd"] for container in containers()):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    desk.kill_server()
+    assert containers()
+    assert desk.type("local", "status").code == 1
+    desk.ok("local", "start")
+    assert containers() == []
+    # Nothing of the run is known any more, and nothing of what it wrote hinders another.
+    assert desk.type("status", "killed", "--local").code == 66
+    assert desk.type("run", "NA1.csv", "--reference", "small.fa", "--local", "--shards", "1").code == 0
+
+
+def test_a_server_that_is_told_to_end_takes_its_jobs_with_it(desk: Desk, containers: Callable[[], list[Any]]) -> None:
+    desk.ok("local", "start")
+    desk.ok("run", "SLOW.csv", "--reference", "small.fa", "--local", "--shards", "1", "--detach", "--name", "ended")
+    while not containers():
+        time.sleep(0.02)
+    desk.ok("local", "stop")
+    assert containers() == []
+    assert desk.type("local", "status").code == 1

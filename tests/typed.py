@@ -1,0 +1,136 @@
+"""Commands as a user types them, in a copy of this checkout that keeps its files to itself."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from toolchain.paths import HERE, Checkout
+
+SECONDS = 120
+
+
+@dataclass(frozen=True, kw_only=True)
+class Typed:
+    """What a command said."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def error(self) -> str:
+        """The one error that it ended with; there is no traceback."""
+        assert "Traceback" not in self.err, self.err
+        errors = [line for line in self.err.splitlines() if line.startswith("error: ")]
+        assert len(errors) == 1, self.err
+        return errors[0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Desk:
+    """A copy of this checkout, and somebody who types in it."""
+
+    root: Path
+
+    @classmethod
+    def make(cls, root: Path) -> "Desk":
+        """Copies what git knows of, as it is now."""
+        listed = subprocess.run(["git", "ls-files", "-z"], cwd=HERE.root, check=True, capture_output=True, text=True)
+        for name in filter(None, listed.stdout.split("\0")):
+            if (HERE.root / name).is_file():
+                (root / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(HERE.root / name, root / name)
+        return cls(root=root)
+
+    @property
+    def checkout(self) -> Checkout:
+        return Checkout(root=self.root)
+
+    @property
+    def scratch(self) -> Path:
+        return self.checkout.local / "scratch"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Without what would lead a command to an AWS."""
+        return {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+
+    def words(self, *words: str) -> list[str]:
+        return [sys.executable, str(self.root / "build.py"), *words]
+
+    def type(self, *words: str, environment: Mapping[str, str] | None = None) -> Typed:
+        """Types a command and waits for its end."""
+        done = subprocess.run(
+            self.words(*words),
+            cwd=self.root,
+            env={**self.environment, **(environment or {})},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=SECONDS,
+        )
+        return Typed(code=done.returncode, out=done.stdout, err=done.stderr)
+
+    def ok(self, *words: str) -> str:
+        """Types a command that must succeed, and gives what it printed."""
+        done = self.type(*words)
+        assert done.code == 0, done.err
+        return done.out
+
+    @contextmanager
+    def begun(self, *words: str) -> Iterator["subprocess.Popen[str]"]:
+        """A command that is still running; it is killed if nobody ends it."""
+        with subprocess.Popen(
+            self.words(*words),
+            cwd=self.root,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process:
+            try:
+                yield process
+            finally:
+                if process.poll() is None:
+                    process.kill()
+
+    @property
+    def server(self) -> dict[str, Any]:
+        """What `local start` wrote down."""
+        found: dict[str, Any] = json.loads((self.checkout.local / "server.json").read_text(encoding="ascii"))
+        return found
+
+    def kill_server(self) -> None:
+        """As the out-of-memory killer does."""
+        pid = self.server["pid"]
+        os.kill(pid, signal.SIGKILL)
+        end = time.monotonic() + SECONDS
+        while Path(f"/proc/{pid}").exists() and not _is_zombie(pid):
+            assert time.monotonic() < end
+            time.sleep(0.01)
+
+    def sheet(self, name: str, *lines: str) -> str:
+        """Writes a sample sheet and gives its name."""
+        (self.root / name).write_text("\n".join(("sample,r1,r2", *lines, "")), encoding="ascii")
+        return name
+
+
+def _is_zombie(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+def exports(text: str) -> dict[str, str]:
+    """What a shell would have after `eval`."""
+    return dict(line.removeprefix("export ").split("=", 1) for line in text.splitlines())

@@ -1,0 +1,14 @@
+"""An embedded AWS in which the project is deployed."""
+
+from collections.abc import Iterator
+
+import pytest
+from harness import Lab
+from home import Home, home
+
+
+@pytest.fixture(scope="module")
+def there(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
+    """One for a module: deploying takes seconds, and a process has one embedded AWS at a time."""
+    with home(lab, tmp_path_factory.mktemp("home")) as made:
+        yield made

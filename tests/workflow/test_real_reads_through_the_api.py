@@ -1,0 +1,80 @@
+"""Real Illumina reads with truth, through the deployed state machine: what comes out is what the steps alone make."""
+
+from dataclasses import dataclass, replace
+
+import pytest
+from harness import Bench, DataSet, snps, vcf_records
+from home import RESOURCES, Home
+
+from toolchain.direct import Run
+from toolchain.runs.order import Order
+
+
+@dataclass(frozen=True, kw_only=True)
+class Went:
+    """One sample's run, and where both ways left it."""
+
+    bench: Bench
+    through_the_api: Run
+    direct: Run
+    sample: str
+
+    def vcf(self, run: Run) -> list[str]:
+        return vcf_records(run.folder(self.sample) / f"{self.sample}.vcf.gz")
+
+    def bam(self, run: Run) -> list[str]:
+        return self.bench.records(self.sample, f"{self.sample}.bam", run.execution, workflow=run.workflow)
+
+
+@pytest.fixture
+def went(there: Home, real: DataSet) -> Went:
+    """Both ways at once: each uses a workflow's directory of its own."""
+    bench = there.bench
+    sample, name = real.place(bench), real.folder.name
+    resources = RESOURCES | {tool: {"VCPU": 2, "MEMORY": 2048} for tool in ("bwa", "samtools")}
+    order = Order(
+        reference=real.reference, samples=(sample,), shards=3, ploidy=real.ploidy, aligner="bwa", resources=resources
+    )
+    run = there.runs.start(name, order)
+    direct = bench.germline(sample, real.reference, ploidy=real.ploidy, execution=name)
+    ended = there.ended(run.arn)
+    assert ended.status == "SUCCEEDED", ended
+    through_the_api = replace(direct, workflow=there.workflow)
+    assert through_the_api.workflow != direct.workflow
+    return Went(bench=bench, through_the_api=through_the_api, direct=direct, sample=sample.name)
+
+
+def compared(went: Went) -> Run:
+    """The run through the API, whose records are those of the direct one."""
+    assert went.bam(went.through_the_api) == went.bam(went.direct)
+    assert went.vcf(went.through_the_api) == went.vcf(went.direct)
+    return went.through_the_api
+
+
+@pytest.mark.parametrize("real", ["human_hg001_chr20"], indirect=True)
+def test_hg001_has_the_same_records_and_every_snp_of_the_confident_regions(real: DataSet, went: Went) -> None:
+    run = compared(went)
+    confident = real.compare(run, "confident.nist10kb.bed")
+    assert (snps(confident.shared), snps(confident.missed), snps(confident.false)) == (45, 0, 0)
+    target = real.compare(run, "target.100kb.bed")
+    assert snps(target.shared) + snps(target.missed) == 188
+    assert snps(target.shared) >= 186
+
+
+@pytest.mark.parametrize("real", ["sarscov2_twist_MT007544"], indirect=True)
+def test_the_twist_control_has_the_same_records_and_its_three_snps_and_its_deletion(real: DataSet, went: Went) -> None:
+    found = real.compare(compared(went), "genome.bed")
+    assert (snps(found.shared), len(found.shared) - snps(found.shared)) == (3, 1)
+    assert (found.missed, found.false) == (frozenset(), frozenset())
+
+
+@pytest.mark.parametrize("real", ["human_hg001_chr22_tiny"], indirect=True)
+def test_the_tiny_window_has_the_same_records_and_all_fourteen_snps(real: DataSet, went: Went) -> None:
+    found = real.compare(compared(went), "region.bed")
+    assert (snps(found.shared), snps(found.missed), snps(found.false)) == (14, 0, 0)
+
+
+@pytest.mark.parametrize("real", ["smoke_sarscov2_nfcore"], indirect=True)
+@pytest.mark.usefixtures("real")
+def test_a_hundred_pairs_have_the_same_records(went: Went) -> None:
+    assert compared(went)
