@@ -83,17 +83,15 @@ def run(
         )
 
     make_folder(target)
-    wanted = aligner or settings.load(checkout.settings).aligner
-    with here.connected(checkout) as there:
-        home, world = there.checkout, there.world
-        _run(home, world, own, wanted, execution=execution, shards=shards, ploidy=ploidy, target=target)
+    with here.connected(checkout) as at:
+        _run(at.checkout, at.world, own, aligner, execution=execution, shards=shards, ploidy=ploidy, target=target)
 
 
 def _run(
     checkout: Checkout,
     world: World,
     own: Reads | None,
-    wanted: aligners.Wanted,
+    wanted: aligners.Wanted | None,
     *,
     execution: str,
     shards: int,
@@ -111,8 +109,7 @@ def _run(
     )
     inputs = _simulated(host, world.scratch, known.workflow) if own is None else _linked(own, world.scratch)
     resources = rendering.resources(checkout)
-    folders = (world.scratch / "reference", world.scratch / "working" / known.workflow / "reference")
-    choice = aligners.choose(wanted, aligners.look(folders, inputs.reference), memory=resources["bwa-mem3"]["MEMORY"])
+    choice = rendering.aligner(checkout, inputs.reference, wanted, resources)
     note(f"aligner: {choice.aligner}: {choice.reason}")
     order = Order(
         reference=inputs.reference,

@@ -1,10 +1,12 @@
 """What job definitions are rendered with, for the cloud and for this machine, and where they are written."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from toolchain import catalog, jobdefs, settings
+from toolchain import aligners, catalog, jobdefs, settings
+from toolchain.aligners import Choice, Wanted
 from toolchain.builds import Workshop
 from toolchain.console import note
 from toolchain.errors import CannotCreateError, ConfigurationError, MissingInputError
@@ -40,6 +42,28 @@ def resources(checkout: Checkout) -> dict[str, dict[str, int]]:
     for command in ("qc", "check"):
         fitted[command] = {"VCPU": 1, "MEMORY": min(SMALL_MEMORY, fitted["samtools"]["MEMORY"])}
     return fitted
+
+
+def aligner(
+    checkout: Checkout, reference: str, wanted: Wanted | None, resources: Mapping[str, Mapping[str, int]]
+) -> Choice:
+    """The aligner of a run, and why that one.
+
+    Args:
+        checkout: As it deals with the AWS of the run.
+        reference: As a path below /scratch/reference.
+        wanted: What was asked for; as genomics.toml says if none.
+        resources: What jobs get instead of the job definitions' figures.
+    """
+    known = settings.load(checkout.settings)
+    if checkout == checkout.at_home:
+        scratch = checkout.local / "scratch"
+        there = aligners.look((scratch / "reference", scratch / "working" / known.workflow / "reference"), reference)
+        memory = resources["bwa-mem3"]["MEMORY"]
+    else:
+        # Nobody but hosts sees the file systems: auto takes what every reference and every host can do.
+        there, memory = aligners.Reference(index=None), 0
+    return aligners.choose(wanted or known.aligner, there, memory=memory)
 
 
 def local(workshop: Workshop, scratch: Path) -> Rendering:

@@ -100,7 +100,9 @@ def test_the_first_line_says_how_the_run_is_whatever_the_table_s_width() -> None
 def test_jobs_that_cannot_start_are_told_with_the_reason_once() -> None:
     reason = "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT"
     jobs = tuple(job(f"call {shard}", "RUNNABLE", reason=reason) for shard in range(3))
-    lines = shown(ORDER, (*jobs, job("qc", "RUNNABLE"), job("finish", "FAILED", reason="Host EC2 terminated")))
+    lines = shown(
+        ORDER, (*jobs, job("qc", "RUNNABLE"), job("finish", "FAILED", reason="Host EC2 terminated")), width=120
+    )
     assert [line for line in lines if "cannot start" in line] == [f"  a call 0 and 2 more jobs cannot start: {reason}"]
     assert not any("Host EC2" in line for line in lines)
 

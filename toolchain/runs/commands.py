@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from toolchain import console
+from toolchain.aligners import WANTED, Wanted
 from toolchain.errors import UnavailableError, WrongUsageError
 from toolchain.local import place, place_again
 from toolchain.paths import Checkout
@@ -36,10 +37,13 @@ def _runs(checkout: Checkout) -> "Runs":
     help="Parts of the genome to call side by side.",
 )
 @click.option("--ploidy", type=click.IntRange(1, 2), default=2, show_default=True, help="Of the organism.")
+@click.option(
+    "--aligner", type=click.Choice(WANTED), help="auto: bwa-mem3 where that can be. [default: as in genomics.toml]"
+)
 @click.option("--detach", is_flag=True, help="Start it, and do not wait for its end.")
 @click.option("--dry-run", is_flag=True, help="List every job, write the input to inputs.json, and start nothing.")
 @place
-def run(
+def run(  # noqa: PLR0913  # one an option
     *,
     checkout: Checkout,
     sheet: Path,
@@ -47,6 +51,7 @@ def run(
     name: str | None,
     shards: int,
     ploidy: int,
+    aligner: Wanted | None,
     detach: bool,
     dry_run: bool,
 ) -> int:
@@ -74,7 +79,10 @@ def run(
     chosen = orders.check_name(name) if name else orders.new_name()
     if checkout == checkout.at_home and not dry_run:
         locally.prepare(checkout, Account())
-    order = replace(order, resources=rendering.resources(checkout))
+    resources = rendering.resources(checkout)
+    choice = rendering.aligner(checkout, order.reference, aligner, resources)
+    console.note(f"aligner: {choice.aligner}: {choice.reason}")
+    order = replace(order, aligner=choice.aligner, resources=resources)
     if dry_run:
         _plan(checkout, order, Path("inputs.json"))
         return 0
