@@ -212,7 +212,7 @@ def replaced(text: str, old: str, new: str) -> str:
 @contextmanager
 def home(lab: Lab, root: Path) -> Iterator[Home]:
     """Deploys and registers everything in an embedded AWS of its own, below an empty directory."""
-    checkout = Checkout(root=root, kept="dist/local")
+    checkout = Checkout(root=root).at_home
     for folder in (HERE.images, HERE.jobdefs, HERE.stacks):
         (root / folder.name).symlink_to(folder)
     shutil.copyfile(HERE.settings, checkout.settings)

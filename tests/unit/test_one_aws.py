@@ -7,22 +7,23 @@ import pytest
 
 from toolchain.paths import HERE
 
-# What would tell: the endpoint, the embedded AWS itself, a checkout that deals with it, and its root.
+# What would tell: the endpoint, the embedded AWS itself, and a checkout that deals with it.
 SIGNS = {
     "endpoint": re.compile(r"AWS_ENDPOINT_URL|endpoint_url"),
     "embedded": re.compile(r"\blocalaws\b"),
-    "checkout": re.compile(r"\bat_home\b"),
+    "checkout": re.compile(r"\bat_home\b|\bfor_now\b|\.lasting\b"),
 }
 # Module, and which of the signs it may hold, and why.
 ALLOWED: dict[str, dict[str, str]] = {
     "toolchain/aws.py": {"endpoint": "names the variable in what to check when nothing answers, and reads it nowhere"},
-    "toolchain/local.py": {
-        "embedded": "the commands `local start|stop|status`, and --local, which starts one",
-        "checkout": "--local chooses the AWS, and with it where what is known of it is kept",
-    },
-    "toolchain/paths.py": {"checkout": "says where what is known of either is kept"},
+    "toolchain/demo.py": {"embedded": "is in an embedded AWS, and nowhere else"},
+    "toolchain/local.py": {"embedded": "the commands `local start|stop|status`, and --local, which starts one"},
+    "toolchain/paths.py": {"checkout": "says where what is known of either is kept, and how a command is typed"},
     "toolchain/rendering.py": {"checkout": "the choice of the rendering"},
-    "toolchain/runs/commands.py": {"checkout": "`run --local` makes ready what is not, and fits jobs to this machine"},
+    "toolchain/runs/commands.py": {
+        "checkout": "`run --local` makes ready what is not; a run that ends with its command is not detached"
+    },
+    "toolchain/runs/failure.py": {"checkout": "what ended with its command has no logs to be looked at"},
 }
 
 
