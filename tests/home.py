@@ -110,11 +110,6 @@ class Home:
         """A state machine's definition."""
         return self.account.step_functions().describe_state_machine(stateMachineArn=machine)["definition"]
 
-    def registered_definition(self, tool: str) -> dict[str, Any]:
-        """What Batch has of a tool's job definition that was registered."""
-        found = self.account.batch().describe_job_definitions(jobDefinitions=[self.registered[tool]])
-        return dict(found["jobDefinitions"][0])
-
     def folder(self, run: str, sample: str) -> Path:
         """Where a run leaves a sample's files."""
         return self.world.scratch / "working" / self.workflow / run / sample

@@ -7,6 +7,7 @@ from localaws.stock import answers
 
 QUESTIONS = """
 import time
+from botocore.exceptions import ClientError
 from moto.events.models import Rule
 from moto.stepfunctions.responses import StepFunctionResponse
 from moto.stepfunctions.parser import models as interpreter
@@ -17,6 +18,9 @@ from moto.stepfunctions.parser.asl.component.common.retry.retrier_decl import Re
 from moto.stepfunctions.parser.asl.component.state.exec.state_map.iteration.iteration_worker import IterationWorker
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import state_task_service_batch as batch
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import state_task_service_callback as tokens
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import state_task_service_aws_sdk as sdk
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import state_task_service_sfn as nested
+from moto.stepfunctions.parser.asl.component.state.fail.state_fail import StateFail
 from moto.stepfunctions.parser.asl.jsonata import jsonata
 from moto.stepfunctions.parser.asl.utils.boto_client import boto_client_for
 from moto.stepfunctions.parser.asl.utils.json_path import extract_json
@@ -37,6 +41,12 @@ answers["jsonata"] = fails(lambda: jsonata.eval_jsonata_expression("1"))
 answers["escaped"] = jsonata.encode_jsonata_variable_declarations({"$a": '"'})
 answers["index"] = extract_json("$.xs[0].a", {"xs": [{"a": 1}]})
 answers["reserved"] = fails(lambda: CustomErrorName("States.TaskFailed"))
+failing = inspect.getsource(inspect.getmodule(StateFail))
+answers["fails"] = "CustomErrorName(error_value)" in failing
+missing = ClientError({"Error": {"Code": "404", "Message": "Not Found"}}, "HeadObject")
+answers["missing"] = sdk.StateTaskServiceAwsSdk._normalise_exception_name("S3", missing)
+answers["throttled"] = 'StepFunctions.{error_code}Exception' in inspect.getsource(nested)
+answers["refused"] = 'Batch.{error_code}' in inspect.getsource(batch)
 answers["runtime"] = "States.Runtime" in inspect.getsource(ErrorEqualsDecl)
 answers["history"] = "reverseOrder" in inspect.getsource(StepFunctionResponse.get_execution_history)
 answers["map_run"] = "mapRunArn" in inspect.getsource(StepFunctionResponse.list_executions)
@@ -86,6 +96,19 @@ def test_a_jsonpath_with_an_index_gives_a_list(stock: dict[str, Any]) -> None:
 
 def test_a_reserved_error_cannot_leave_a_branch(stock: dict[str, Any]) -> None:
     assert stock["reserved"] == "ValueError"
+
+
+def test_a_fail_state_cannot_hand_on_a_reserved_error(stock: dict[str, Any]) -> None:
+    assert stock["fails"]
+
+
+def test_an_object_that_is_missing_has_the_name_of_all_errors_of_s3(stock: dict[str, Any]) -> None:
+    assert stock["missing"] == "S3.S3Exception"
+
+
+def test_throttled_calls_have_names_that_the_service_does_not_give(stock: dict[str, Any]) -> None:
+    assert stock["throttled"]
+    assert stock["refused"]
 
 
 def test_states_all_catches_what_always_ends_an_execution(stock: dict[str, Any]) -> None:

@@ -16,7 +16,7 @@ SIGNS = {
 # Module, and which of the signs it may hold, and why.
 ALLOWED: dict[str, dict[str, str]] = {
     "toolchain/aws.py": {"endpoint": "names the variable in what to check when nothing answers, and reads it nowhere"},
-    "toolchain/demo.py": {"embedded": "is in an embedded AWS, and nowhere else"},
+    "toolchain/demo.py": {"embedded": "the demo is always on this machine: it puts its reads where that AWS has them"},
     "toolchain/local.py": {"embedded": "the commands `local start|stop|status`, and --local, which starts one"},
     "toolchain/paths.py": {"checkout": "says where what is known of either is kept, and how a command is typed"},
     "toolchain/rendering.py": {"checkout": "the choice of the rendering"},

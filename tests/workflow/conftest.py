@@ -7,8 +7,8 @@ from harness import Lab
 from home import Home, home
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def there(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
-    """One for a module: deploying takes seconds, and a process has one embedded AWS at a time."""
+    """One for this folder: deploying takes seconds, and a process has one embedded AWS at a time."""
     with home(lab, tmp_path_factory.mktemp("home")) as made:
         yield made

@@ -31,10 +31,8 @@ def went(there: Home, real: DataSet) -> Went:
     """Both ways at once: each uses a workflow's directory of its own."""
     bench = there.bench
     sample, name = real.place(bench), real.folder.name
-    resources = RESOURCES | {tool: {"VCPU": 2, "MEMORY": 2048} for tool in ("bwa", "samtools")}
-    order = Order(
-        reference=real.reference, samples=(sample,), shards=3, ploidy=real.ploidy, aligner="bwa", resources=resources
-    )
+    resources = {**RESOURCES, "bwa": {"VCPU": 2, "MEMORY": 2048}, "samtools": {"VCPU": 2, "MEMORY": 2048}}
+    order = Order(reference=real.reference, samples=(sample,), shards=3, ploidy=real.ploidy, resources=resources)
     run = there.runs.start(name, order)
     direct = bench.germline(sample, real.reference, ploidy=real.ploidy, execution=name)
     ended = there.ended(run.arn)

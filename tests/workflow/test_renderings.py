@@ -1,21 +1,21 @@
 """What differs between the cloud and one machine, and that nothing else does."""
 
 import json
-import re
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from deployed import deployed
+from deployed import NAMES, deployed
 from home import Home
 
 from toolchain import jobdefs, rendering, templates
 from toolchain.jobdefs import ImageReference, Rendering, Scratch
 from toolchain.localaws.cloudformation.types.states import definition
 from toolchain.paths import HERE
+from toolchain.revisions import active, normalised
 
-ELSEWHERE = "999999999999"
+ACCOUNT, ELSEWHERE = "123456789012", "999999999999"
 TOOLS = jobdefs.names(HERE.jobdefs)
 
 
@@ -38,7 +38,7 @@ def in_the_cloud(here: Rendering) -> Rendering:
         name: ImageReference(name=name, tag=one.tag, reference=f"{registry}/{name}@sha256:{'1' * 64}")
         for name, one in here.images.items()
     }
-    outputs = {name: re.sub(r"\b123456789012\b", ELSEWHERE, value) for name, value in here.outputs.items()}
+    outputs = {name: value.replace(ACCOUNT, ELSEWHERE) for name, value in here.outputs.items()}
     return replace(here, images=images, outputs=outputs, scratch=Scratch())
 
 
@@ -46,46 +46,61 @@ def in_the_cloud(here: Rendering) -> Rendering:
 def test_a_job_definition_differs_in_its_image_the_scratch_s_place_its_role_s_account_and_the_marker(
     there: Home, tool: str
 ) -> None:
-    """The local one is what Batch was given."""
-    local = dict(leaves(there.registered_definition(tool)))
-    cloud = dict(leaves(jobdefs.render(HERE.jobdefs, in_the_cloud(rendering.of(there.checkout)))[tool]))
-    assert cloud.items() - local.items() <= set(cloud.items())
-    different = {path for path in cloud if cloud[path] != local.get(path)}
-    environment = there.registered_definition(tool)["containerProperties"]["environment"]
-    (marker,) = (number for number, entry in enumerate(environment) if entry["name"] == "SCRATCH")
-    assert different == {
+    """The local one is what Batch has of it."""
+    project = there.project
+    (registered,) = (
+        one for one in active(there.account.batch(), f"{project}-{tool}") if one.arn == there.registered[tool]
+    )
+    rendered = jobdefs.render(HERE.jobdefs, in_the_cloud(rendering.of(there.checkout)))[tool]
+    local, cloud = dict(leaves(registered.content)), dict(leaves(normalised(rendered)))
+    assert cloud.keys() == local.keys()
+    (marker,) = (path for path, value in cloud.items() if path.endswith("/value") and value == "lustre")
+    assert {path for path in cloud if cloud[path] != local[path]} == {
         "/containerProperties/image",
         "/containerProperties/jobRoleArn",
-        f"/containerProperties/environment/{marker}/value",
+        marker,
         *(f"/containerProperties/volumes/{number}/host/sourcePath" for number in range(3)),
     }
-    assert re.sub(r"\d{12}", "ACCOUNT", cloud["/containerProperties/jobRoleArn"]) == re.sub(
-        r"\d{12}", "ACCOUNT", local["/containerProperties/jobRoleArn"]
-    )
+    assert local[marker] == "local"
+    role = "/containerProperties/jobRoleArn"
+    assert cloud[role].replace(ELSEWHERE, ACCOUNT) == local[role]
+
+
+# What AWS gives names to: a revision, a resource's ARN, a file system's id, a bucket.
+GIVEN_BY_AWS = {
+    "BcftoolsJobDefinition",
+    "BwaJobDefinition",
+    "ExportPath",
+    "FileSystem",
+    "FsxExportJobDefinition",
+    "JobMachine",
+    "JobQueue",
+    "SamtoolsJobDefinition",
+}
+# Substitutions that are outputs of stacks, and which.
+OUTPUTS = {
+    "ExportPath": "ExportPath",
+    "FileSystem": "WorkingFileSystemId",
+    "JobLogGroup": "JobLogGroup",
+    "JobMachine": "JobMachineArn",
+    "JobQueue": "JobQueueArn",
+    "WorkingPath": "WorkingPath",
+}
 
 
 @pytest.mark.parametrize(("resource", "output"), [("Germline", "StateMachineArn"), ("Job", "JobMachineArn")])
-def test_a_state_machine_s_definition_differs_in_names_that_the_account_gives_and_in_nothing_else(
+def test_a_state_machine_differs_in_what_aws_gives_names_to_and_in_nothing_else(
     there: Home, resource: str, output: str
 ) -> None:
-    properties = deployed("workflow").resources[resource]["Properties"]
-    cloud = dict(leaves(json.loads(definition(properties))))
-    local = dict(leaves(json.loads(there.definition(there.outputs[output]))))
-    assert cloud.keys() == local.keys()
     own = templates.read(HERE.stacks / "workflow.yaml").resources[resource]["Properties"]["Definition"]
-    for path, text in leaves(own):
-        if cloud[path] != local[path]:
-            named = set(re.findall(r"\$\{(\w+)\}", text))
-            # Of whichever kind: a revision, a resource's ARN, a file system's id, a bucket.
-            assert named <= {
-                "BwaJobDefinition",
-                "SamtoolsJobDefinition",
-                "BcftoolsJobDefinition",
-                "FsxExportJobDefinition",
-                "JobMachine",
-                "JobQueue",
-                "JobLogGroup",
-                "FileSystem",
-                "ExportPath",
-            }, path
-            assert named, path
+    given = deployed("workflow").resources[resource]["Properties"]["DefinitionSubstitutions"]
+    outputs = {name: value for stack in NAMES for name, value in deployed(stack).outputs.items()}
+    # A reference to a log group is its name, which the template gives.
+    outputs["JobLogGroup"] = deployed("compute").of("AWS::Logs::LogGroup")["JobLogGroup"]["LogGroupName"]
+    cloud = given | {name: outputs[OUTPUTS[name]] for name in given.keys() & OUTPUTS}
+    tools = {f"{''.join(part.title() for part in tool.split('-'))}JobDefinition": tool for tool in TOOLS}
+    local = given | {name: there.outputs[OUTPUTS[name]] for name in given.keys() & OUTPUTS}
+    local |= {name: there.registered[tools[name]] for name in given.keys() & tools}
+    text = definition({"Definition": own, "DefinitionSubstitutions": local})
+    assert json.loads(there.definition(there.outputs[output])) == json.loads(text)
+    assert {name for name in cloud if str(cloud[name]) != str(local[name])} <= GIVEN_BY_AWS

@@ -1,0 +1,194 @@
+"""Where runs are played whose jobs fail as they are told to, and an AWS that refuses calls."""
+
+import re
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from home import RESOURCES, Ended, Home, Machines, until
+from moto.core.exceptions import AWSError
+
+from toolchain.localaws.batch.backend import LocalBatchBackend
+from toolchain.localaws.batch.host import JOB_LABEL
+from toolchain.localaws.s3.objects import Objects, S3Error
+from toolchain.localaws.stepfunctions.backend import LocalStepFunctionsBackend
+from toolchain.runs import stopping
+from toolchain.runs.order import Order
+from toolchain.samples import Lane, Sample
+
+NA1 = Sample(name="NA1", lanes=(Lane(name="L001", r1="1.fq", r2="2.fq"),))
+ORDER = Order(reference="small.fa", samples=(NA1,), shards=1, ploidy=2, resources=RESOURCES)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """What became of a run, or of a single job's execution.
+
+    Attributes:
+        jobs: What DescribeJobs says of its jobs, in the order in which they were submitted.
+    """
+
+    ended: Ended
+    jobs: Sequence[Mapping[str, Any]]
+
+    @property
+    def job(self) -> Mapping[str, Any]:
+        (job,) = self.jobs
+        return job
+
+    @property
+    def exit_codes(self) -> list[int | None]:
+        """Of each attempt of the one job."""
+        return [attempt["container"].get("exitCode") for attempt in self.job["attempts"]]
+
+
+class Stage:
+    """Where scenes are played: state machines whose jobs heed scripts, beside the deployed ones."""
+
+    def __init__(self, home: Home) -> None:
+        self.home = home
+        scripted = {tool: home.scripted(tool) for tool in home.registered}
+        self.scripted = home.machines("scripted", scripted)
+        self.hurried = home.machines("hurried", scripted, job_timeout=2)
+        self.unplanned = home.machines("unplanned", scripted, concurrency="$number('many')")
+
+        def no_image(definition: dict[str, Any]) -> None:
+            definition["containerProperties"]["image"] = f"sha256:{'0' * 64}"
+
+        def no_log_group(definition: dict[str, Any]) -> None:
+            definition["containerProperties"]["logConfiguration"]["options"]["awslogs-group"] = "/no/such/group"
+
+        def short(definition: dict[str, Any]) -> None:
+            definition["timeout"] = {"attemptDurationSeconds": 1}
+
+        self.odd = home.machines(
+            "odd",
+            {
+                "bwa": home.scripted("bwa", no_image),
+                "samtools": home.scripted("samtools", no_log_group),
+                "bcftools": home.scripted("bcftools", short),
+                "fsx-export": re.sub(r"\d+$", "999", home.registered["fsx-export"]),
+            },
+        )
+
+    def jobs(self, run: str) -> list[Mapping[str, Any]]:
+        batch = self.home.account.batch()
+        filters: Any = [{"name": "JOB_NAME", "values": [f"{run}--*"]}]
+        pages = batch.get_paginator("list_jobs").paginate(jobQueue=self.home.outputs["JobQueueArn"], filters=filters)
+        ids = [one["jobId"] for page in pages for one in page["jobSummaryList"]]
+        found: list[Mapping[str, Any]] = [*batch.describe_jobs(jobs=ids)["jobs"]] if ids else []
+        return sorted(found, key=lambda job: job["createdAt"])
+
+    def told(self, run: str, arn: str) -> Told:
+        ended = self.home.ended(arn)
+        return Told(ended=ended, jobs=self.jobs(run))
+
+    # ---- runs -------------------------------------------------------------------------------------------------------
+
+    def deployed(self, name: str, order: Order) -> Told:
+        """A run in the deployed state machine, with the real tools."""
+        return self.told(name, self.home.runs.start(name, order).arn)
+
+    def run(self, name: str, script: str, order: Order = ORDER, machines: Machines | None = None) -> Told:
+        """A run whose jobs begin with a script."""
+        self.home.script(name, script)
+        return self.told(name, self.home.runs_of(machines or self.scripted).start(name, order).arn)
+
+    def given(self, name: str, given: Any) -> Told:  # noqa: ANN401  # any JSON
+        """A run with this input."""
+        return self.told(name, self.home.begin(self.scripted.germline, name, given))
+
+    def stopped(self, name: str) -> Told:
+        """A run that is stopped while its first job runs."""
+        self.home.script(name, "exec sleep 100")
+        runs = self.home.runs_of(self.scripted)
+        run = runs.start(name, ORDER)
+        until(lambda: [job for job in self.jobs(name) if job["status"] == "RUNNING"])
+        stopping.stop(runs, name, "enough of it")
+        return self.told(name, run.arn)
+
+    # ---- single jobs ------------------------------------------------------------------------------------------------
+
+    def begin(self, name: str, script: str, *, machine: str, tool: str, **resources: str) -> str:
+        self.home.script(name, script)
+        parameters = {"command": "mem", "reference": "small.fa", "sample": "NA1"}
+        resources = {kind: str(value) for kind, value in RESOURCES["bwa"].items()} | resources
+        given = {
+            "run": name,
+            "sample": "NA1",
+            "step": "mem L001",
+            "tool": tool,
+            "parameters": parameters,
+            "resources": {tool: [{"Type": kind, "Value": value} for kind, value in resources.items()]},
+        }
+        return self.home.begin(machine, name, given)
+
+    def one(
+        self, name: str, script: str, *, machines: Machines | None = None, tool: str = "bwa", **resources: str
+    ) -> Told:
+        """One job that begins with a script."""
+        machine = (machines or self.scripted).job
+        return self.told(name, self.begin(name, script, machine=machine, tool=tool, **resources))
+
+    def lost(self, name: str, script: str) -> Told:
+        """One job whose containers are taken away from under it, each as soon as it runs."""
+        arn = self.begin(name, script, machine=self.scripted.job, tool="bwa")
+        engine = self.home.bench.lab.workshop.engine.client
+        gone: set[str] = set()
+        while self.home.account.step_functions().describe_execution(executionArn=arn)["status"] == "RUNNING":
+            for job in self.jobs(name):
+                for container in engine.containers.list(filters={"label": f"{JOB_LABEL}={job['jobId']}"}):
+                    if container.id not in gone and job["status"] == "RUNNING":
+                        gone.add(str(container.id))
+                        container.remove(force=True)
+            time.sleep(0.1)
+        return self.told(name, arn)
+
+    def waiting(self, name: str, reason: str) -> Told:
+        """One job that no host can take, and that the queue's time limit ends with this reason."""
+        arn = self.begin(name, "", machine=self.scripted.job, tool="bwa", VCPU="99")
+        (job,) = until(lambda: [job for job in self.jobs(name) if "MISCONFIGURATION" in job.get("statusReason", "")])
+        self.home.account.batch().terminate_job(jobId=job["jobId"], reason=reason)
+        return self.told(name, arn)
+
+
+class Throttle:
+    """Refuses each call of the run `throttled` once, as a service does that has too much to do."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.refused: set[str] = set()
+        submit, start, get = LocalBatchBackend.submit, LocalStepFunctionsBackend.start_execution, Objects.get
+        throttle = self
+
+        def submitted(self: LocalBatchBackend, request: Mapping[str, Any]) -> Any:  # noqa: ANN401  # moto's
+            # One of the two errors that a Retry names for Batch, and then the other.
+            for number, error in enumerate(("ServerException", "TooManyRequestsException")):
+                if throttle.refuses(f"{request['jobName']}", number):
+                    raise AWSError("Too Many Requests", error, 500)
+            return submit(self, request)
+
+        def started(self: LocalStepFunctionsBackend, arn: str, name: Any, given: Any, header: Any = None) -> Any:  # noqa: ANN401  # moto's
+            found = re.search(r'"run":"(throttled)".*"step":"([\w ]+)"', str(given))
+            error = "ExecutionLimitExceeded" if found and "e" in found[2] else "ThrottlingException"
+            if found and throttle.refuses(f"{found[1]} {found[2]}", 0):
+                raise AWSError("Rate exceeded", error, 400)
+            return start(self, arn, name, given, header)
+
+        def got(self: Objects, bucket: str, key: str) -> Any:  # noqa: ANN401  # handed on
+            if "/throttled/" in key and throttle.refuses("throttled S3", 0):
+                raise S3Error("SlowDown", "Please reduce your request rate.", status=503)
+            return get(self, bucket, key)
+
+        patch.setattr(LocalBatchBackend, "submit", submitted)
+        patch.setattr(LocalStepFunctionsBackend, "start_execution", started)
+        patch.setattr(Objects, "get", got)
+
+    def refuses(self, call: str, number: int) -> bool:
+        """Whether this call is refused for this time; only some jobs are refused twice."""
+        named = f"{call} {number}"
+        if not call.startswith("throttled") or named in self.refused or (number and not call.endswith("index")):
+            return False
+        self.refused.add(named)
+        return True
