@@ -27,7 +27,8 @@ SECONDS = 240.0
 _PAUSE = 0.2
 # What a job may have here, where most of them are tiny.
 RESOURCES: Mapping[str, Mapping[str, int]] = {
-    tool: {"VCPU": 1, "MEMORY": 512} for tool in ("bwa", "samtools", "bcftools", "fsx-export", "qc", "check")
+    tool: {"VCPU": 1, "MEMORY": 512}
+    for tool in ("bwa", "bwa-mem3", "samtools", "bcftools", "fsx-export", "qc", "check")
 }
 # A job as its definition has it, unless the run's own script ends it before.
 _SCRIPTED = 'script=/scratch/data/scripts/$EXECUTION_ID.sh; [ ! -e "$script" ] || . "$script"; exec step "$@"'

@@ -1,4 +1,4 @@
-"""Which aligner a run uses: bwa, or bwa-mem3, which is some five times as fast and needs a larger index."""
+"""Which aligner a run uses: bwa, or bwa-mem3, which takes less CPU time and a larger index."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

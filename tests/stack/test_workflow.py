@@ -1,5 +1,6 @@
 """stack/workflow.yaml: what the state machines say, held against what they must."""
 
+import json
 import re
 import subprocess
 import sys
@@ -10,7 +11,9 @@ from typing import Any
 import pytest
 
 from toolchain import catalog, failures, jobdefs, templates
+from toolchain.localaws.stepfunctions.expressions import evaluate
 from toolchain.paths import HERE
+from toolchain.runs.order import LARGEST_INPUT
 
 States = dict[str, Any]
 FILE = HERE.root / "stack" / "workflow.yaml"
@@ -93,6 +96,68 @@ def test_the_topic_hears_of_runs_and_not_of_their_samples_or_jobs() -> None:
     pattern = TEMPLATE.resources["RunEnded"]["Properties"]["EventPattern"]["detail"]
     assert pattern["stateMachineArn"] == [{"Ref": "Germline"}]
     assert set(pattern["status"]) == {"SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"}
+
+
+LANE = {"name": "L001", "r1": "1.fq", "r2": "2.fq"}
+INPUT = {"reference": "hg38.fa", "shards": 24, "ploidy": 2, "samples": [{"name": "NA1", "lanes": [LANE]}]}
+
+
+def is_order(given: States) -> bool:
+    condition = ALL["Read input"]["Choices"][0]["Condition"]
+    return bool(evaluate(condition.removeprefix("{%").removesuffix("%}"), {"states": {"input": given}}))
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        INPUT,
+        {**INPUT, "ploidy": 1, "shards": 9999, "aligner": "bwa", "resources": {}},
+        {**INPUT, "samples": [{"name": name, "lanes": [LANE, {**LANE, "name": "L002"}]} for name in ("NA1", "NA2")]},
+    ],
+)
+def test_an_order_is_taken(given: States) -> None:
+    assert is_order(given)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"reference": 38},
+        {"shards": 0},
+        {"shards": 1.5},
+        {"shards": "24"},
+        {"shards": 10_000},
+        {"ploidy": 3},
+        {"ploidy": "2"},
+        {"samples": []},
+        {"samples": {}},
+        {"samples": "NA1"},
+        {"samples": [{"name": 1, "lanes": [LANE]}]},
+        {"samples": [{"lanes": [LANE]}]},
+        {"samples": [{"name": "NA1"}]},
+        {"samples": [{"name": "NA1", "lanes": []}]},
+        {"samples": [{"name": "NA1", "lanes": LANE}]},
+        {"samples": [{"name": "NA1", "lanes": [{**LANE, "name": 1}]}]},
+        {"samples": [{"name": "NA1", "lanes": [LANE, {"name": "L002", "r1": "1.fq"}]}]},
+        {"samples": [{"name": "NA1", "lanes": [LANE]}, {"name": "NA1", "lanes": [LANE]}]},
+    ],
+)
+def test_what_is_no_order_is_refused_before_any_job(change: States) -> None:
+    assert not is_order(INPUT | change)
+    assert not is_order({name: value for name, value in INPUT.items() if name not in change})
+
+
+@pytest.mark.parametrize("length", [8, 64])
+def test_the_causes_of_all_samples_that_an_input_can_name_fit_into_what_a_state_may_hold(length: int) -> None:
+    def size(value: object) -> int:
+        return len(json.dumps(value, separators=(",", ":")))
+
+    name = "N" * length
+    count = LARGEST_INPUT // (size({"name": name, "lanes": [{**LANE, "r1": name, "r2": name}]}) + 1)
+    room = ALL["Samples"]["ItemSelector"]["room"].removeprefix("{%").removesuffix("%}")
+    cause = "c" * evaluate(room, {"order": {"samples": [{}] * count}})
+    assert len(cause) > 15
+    assert size([{"sample": name, "error": "ScratchFailed", "cause": cause}] * count) < LARGEST_INPUT
 
 
 def test_a_template_is_small_enough_to_be_sent_as_it_is() -> None:

@@ -7,23 +7,28 @@ import pytest
 
 from toolchain.paths import HERE
 
-# What would tell: the endpoint, the embedded AWS itself, and a checkout that deals with it.
+# What would tell: the endpoint, the embedded AWS itself, a checkout that deals with it, and one that does for a while.
 SIGNS = {
     "endpoint": re.compile(r"AWS_ENDPOINT_URL|endpoint_url"),
     "embedded": re.compile(r"\blocalaws\b"),
-    "checkout": re.compile(r"\bat_home\b|\bfor_now\b|\.lasting\b"),
+    "checkout": re.compile(r"\bat_home\b"),
+    "lasting": re.compile(r"\bfor_now\b|\blasting[=:]|\.lasting\b"),
 }
 # Module, and which of the signs it may hold, and why.
 ALLOWED: dict[str, dict[str, str]] = {
     "toolchain/aws.py": {"endpoint": "names the variable in what to check when nothing answers, and reads it nowhere"},
     "toolchain/demo.py": {"embedded": "the demo is always on this machine: it puts its reads where that AWS has them"},
-    "toolchain/local.py": {"embedded": "the commands `local start|stop|status`, and --local, which starts one"},
-    "toolchain/paths.py": {"checkout": "says where what is known of either is kept, and how a command is typed"},
+    "toolchain/local.py": {"embedded": "the commands `local start|stop|status`, and --local, which connects to one"},
+    "toolchain/paths.py": {
+        "checkout": "says where what is known of either is kept",
+        "lasting": "and whether that AWS is there for other commands",
+    },
     "toolchain/rendering.py": {"checkout": "the choice of the rendering"},
     "toolchain/runs/commands.py": {
-        "checkout": "`run --local` makes ready what is not; a run that ends with its command is not detached"
+        "checkout": "`run --local` makes ready what is not, and fits jobs to this machine",
+        "lasting": "a run cannot go on without the AWS that it is in, and no later command can be told of it",
     },
-    "toolchain/runs/failure.py": {"checkout": "what ended with its command has no logs to be looked at"},
+    "toolchain/runs/failure.py": {"lasting": "what to type next must still find the run"},
 }
 
 

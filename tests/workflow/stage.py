@@ -1,7 +1,6 @@
 """Where runs are played whose jobs fail as they are told to, and an AWS that refuses calls."""
 
 import re
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -61,7 +60,7 @@ class Stage:
             definition["containerProperties"]["logConfiguration"]["options"]["awslogs-group"] = "/no/such/group"
 
         def short(definition: dict[str, Any]) -> None:
-            definition["timeout"] = {"attemptDurationSeconds": 1}
+            definition["timeout"] = {"attemptDurationSeconds": 2}
 
         self.odd = home.machines(
             "odd",
@@ -132,18 +131,22 @@ class Stage:
         machine = (machines or self.scripted).job
         return self.told(name, self.begin(name, script, machine=machine, tool=tool, **resources))
 
-    def lost(self, name: str, script: str) -> Told:
-        """One job whose containers are taken away from under it, each as soon as it runs."""
+    def lost(self, name: str, script: str, *, times: int) -> Told:
+        """One job whose containers are taken away from under it as soon as they run, so many of them."""
         arn = self.begin(name, script, machine=self.scripted.job, tool="bwa")
         engine = self.home.bench.lab.workshop.engine.client
-        gone: set[str] = set()
-        while self.home.account.step_functions().describe_execution(executionArn=arn)["status"] == "RUNNING":
-            for job in self.jobs(name):
-                for container in engine.containers.list(filters={"label": f"{JOB_LABEL}={job['jobId']}"}):
-                    if container.id not in gone and job["status"] == "RUNNING":
-                        gone.add(str(container.id))
-                        container.remove(force=True)
-            time.sleep(0.1)
+        gone: set[str | None] = set()
+
+        def found() -> Any:  # noqa: ANN401  # docker-py's container
+            running = (job["jobId"] for job in self.jobs(name) if job["status"] == "RUNNING")
+            labels = [f"{JOB_LABEL}={job_id}" for job_id in running]
+            there = [one for label in labels for one in engine.containers.list(filters={"label": label})]
+            return next((one for one in there if one.id not in gone), None)
+
+        for _ in range(times):
+            container = until(found)
+            gone.add(container.id)
+            container.remove(force=True)
         return self.told(name, arn)
 
     def waiting(self, name: str, reason: str) -> Told:
@@ -169,7 +172,13 @@ class Throttle:
                     raise AWSError("Too Many Requests", error, 500)
             return submit(self, request)
 
-        def started(self: LocalStepFunctionsBackend, arn: str, name: Any, given: Any, header: Any = None) -> Any:  # noqa: ANN401  # moto's
+        def started(  # the same of the two that a Retry names for Step Functions
+            self: LocalStepFunctionsBackend,
+            arn: str,
+            name: Any,  # noqa: ANN401  # moto's, and so are the next ones
+            given: Any,  # noqa: ANN401
+            header: Any = None,  # noqa: ANN401
+        ) -> Any:  # noqa: ANN401
             found = re.search(r'"run":"(throttled)".*"step":"([\w ]+)"', str(given))
             error = "ExecutionLimitExceeded" if found and "e" in found[2] else "ThrottlingException"
             if found and throttle.refuses(f"{found[1]} {found[2]}", 0):

@@ -4,6 +4,7 @@ All runs go side by side, once for the module; tests look at what became of them
 """
 
 import re
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -33,16 +34,20 @@ REALLY_EXPORTED = '[ "$1" = export ] || exit 0'
 
 
 def small_order(home: Home) -> Order:
-    """Two samples of two lanes, one of them for the tools to choke on if it is the only one of a run."""
+    """Two samples of two lanes."""
     samples = tuple(Small.make(home.world.scratch, name=name, lanes=2).sample for name in ("NA1", "NA2"))
     return replace(ORDER, samples=samples, shards=2)
 
 
 def with_a_file_cut_off(home: Home) -> Order:
+    """Two samples, of which the first one's R1 ends early."""
     good = Small.make(home.world.scratch, name="GOOD")
     bad = Small.make(home.world.scratch, name="BAD")
     bad.r1.write_bytes(bad.r1.read_bytes()[:2000])
-    return replace(ORDER, samples=(bad.sample, good.sample))
+    # A reference of its own: no other run prepares it at the same time.
+    folder = home.world.scratch / "reference"
+    shutil.copyfile(folder / good.reference, folder / "own.fa")
+    return replace(ORDER, reference="own.fa", samples=(bad.sample, good.sample))
 
 
 STEPS = ("mem", "finish", "call", "gather", "check")
@@ -75,8 +80,8 @@ def scenes(stage: Stage) -> dict[str, Callable[[str], Told]]:
         "no-map": of(run, "exit 0", machines=stage.unplanned),
         "not-an-order": of(stage.given, {"samples": []}),
         # ---- single jobs
-        "host-lost": of(stage.lost, '[ "$AWS_BATCH_JOB_ATTEMPT" = 2 ] && exit 0; exec sleep 100'),
-        "hosts-lost": of(stage.lost, "exec sleep 100"),
+        "host-lost": of(stage.lost, '[ "$AWS_BATCH_JOB_ATTEMPT" = 2 ] && exit 0; exec sleep 100', times=1),
+        "hosts-lost": of(stage.lost, "exec sleep 100", times=3),
         "no-image": of(one, "", machines=stage.odd, tool="bwa"),
         "no-log-group": of(one, "", machines=stage.odd, tool="samtools"),
         "slow": of(one, "echo slow; exec sleep 100", machines=stage.odd, tool="bcftools"),

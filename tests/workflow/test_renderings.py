@@ -66,17 +66,10 @@ def test_a_job_definition_differs_in_its_image_the_scratch_s_place_its_role_s_ac
     assert cloud[role].replace(ELSEWHERE, ACCOUNT) == local[role]
 
 
+# The substitution that is a job definition, and whose.
+DEFINITIONS = {f"{''.join(part.title() for part in tool.split('-'))}JobDefinition": tool for tool in TOOLS}
 # What AWS gives names to: a revision, a resource's ARN, a file system's id, a bucket.
-GIVEN_BY_AWS = {
-    "BcftoolsJobDefinition",
-    "BwaJobDefinition",
-    "ExportPath",
-    "FileSystem",
-    "FsxExportJobDefinition",
-    "JobMachine",
-    "JobQueue",
-    "SamtoolsJobDefinition",
-}
+GIVEN_BY_AWS = {*DEFINITIONS, "ExportPath", "FileSystem", "JobMachine", "JobQueue"}
 # Substitutions that are outputs of stacks, and which.
 OUTPUTS = {
     "ExportPath": "ExportPath",
@@ -98,9 +91,8 @@ def test_a_state_machine_differs_in_what_aws_gives_names_to_and_in_nothing_else(
     # A reference to a log group is its name, which the template gives.
     outputs["JobLogGroup"] = deployed("compute").of("AWS::Logs::LogGroup")["JobLogGroup"]["LogGroupName"]
     cloud = given | {name: outputs[OUTPUTS[name]] for name in given.keys() & OUTPUTS}
-    tools = {f"{''.join(part.title() for part in tool.split('-'))}JobDefinition": tool for tool in TOOLS}
     local = given | {name: there.outputs[OUTPUTS[name]] for name in given.keys() & OUTPUTS}
-    local |= {name: there.registered[tools[name]] for name in given.keys() & tools}
+    local |= {name: there.registered[DEFINITIONS[name]] for name in given.keys() & DEFINITIONS}
     text = definition({"Definition": own, "DefinitionSubstitutions": local})
     assert json.loads(there.definition(there.outputs[output])) == json.loads(text)
     assert {name for name in cloud if str(cloud[name]) != str(local[name])} <= GIVEN_BY_AWS
