@@ -17,8 +17,8 @@ Json = Any  # what YAML holds: texts, numbers, lists and tables, however deep
 ORDER: Final = ("registry", "network", "storage", "compute", "workflow")
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML as CloudFormation reads it."""
+class _Loader(yaml.CSafeLoader):
+    """YAML as CloudFormation reads it; by libyaml, ten times as fast as the parser that is all Python."""
 
 
 def _long_form(loader: _Loader, suffix: str, node: yaml.Node) -> Json:

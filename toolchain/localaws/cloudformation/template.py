@@ -95,10 +95,10 @@ def read(text: str) -> Template:
     return Template(text=text, body=body)
 
 
-def _loader() -> "type[yaml.SafeLoader]":
+def _loader() -> "type[yaml.CSafeLoader]":
     import yaml
 
-    class Loader(yaml.SafeLoader):
+    class Loader(yaml.CSafeLoader):
         """YAML as CloudFormation reads it: `!Sub x` is {"Fn::Sub": x}, and a date is text."""
 
     Loader.yaml_implicit_resolvers = {
