@@ -13,37 +13,38 @@ if TYPE_CHECKING:
     from toolchain.pushing import Pusher
 
 
-def _pusher() -> "Pusher":
+def _pusher(checkout: Checkout) -> "Pusher":
     from toolchain.aws import Account
     from toolchain.builds import Workshop
     from toolchain.pushing import Pusher
     from toolchain.registry import Registry
 
-    return Pusher(checkout=HERE, registry=Registry(Account()), workshop=lambda: Workshop.open(HERE))
+    return Pusher(checkout=checkout, registry=Registry(Account()), workshop=lambda: Workshop.open(checkout))
 
 
 @click.command()
 @click.argument("images", nargs=-1)
 @click.option("--dry-run", is_flag=True, help="Say what would be built and pushed, and do nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def push(images: tuple[str, ...], *, dry_run: bool, as_json: bool) -> None:
+@place
+def push(images: tuple[str, ...], *, checkout: Checkout, dry_run: bool, as_json: bool) -> None:
     """Build and push the IMAGES whose content ECR lacks; all of them if none is named."""
     if dry_run:
-        _push_dry(images, as_json=as_json)
+        _push_dry(checkout, images, as_json=as_json)
         return
-    done = _pusher().push(images)
+    done = _pusher(checkout).push(images)
     if as_json:
         click.echo(json.dumps({"images": [{**one.as_json(), "new": one.new} for one in done]}, indent=2))
     elif not any(one.new for one in done):
         console.note("nothing to push: ECR holds every image with this content")
 
 
-def _push_dry(names: tuple[str, ...], *, as_json: bool) -> None:
+def _push_dry(checkout: Checkout, names: tuple[str, ...], *, as_json: bool) -> None:
     from toolchain import catalog
     from toolchain.errors import SeveralFailedError
 
-    pusher = _pusher()
-    known = catalog.load(HERE.images)
+    pusher = _pusher(checkout)
+    known = catalog.load(checkout.images)
     look = pusher.look(known.choose(names), known)
     actions = {one.target.image.name: (one.target.address, f"is there, {one.stored.digest}") for one in look.present}
     if look.absent:
@@ -82,15 +83,16 @@ def register(names: tuple[str, ...], *, checkout: Checkout, dry_run: bool) -> No
 @click.argument("names", metavar="[NAME]...", nargs=-1)
 @click.option("--keep", type=click.IntRange(min=1), required=True, help="How many active revisions stay, the latest.")
 @click.option("--dry-run", is_flag=True, help="Say what would be deregistered, and do nothing.")
-def prune(names: tuple[str, ...], *, keep: int, dry_run: bool) -> None:
+@place
+def prune(names: tuple[str, ...], *, checkout: Checkout, keep: int, dry_run: bool) -> None:
     """Deregister old revisions of job definitions that no state machine names."""
     from toolchain import pruning, registration, settings
     from toolchain.aws import Account
 
     account = Account()
     batch = account.batch()
-    project = settings.load(HERE.settings).project
-    tools = registration.chosen(HERE, names)
+    project = settings.load(checkout.settings).project
+    tools = registration.chosen(checkout, names)
     planned = pruning.plan(batch, account.step_functions(), {tool: f"{project}-{tool}" for tool in tools}, keep=keep)
     if not dry_run:
         pruning.prune(batch, planned)
