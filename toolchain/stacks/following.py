@@ -17,6 +17,7 @@ from toolchain.stacks.progress import Lines, lines
 from toolchain.stacks.service import CloudFormation, Event, short_name
 
 _SOON = 0.1
+_SLOWER = 1.4
 # What merely follows from another resource's failure.
 _CASCADE = re.compile(r"Resource (creation|update|deletion|import) cancell?ed|The following resource", re.IGNORECASE)
 # No waiting helps against these.
@@ -121,7 +122,7 @@ class Follower:
             if not new and self._is_gone(stack):
                 return Ended(status="DELETE_COMPLETE", events=tuple(seen))
             self.pace.sleep(seconds)
-            seconds = min(seconds * 2, self.pace.look)
+            seconds = min(seconds * _SLOWER, self.pace.look)
 
     def _is_gone(self, stack: str) -> bool:
         """Whether there is nothing left that anything could happen to: an empty stack goes without a word."""
