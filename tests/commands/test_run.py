@@ -67,7 +67,7 @@ def test_a_detached_run_goes_on_and_is_followed_to_its_end(desk: Desk) -> None:
 
 
 def test_a_dry_run_lists_every_job_and_starts_none(desk: Desk) -> None:
-    said = desk.type("run", "NA1.csv", *SHORT, "--dry-run", "--name", "dry")
+    said = desk.type("run", "NA1.csv", *SHORT, "--dry-run", "--name", "dry", "--aligner", "bwa")
     assert said.code == 0, said.err
     assert [tuple(line.split("\t")) for line in said.out.splitlines()] == [
         ("-", "index", "bwa"),
