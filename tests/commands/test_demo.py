@@ -107,7 +107,7 @@ def test_ctrl_c_ends_it_and_every_container_at_once(lab: Lab, tmp_path: Path) ->
         return {one.id for one in lab.workshop.engine.client.containers.list(filters=mine)} - before
 
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
-        work = HERE.cache / "scratch" / "working" / ".work"
+        work = HERE.local / "scratch" / "working" / ".work"
         deadline = time.monotonic() + 60
         while not (running() and list(work.glob("*/demo-*/NA1/tmp.mem.*"))):
             assert time.monotonic() < deadline
