@@ -126,6 +126,15 @@ class Template:
         return frozenset(_unprefixed(name) for name in _called(self.body, "Fn::ImportValue"))
 
 
+def parse(text: str) -> Json:
+    """YAML as CloudFormation reads it, tags in their long form.
+
+    Raises:
+        yaml.YAMLError: It is not YAML.
+    """
+    return yaml.load(text, Loader=_Loader)  # noqa: S506  # a SafeLoader
+
+
 def read(file: Path) -> Template:
     """Reads a template.
 
@@ -134,7 +143,7 @@ def read(file: Path) -> Template:
     """
     try:
         text = file.read_text(encoding="utf-8")
-        body = yaml.load(text, Loader=_Loader)  # noqa: S506  # a SafeLoader
+        body = parse(text)
     except OSError as error:
         why = f"it cannot be read: {error.strerror}"
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -164,21 +173,21 @@ def expanded(body: Json, lists: Mapping[str, Sequence[str]]) -> Json:
             continue
         identifier, collection, fragment = value
         for item in lists[collection["Ref"]] if isinstance(collection, dict) else collection:
-            result.update(expanded(_with(fragment, identifier, item), lists))
+            result.update(expanded(with_item(fragment, identifier, item), lists))
     return result
 
 
-def _with(fragment: Json, identifier: str, item: str) -> Json:
+def with_item(fragment: Json, identifier: str, item: str) -> Json:
     """A loop's fragment for one item. In `&{...}` only the item's letters and digits are kept."""
     if isinstance(fragment, str):
         plain = re.sub("[^A-Za-z0-9]", "", item)
         return fragment.replace(f"${{{identifier}}}", item).replace(f"&{{{identifier}}}", plain)
     if isinstance(fragment, list):
-        return [_with(value, identifier, item) for value in fragment]
+        return [with_item(value, identifier, item) for value in fragment]
     if isinstance(fragment, dict):
         if fragment == {"Ref": identifier}:
             return item
-        return {_with(key, identifier, item): _with(value, identifier, item) for key, value in fragment.items()}
+        return {with_item(key, identifier, item): with_item(value, identifier, item) for key, value in fragment.items()}
     return fragment
 
 

@@ -6,11 +6,11 @@
 neither a letter nor a digit, since logical ids take nothing else.
 """
 
-import re
 from collections.abc import Mapping
 from typing import Any, Final
 
 from toolchain.localaws.cloudformation.errors import RefusalError
+from toolchain.templates import with_item
 
 _LOOP: Final = "Fn::ForEach::"
 _PARTS: Final = 3
@@ -51,7 +51,7 @@ def _turns(loop: str, arguments: Any, parameters: Mapping[str, Any]) -> list[tup
     variable, collection, body = arguments
     pairs: list[tuple[str, Any]] = []
     for item in _items(loop, collection, parameters):
-        pairs.extend(_written(_replaced(body, variable, str(item)), parameters).items())
+        pairs.extend(_written(with_item(body, variable, str(item)), parameters).items())
     return pairs
 
 
@@ -68,18 +68,3 @@ def _items(loop: str, collection: Any, parameters: Mapping[str, Any]) -> list[An
         else:
             items.append(item)
     return items
-
-
-def _replaced(part: Any, variable: str, item: str) -> Any:  # noqa: ANN401  # JSON
-    if isinstance(part, list):
-        return [_replaced(one, variable, item) for one in part]
-    if isinstance(part, dict):
-        if part == {"Ref": variable}:
-            return item
-        return {_text(key, variable, item): _replaced(one, variable, item) for key, one in part.items()}
-    return _text(part, variable, item) if isinstance(part, str) else part
-
-
-def _text(text: str, variable: str, item: str) -> str:
-    plain = re.sub(r"[^A-Za-z0-9]", "", item)
-    return text.replace(f"${{{variable}}}", item).replace(f"&{{{variable}}}", plain)

@@ -3,13 +3,11 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from toolchain.localaws.cloudformation import foreach
 from toolchain.localaws.cloudformation.errors import RefusalError
-
-if TYPE_CHECKING:
-    import yaml
+from toolchain.templates import parse
 
 # Whatever JSON holds: a template is that, and its functions may stand anywhere.
 Json: TypeAlias = Any
@@ -30,7 +28,6 @@ _SECTIONS: Final = frozenset(
         "Hooks",
     }
 )
-_NO_PREFIX: Final = frozenset({"Ref", "Condition"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +80,7 @@ def read(text: str) -> Template:
     import yaml
 
     try:
-        body = json.loads(text) if text.lstrip().startswith("{") else yaml.load(text, Loader=_loader())  # noqa: S506  # safe
+        body = json.loads(text) if text.lstrip().startswith("{") else parse(text)
     except (yaml.YAMLError, json.JSONDecodeError) as error:
         raise RefusalError(f"Template format error: YAML not well-formed. ({error})") from error
     if not isinstance(body, dict):
@@ -93,31 +90,3 @@ def read(text: str) -> Template:
     if not body.get("Resources"):
         raise RefusalError("Template format error: At least one Resources member must be defined.")
     return Template(text=text, body=body)
-
-
-def _loader() -> "type[yaml.CSafeLoader]":
-    import yaml
-
-    class Loader(yaml.CSafeLoader):
-        """YAML as CloudFormation reads it: `!Sub x` is {"Fn::Sub": x}, and a date is text."""
-
-    Loader.yaml_implicit_resolvers = {
-        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-
-    def tagged(loader: Loader, suffix: str, node: yaml.Node) -> Json:
-        value: Json
-        if isinstance(node, yaml.ScalarNode):
-            value = loader.construct_scalar(node)
-        elif isinstance(node, yaml.SequenceNode):
-            value = loader.construct_sequence(node, deep=True)
-        else:
-            assert isinstance(node, yaml.MappingNode)  # noqa: S101  # there is no other kind
-            value = loader.construct_mapping(node, deep=True)
-        if suffix == "GetAtt" and isinstance(value, str):
-            value = value.split(".", 1)
-        return {suffix if suffix in _NO_PREFIX else f"Fn::{suffix}": value}
-
-    Loader.add_multi_constructor("!", tagged)
-    return Loader
