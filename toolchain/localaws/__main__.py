@@ -10,7 +10,6 @@ from toolchain.errors import ToolchainError
 from toolchain.localaws.here import alone
 from toolchain.localaws.server import serve
 from toolchain.localaws.world import World
-from toolchain.machine import Machine
 
 
 def main() -> int:
@@ -19,8 +18,7 @@ def main() -> int:
     parser.add_argument("root", type=Path, help="where it keeps what it holds")
     parser.add_argument("--port", type=int, default=0, help="on the loopback; any free one if none")
     arguments = parser.parse_args()
-    machine = Machine.here()
-    world = World(root=arguments.root, vcpus=machine.cores, memory=machine.memory)
+    world = World.of_this_machine(arguments.root)
     over = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: over.set())

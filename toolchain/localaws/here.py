@@ -20,7 +20,6 @@ from toolchain import files
 from toolchain.errors import TryAgainError, UnavailableError
 from toolchain.localaws.server import Server, environment, serve
 from toolchain.localaws.world import World, chosen_region
-from toolchain.machine import Machine
 from toolchain.paths import Checkout
 
 _START_SECONDS: Final = 60.0
@@ -69,8 +68,7 @@ class Connected:
 
 def world(checkout: Checkout) -> World:
     """Where a checkout's embedded AWS keeps what it holds, with all that this machine has for jobs."""
-    machine = Machine.here()
-    return World(root=checkout.local, vcpus=machine.cores, memory=machine.memory)
+    return World.of_this_machine(checkout.local)
 
 
 def running(checkout: Checkout) -> Running | None:

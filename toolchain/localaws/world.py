@@ -4,6 +4,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from toolchain.machine import Machine
+
 
 @dataclass(frozen=True, kw_only=True)
 class World:
@@ -18,6 +20,12 @@ class World:
     root: Path
     vcpus: int
     memory: int
+
+    @classmethod
+    def of_this_machine(cls, root: Path) -> "World":
+        """One that gives to jobs all that this machine has for them."""
+        machine = Machine.here()
+        return cls(root=root, vcpus=machine.cores, memory=machine.memory)
 
     @property
     def scratch(self) -> Path:

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from moto.core.exceptions import ServiceException
-from moto.core.responses import ActionResult, BaseResponse, EmptyResult
+from moto.core.responses import ActionResult, EmptyResult
 
+from toolchain.localaws.answering import Api
 from toolchain.localaws.cloudformation import answers
 from toolchain.localaws.cloudformation.errors import RefusalError
 from toolchain.localaws.cloudformation.parameters import Given
@@ -19,11 +19,7 @@ if TYPE_CHECKING:
 _PAGE = 100
 
 
-class _ApiError(ServiceException):
-    """An error of the API; moto looks up the service of an error by its module, and this is none of moto's."""
-
-
-class CloudFormationResponse(BaseResponse):
+class CloudFormationResponse(Api):
     """Each method is an operation of the API."""
 
     services: ClassVar[Services]
@@ -35,14 +31,6 @@ class CloudFormationResponse(BaseResponse):
     @property
     def _service(self) -> Service:
         return self.services.of(self.current_account, self.region)
-
-    def call_action(self) -> Any:  # noqa: ANN401  # as the parent's
-        try:
-            return super().call_action()
-        except RefusalError as error:
-            status, headers, body = self.serialized(ActionResult(_ApiError(error.code, error.message)))
-            # As every other answer: with an id of the request.
-            return status, *self._enrich_response(headers, body)
 
     def create_change_set(self) -> ActionResult:
         found = self._service.create_change_set(

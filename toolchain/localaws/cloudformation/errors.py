@@ -1,7 +1,9 @@
 """How CloudFormation refuses: at once, as an error of the API, or later, as the reason of an event."""
 
+from toolchain.localaws import refusing
 
-class RefusalError(Exception):
+
+class RefusalError(refusing.RefusalError):
     """A call that is refused, with the service's code and message.
 
     Args:
@@ -10,9 +12,7 @@ class RefusalError(Exception):
     """
 
     def __init__(self, message: str, *, code: str = "ValidationError") -> None:
-        super().__init__(message)
-        self.message = message
-        self.code = code
+        super().__init__(code, message)
 
 
 class ResourceFailedError(Exception):

@@ -4,21 +4,18 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
-from moto.core.exceptions import ServiceException
-from moto.core.responses import ActionResult, BaseResponse
+from moto.core.responses import ActionResult
 
-from toolchain.localaws.fsx.model import ENDED, Association, FileSystem, Json, RefusalError, Task, bad
+from toolchain.localaws.answering import Api
+from toolchain.localaws.fsx.model import ENDED, Association, FileSystem, Json, Task, bad
 from toolchain.localaws.fsx.service import Service, Services
+from toolchain.localaws.refusing import RefusalError
 
 # What a call gives at most, unless it is told less.
 _PAGE = 100
 
 
-class _ApiError(ServiceException):
-    """An error of the API; moto looks up the service of an error by its module, and this is none of moto's."""
-
-
-class FsxResponse(BaseResponse):
+class FsxResponse(Api):
     """Each method is an operation of the API."""
 
     services: ClassVar[Services]
@@ -34,14 +31,6 @@ class FsxResponse(BaseResponse):
     def _given(self) -> dict[str, Json]:
         given: dict[str, Json] = json.loads(self.body or "{}")
         return given
-
-    def call_action(self) -> Any:  # noqa: ANN401  # as the parent's
-        try:
-            return super().call_action()
-        except RefusalError as error:
-            status, headers, body = self.serialized(ActionResult(_ApiError(error.code, error.message)))
-            # As every other answer: with an id of the request.
-            return status, *self._enrich_response(headers, body)
 
     def create_file_system(self) -> ActionResult:
         made = self._service.create_file_system(self._given)

@@ -9,16 +9,9 @@ from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
+from toolchain.localaws.refusing import RefusalError
+
 Json = Any
-
-
-class RefusalError(Exception):
-    """A call that is refused, with the service's code and message."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
 
 
 def bad(message: str) -> RefusalError:

@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from toolchain.localaws.fsx.model import Json, RefusalError
+from toolchain.localaws.fsx.model import Json
+from toolchain.localaws.refusing import RefusalError
 
 _LUSTRE: Final = 988
 

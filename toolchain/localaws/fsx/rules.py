@@ -5,7 +5,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 from typing import Final
 
-from toolchain.localaws.fsx.model import Association, FileSystem, Json, Place, RefusalError, bad
+from toolchain.localaws.fsx.model import Association, FileSystem, Json, Place, bad
+from toolchain.localaws.refusing import RefusalError
 
 MOST_ASSOCIATIONS: Final = 8
 _MOST_PATHS: Final = 100

@@ -14,7 +14,6 @@ from toolchain.localaws.fsx.model import (
     FileSystem,
     Json,
     Place,
-    RefusalError,
     Task,
     bad,
     identifier,
@@ -23,6 +22,7 @@ from toolchain.localaws.fsx.model import (
 )
 from toolchain.localaws.fsx.network import Network
 from toolchain.localaws.fsx.tree import ExportError, Linked, Tree
+from toolchain.localaws.refusing import RefusalError
 from toolchain.localaws.world import World
 
 # The tag that says where hosts mount a file system; here, which directory it is.

@@ -3,19 +3,15 @@
 import contextlib
 import copy
 import datetime as dt
+import functools
 import json
 import re
 from typing import Any
 
-_installed = False
 
-
+@functools.cache  # what wraps moto's own must not wrap itself
 def install() -> None:
     """Tells moto's EventBridge, and gives its rules a target that moto does not know."""
-    global _installed  # noqa: PLW0603  # what wraps moto's own must not wrap itself
-    if _installed:
-        return
-    _installed = True
     from moto.events.models import Rule
     from moto.stepfunctions.parser.backend.execution import BaseExecutionWorkerCommunication, Execution
 

@@ -4,15 +4,10 @@ import functools
 import json
 from typing import Any
 
-_installed = False
 
-
+@functools.cache  # what wraps moto's own must not wrap itself
 def install() -> None:
     """Gives moto's parser these."""
-    global _installed  # noqa: PLW0603  # what wraps moto's own must not wrap itself
-    if _installed:
-        return
-    _installed = True
     from moto.stepfunctions.parser.asl.parse import preprocessor
     from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
 

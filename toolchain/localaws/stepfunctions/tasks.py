@@ -304,15 +304,9 @@ def _start_details(stock: Any) -> Any:
     return get_start_execution_details
 
 
-_installed = False
-
-
+@functools.cache  # what wraps moto's own must not wrap itself
 def install() -> None:
     """Gives moto's states these."""
-    global _installed  # noqa: PLW0603  # what wraps moto's own must not wrap itself
-    if _installed:
-        return
-    _installed = True
     import importlib
     import sys
 
