@@ -4,7 +4,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -137,22 +137,6 @@ class Account:
 
         soon = Config(retries={"mode": "standard", "total_max_attempts": 2}, connect_timeout=5, read_timeout=20)
         return self._session.client("sts", region_name=self.region, config=soon)
-
-    def outputs(self, stacks: Iterable[str]) -> dict[str, str]:
-        """The outputs of deployed stacks, name to value; of one that is not there, none."""
-        client = self._session.client("cloudformation", region_name=self.region, config=self._config)
-        found: dict[str, str] = {}
-        for name in stacks:
-            with doing(f"looking at stack {name}"):
-                try:
-                    described = client.describe_stacks(StackName=name)["Stacks"]
-                except client.exceptions.ClientError as error:
-                    if code(error) == "ValidationError":  # how the service says that there is none
-                        continue
-                    raise
-            for one in described[0].get("Outputs", []):
-                found[one["OutputKey"]] = one["OutputValue"]
-        return found
 
 
 def code(error: Exception) -> str:

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 import click
 
 from toolchain import catalog, cloud, console, deployment
-from toolchain.aligners import WANTED, Wanted
+from toolchain.aligners import Wanted
 from toolchain.doctor import commands as doctor
 from toolchain.errors import SeveralFailedError, ToolchainError, WrongUsageError
 from toolchain.local import COMMANDS as LOCAL
+from toolchain.options import ALIGNER, PLOIDY
 from toolchain.paths import HERE
 from toolchain.runs import commands as runs
 
@@ -165,10 +166,8 @@ def render(*, local: bool, scratch: Path | None, check: bool) -> None:
     show_default=True,
     help="Parts of the genome to call side by side.",
 )
-@click.option("--ploidy", type=click.IntRange(1, 2), default=2, show_default=True, help="Of the organism.")
-@click.option(
-    "--aligner", type=click.Choice(WANTED), help="auto: bwa-mem3 where that can be. [default: as in genomics.toml]"
-)
+@PLOIDY
+@ALIGNER
 @click.option(
     "--results", type=click.Path(path_type=Path, file_okay=False), help="Where results go. [default: results/RUN]"
 )

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import click
 
 from toolchain import console
-from toolchain.aligners import WANTED, Wanted
+from toolchain.aligners import Wanted
 from toolchain.errors import UnavailableError, WrongUsageError
 from toolchain.local import place, place_again
+from toolchain.options import ALIGNER, PLOIDY
 from toolchain.paths import Checkout
 
 if TYPE_CHECKING:
@@ -36,10 +37,8 @@ def _runs(checkout: Checkout) -> "Runs":
     show_default=True,
     help="Parts of the genome to call side by side.",
 )
-@click.option("--ploidy", type=click.IntRange(1, 2), default=2, show_default=True, help="Of the organism.")
-@click.option(
-    "--aligner", type=click.Choice(WANTED), help="auto: bwa-mem3 where that can be. [default: as in genomics.toml]"
-)
+@PLOIDY
+@ALIGNER
 @click.option("--detach", is_flag=True, help="Start it, and do not wait for its end.")
 @click.option("--dry-run", is_flag=True, help="List every job, write the input to inputs.json, and start nothing.")
 @place
@@ -246,20 +245,16 @@ def _as_json(one: "Run", jobs: "tuple[BatchJob, ...]") -> dict[str, object]:
 @place_again
 def logs(*, checkout: Checkout, name: str, sample: str | None, step: str | None, follows: bool) -> int:
     """Print what a run's jobs wrote, each line after its job's name."""
-    from toolchain import settings
-    from toolchain.aws import Account
-    from toolchain.runs.executions import Runs
     from toolchain.runs.joblogs import Logs
 
-    account = Account()
-    runs = Runs(account, settings.load(checkout.settings).project, checkout.typed)
+    runs = _runs(checkout)
     one = runs.find(name)
     _check_wanted(one, sample, step)
 
     def wanted(job: "BatchJob") -> bool:
         return (sample is None or job.sample == sample) and (step is None or step in (job.step, job.step.split()[0]))
 
-    reader = Logs(account, runs)
+    reader = Logs(runs)
     lines = reader.follow(one, wanted) if follows else reader.lines(one, wanted)
     number = 0
     for number, line in enumerate(lines, start=1):  # noqa: B007  # whether there was any

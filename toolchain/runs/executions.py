@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import ChainMap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ from toolchain.aws import Account, doing
 from toolchain.errors import BadDataError, MissingInputError, WrongUsageError
 from toolchain.paths import HERE
 from toolchain.runs.order import Order, parse
+from toolchain.stacks.service import CloudFormation
 
 if TYPE_CHECKING:
     from types_boto3_batch import BatchClient
@@ -125,7 +127,7 @@ class Runs:
 
     def __init__(self, account: Account, project: str, typed: Callable[..., str] = HERE.typed) -> None:
         self.typed = typed
-        self._account = account
+        self.account = account
         self._project = project
         self._steps: SFNClient = account.step_functions()
         self._batch: BatchClient = account.batch()
@@ -139,7 +141,9 @@ class Runs:
         Raises:
             MissingInputError: A stack that is needed is not there.
         """
-        outputs = self._account.outputs(f"{self._project}-{stack}" for stack in ("compute", "workflow"))
+        service = CloudFormation(self.account)
+        states = [service.state(f"{self._project}-{stack}") for stack in ("compute", "workflow")]
+        outputs = ChainMap(*(dict(state.outputs) for state in states if state))
         try:
             return Deployment(
                 state_machine=outputs["StateMachineArn"],

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypedDict
 
-from toolchain.aws import Account, code, doing
+from toolchain.aws import code, doing
 from toolchain.runs.executions import ENDED, BatchJob, Run, Runs
 from toolchain.runs.progress import label
 
@@ -32,12 +32,11 @@ class Logs:
     """The logs of a run's jobs.
 
     Args:
-        account: Where they are.
-        runs: Likewise.
+        runs: Where they are.
     """
 
-    def __init__(self, account: Account, runs: Runs) -> None:
-        self._client: CloudWatchLogsClient = account.logs()
+    def __init__(self, runs: Runs) -> None:
+        self._client: CloudWatchLogsClient = runs.account.logs()
         self._runs = runs
         self._tokens: dict[str, str] = {}
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from toolchain.console import counted, note
 from toolchain.errors import UnavailableError
-from toolchain.runs.executions import BatchJob, Runs
+from toolchain.runs.executions import BatchJob, Run, Runs
 from toolchain.runs.progress import label, running
 
 # Step Functions ends the jobs that it waits for, if it can; what is left after this is ended here.
@@ -31,7 +31,7 @@ def stop(runs: Runs, name: str, cause: str, *, sleep: Callable[[float], None] = 
         return
     for job in there:
         note(f"stopping {label(job)} ({job.status.lower()}, job {job.job_id})")
-    left = _wait(runs, name, there, sleep)
+    left = _wait(runs, run, there, sleep)
     if left:
         raise UnavailableError(
             f"run {name} was stopped, but {len(left)} of its jobs still run",
@@ -41,14 +41,13 @@ def stop(runs: Runs, name: str, cause: str, *, sleep: Callable[[float], None] = 
     note(f"run {name} is stopped; {counted(len(there), 'job')} ended with it")
 
 
-def _wait(runs: Runs, name: str, there: tuple[BatchJob, ...], sleep: Callable[[float], None]) -> tuple[BatchJob, ...]:
-    run = runs.find(name)
+def _wait(runs: Runs, run: Run, there: tuple[BatchJob, ...], sleep: Callable[[float], None]) -> tuple[BatchJob, ...]:
     waited, asked = 0.0, False
     while there and waited < LONGEST_SECONDS:
         if waited >= GRACE_SECONDS and not asked:
             asked = True
             for job in there:
-                runs.end(job, f"run {name} was stopped")
+                runs.end(job, f"run {run.name} was stopped")
         sleep(PAUSE)
         waited += PAUSE
         there = running(runs.jobs(run))

@@ -1,0 +1,10 @@
+"""Options that several commands have."""
+
+import click
+
+from toolchain.aligners import WANTED
+
+PLOIDY = click.option("--ploidy", type=click.IntRange(1, 2), default=2, show_default=True, help="Of the organism.")
+ALIGNER = click.option(
+    "--aligner", type=click.Choice(WANTED), help="auto: bwa-mem3 where that can be. [default: as in genomics.toml]"
+)
