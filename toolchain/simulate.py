@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 SEED = 11
 DEPTH = 30
 READ_LENGTH = 100
+WEIGHTS = (295, 205, 205, 295)  # of A, C, G and T: 41 % G and C as in the human genome
 SEQUENCES = {"chrA": 600_000, "chrB": 400_000}
 _LINE = 80
 _COLUMNS = 5
@@ -18,10 +19,10 @@ _BOTH = {"M": "AC", "R": "AG", "W": "AT", "S": "CG", "Y": "CT", "K": "GT"}
 
 
 def genome(sequences: Mapping[str, int] = SEQUENCES, seed: int = SEED) -> dict[str, str]:
-    """Random sequences of these lengths in bases, 41 % G and C as in the human genome."""
+    """Random sequences of these lengths in bases."""
     source = random.Random(seed)  # noqa: S311  # not a secret: it must be the same each time
     return {
-        name: "".join(source.choices("ACGT", weights=(295, 205, 205, 295), k=length))
+        name: "".join(source.choices("ACGT", weights=WEIGHTS, k=length))
         for name, length in sequences.items()
     }
 
