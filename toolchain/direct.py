@@ -152,8 +152,7 @@ class Run:
         # An aligner takes every core by itself; calling is one core a shard.
         self._together([partial(align, lane) for lane in sample.lanes], width=1)
         if not sample.is_finished_by_its_lane:
-            # Its fourth word is what is skipped, where that of `check` is the number of shards.
-            self.step("finish", "samtools", common | {"command": "finish", "shards": skipping(skip)} | lanes)
+            self.step("finish", "samtools", common | {"command": "finish"} | lanes | skipped)
         self._together([vary] if "qc" in skip else [vary, judge], width=min(cores, 2))
         outputs = {"command": "check", "shards": str(shards)} | lanes | skipped
         self.step("check", "samtools", common | outputs, vcpus=1)
