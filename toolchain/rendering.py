@@ -17,6 +17,7 @@ from toolchain.paths import HERE, Checkout
 
 # As stack/workflow.yaml has it for jobs that only read a little.
 SMALL_MEMORY = 4000
+SHARDS = 24
 
 
 def of(checkout: Checkout) -> Rendering:
@@ -42,6 +43,13 @@ def resources(checkout: Checkout) -> dict[str, dict[str, int]]:
     for command in ("qc", "check"):
         fitted[command] = {"VCPU": 1, "MEMORY": min(SMALL_MEMORY, fitted["samtools"]["MEMORY"])}
     return fitted
+
+
+def shards(checkout: Checkout) -> int:
+    """How many parts of the genome a run calls side by side if nobody says: here so many that no core is idle for long
+    at the end, since each costs a container's start.
+    """
+    return 2 * Machine.here().cores if checkout == checkout.at_home else SHARDS
 
 
 def aligner(

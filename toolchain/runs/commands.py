@@ -35,9 +35,7 @@ def _runs(checkout: Checkout) -> "Runs":
 @click.option(
     "--shards",
     type=click.IntRange(1, 9999),
-    default=24,
-    show_default=True,
-    help="Parts of the genome to call side by side.",
+    help="Parts of the genome to call side by side. [default: 24; with --local twice the cores]",
 )
 @PLOIDY
 @ALIGNER
@@ -51,7 +49,7 @@ def run(  # noqa: PLR0913  # one an option
     sheet: Path,
     reference: str,
     name: str | None,
-    shards: int,
+    shards: int | None,
     ploidy: int,
     aligner: Wanted | None,
     skip: "tuple[Skip, ...]",
@@ -79,7 +77,7 @@ def run(  # noqa: PLR0913  # one an option
     order = orders.Order(
         reference=orders.check_reference(reference),
         samples=sheets.read(sheet),
-        shards=shards,
+        shards=shards or rendering.shards(checkout),
         ploidy=ploidy,
         skip=tuple(one for one in SKIPS if one in skip),
     )
