@@ -209,8 +209,7 @@ def told_to_steps(played: Played, name: str, parameter: str) -> dict[str, str]:
 
 
 def test_what_is_skipped_reaches_the_steps_that_do_it_or_look_for_it(played: Played) -> None:
-    assert told_to_steps(played, "skipping", "skip") == dict.fromkeys(("mem", "check"), "duplicates,qc")
-    assert told_to_steps(played, "skipping", "shards")["finish"] == "duplicates,qc"
+    assert told_to_steps(played, "skipping", "skip") == dict.fromkeys(("mem", "finish", "check"), "duplicates,qc")
     assert told_to_steps(played, "throttled", "skip") == {}
 
 
