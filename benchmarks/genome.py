@@ -1,6 +1,6 @@
-"""A genome whose repeats look real, as far as an aligner can tell: families of old and young copies, duplicated
-segments, tandem repeats. Nothing of it is anybody's sequence, so that nothing has to be shipped.
+"""A genome whose repeats look real to an aligner: old and young families, duplicated segments, tandem repeats.
 
+Nothing of it is anybody's sequence, so that nothing has to be shipped.
 The shares are about those of the human genome (Lander et al. 2001, https://doi.org/10.1038/35057062, table 11):
 nearly half of it are copies of something.
 """
