@@ -3,7 +3,7 @@
 Every container is started from a rendered job definition through container.py, as a Batch host would.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +17,7 @@ from toolchain.engine import Engine, Result
 from toolchain.errors import StepFailedError
 from toolchain.jobdefs import Definition
 from toolchain.machine import Machine
-from toolchain.samples import Lane, Sample
+from toolchain.samples import Lane, Sample, Skip, skipping
 
 _SIGNALS = 128
 
@@ -113,16 +113,19 @@ class Run:
         """Prepares the reference; a prepared one is left as it is."""
         self.step("index", self.aligner, {"command": "index"})
 
-    def germline(self, sample: Sample, *, shards: int, ploidy: int) -> None:
-        """Takes a sample from its lanes to its VCF: lanes side by side, then QC beside calling, all checked at the end.
+    def germline(self, sample: Sample, *, shards: int, ploidy: int, skip: Collection[Skip] = ()) -> None:
+        """Takes a sample from its lanes to its VCF: its lanes, then QC beside calling and gathering, then the check.
 
         Args:
             sample: The sample and its lanes.
             shards: Parts of the genome to call side by side.
             ploidy: 1 or 2.
+            skip: What is done without.
         """
         cores = self.host.machine.cores
         common = {"sample": sample.name}
+        lanes = {"lanes": ",".join(lane.name for lane in sample.lanes)}
+        skipped = {"skip": skipping(skip)}
 
         def align(lane: Lane) -> None:
             self.step(
@@ -130,23 +133,28 @@ class Run:
                 self.aligner,
                 common
                 | {"command": "mem", "lane": lane.name, "r1": lane.r1, "r2": lane.r2}
-                | {"library": lane.library or "-", "unit": lane.unit or "-"},
+                | {"library": lane.library or "-", "unit": lane.unit or "-"}
+                | lanes
+                | skipped,
             )
 
         def call(shard: int) -> None:
             parameters = {"command": "call", "shards": str(shards), "shard": str(shard), "ploidy": str(ploidy)}
             self.step(f"call {shard}", "bcftools", common | parameters, vcpus=1)
 
+        def vary() -> None:
+            self._together([partial(call, shard) for shard in range(shards)], width=cores)
+            self.step("gather", "bcftools", common | {"command": "gather", "shards": str(shards)})
+
         def judge() -> None:
             self.step("qc", "samtools", common | {"command": "qc"}, vcpus=1)
 
         # An aligner takes every core by itself; calling is one core a shard.
         self._together([partial(align, lane) for lane in sample.lanes], width=1)
-        lanes = ",".join(lane.name for lane in sample.lanes)
-        self.step("finish", "samtools", common | {"command": "finish", "lanes": lanes})
-        self._together([*(partial(call, shard) for shard in range(shards)), judge], width=cores)
-        self.step("gather", "bcftools", common | {"command": "gather", "shards": str(shards)})
-        outputs = {"command": "check", "lanes": lanes, "shards": str(shards)}
+        if not sample.is_finished_by_its_lane:
+            self.step("finish", "samtools", common | {"command": "finish"} | lanes | skipped)
+        self._together([vary] if "qc" in skip else [vary, judge], width=min(cores, 2))
+        outputs = {"command": "check", "shards": str(shards)} | lanes | skipped
         self.step("check", "samtools", common | outputs, vcpus=1)
 
     def _together(self, work: Sequence[Callable[[], None]], *, width: int) -> None:
@@ -162,12 +170,6 @@ class Run:
                 if not isinstance(error, Exception):  # Ctrl-C: nobody waits for what runs
                     self.host.engine.kill_running()
                 raise
-
-
-def step_names(sample: Sample, shards: int) -> tuple[str, ...]:
-    """The steps of a sample's run, in the order in which they start."""
-    lanes = (f"mem {lane.name}" for lane in sample.lanes)
-    return ("index", *lanes, "finish", *(f"call {shard}" for shard in range(shards)), "qc", "gather", "check")
 
 
 def failure(name: str, result: Result) -> StepFailedError:

@@ -3,8 +3,15 @@
 import click
 
 from toolchain.aligners import WANTED
+from toolchain.samples import SKIPS
 
 PLOIDY = click.option("--ploidy", type=click.IntRange(1, 2), default=2, show_default=True, help="Of the organism.")
 ALIGNER = click.option(
     "--aligner", type=click.Choice(WANTED), help="auto: bwa-mem3 where that can be. [default: as in genomics.toml]"
+)
+SKIP = click.option(
+    "--skip",
+    type=click.Choice(SKIPS),
+    multiple=True,
+    help="duplicates: mark none, as for amplicons; qc: no figures. May be given twice.",
 )

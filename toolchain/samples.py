@@ -1,10 +1,15 @@
 """Samples and their lanes, as steps name them."""
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from toolchain.errors import WrongUsageError
 
+Skip = Literal["duplicates", "qc"]
+# What a run may do without, in the order in which steps are told so.
+SKIPS: tuple[Skip, ...] = get_args(Skip)
 LONGEST_NAME = 64
 # What images/base/step.sh takes, said before anything is started.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", flags=re.ASCII)
@@ -38,6 +43,16 @@ class Sample:
 
     name: str
     lanes: tuple[Lane, ...]
+
+    @property
+    def is_finished_by_its_lane(self) -> bool:
+        """Whether the step that aligns its only lane finishes it too, so that there is no step `finish`."""
+        return len(self.lanes) == 1
+
+
+def skipping(skip: Collection[Skip]) -> str:
+    """What is done without, as steps take it; `-` for nothing."""
+    return ",".join(one for one in SKIPS if one in skip) or "-"
 
 
 def check_name(what: str, name: str) -> str:

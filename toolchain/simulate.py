@@ -22,10 +22,7 @@ _BOTH = {"M": "AC", "R": "AG", "W": "AT", "S": "CG", "Y": "CT", "K": "GT"}
 def genome(sequences: Mapping[str, int] = SEQUENCES, seed: int = SEED) -> dict[str, str]:
     """Random sequences of these lengths in bases."""
     source = random.Random(seed)  # noqa: S311  # not a secret: it must be the same each time
-    return {
-        name: "".join(source.choices("ACGT", weights=WEIGHTS, k=length))
-        for name, length in sequences.items()
-    }
+    return {name: "".join(source.choices("ACGT", weights=WEIGHTS, k=length)) for name, length in sequences.items()}
 
 
 def fasta(sequences: Mapping[str, str]) -> str:

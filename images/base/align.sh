@@ -2,6 +2,8 @@
 # Sourced by their commands.sh, after step.sh.
 # shellcheck shell=dash
 # shellcheck disable=SC2034,SC2154  # step.sh reads `broken`, and sets `desk`
+# shellcheck source=images/base/bam.sh
+. /usr/local/lib/step/bam.sh
 
 # The files by which a reader knows that an aligner's index is there.
 INDEXES='.bwt .bwt.2bit.64'
@@ -69,17 +71,29 @@ platform_unit() {
         awk -F: -v lane="$2" '{ print (NF >= 7 && $3 ~ /^[A-Za-z0-9-]+$/ && $4 ~ /^[0-9]+$/) ? $3 "." $4 : lane }'
 }
 
-# take_lane REFERENCE SAMPLE LANE R1 R2 [LIBRARY [PLATFORM-UNIT]]: the arguments of `step mem`, checked. R1 and R2 are
-# paths below /scratch/data, `-` stands for what is not given.
+# take_lane REFERENCE SAMPLE LANE R1 R2 [LIBRARY [PLATFORM-UNIT [LANES [SKIP]]]]: the arguments of `step mem`, checked.
+# R1 and R2 are paths below /scratch/data, `-` stands for what is not given. LANES are all lanes of the sample; sets
+# `alone` if this is the only one, and `stages`, what comes after the aligner.
 take_lane() {
-    reference=${1:-} sample=${2:-} lane=${3:-} r1=${4:-} r2=${5:-} library=${6:--} unit=${7:--}
-    [ $# -le 7 ] || { shift 7 && no_more "$@"; }
+    reference=${1:-} sample=${2:-} lane=${3:-} r1=${4:-} r2=${5:-} library=${6:--} unit=${7:--} lanes=${8:--}
+    take_skip "${9:--}"
+    [ $# -le 9 ] || { shift 9 && no_more "$@"; }
     enter "$reference" "$sample"
     need_name lane "$lane" 64
     need_path R1 "$r1"
     need_path R2 "$r2"
     if given "$library"; then need_name library "$library" 64; else library=$sample; fi
     if given "$unit"; then need_name "platform unit" "$unit" 64; fi
+    if given "$lanes"; then
+        lane_names=$(each_lane "$lanes")
+        case ,$lanes, in
+            *",$lane,"*) ;;
+            *) die usage "lane '$lane' is not among the sample's lanes" "those are $lanes" \
+                "Name all lanes of the sample, or '-'." ;;
+        esac
+    fi
+    alone='' stages="${marking:+fixmate }sort"
+    if [ "$lanes" = "$lane" ]; then alone=yes stages="$stages${marking:+ markdup}"; else lanes=-; fi
     [ "$r1" != "$r2" ] || die usage "R1 and R2 are the same file" "both are '$r1'" "Name the lane's two files."
     r1_path=$SCRATCH_ROOT/data/$r1 r2_path=$SCRATCH_ROOT/data/$r2
     input "$r1_path" "$r2_path"
@@ -89,7 +103,7 @@ take_lane() {
 
 # begin_lane: begins the step, once its index is found. Sets `group`, the read group as a header line.
 begin_lane() {
-    begin "mem.$lane" step mem "$reference" "$sample" "$lane" "$r1" "$r2" "$library" "$unit"
+    begin "mem.$lane" step mem "$reference" "$sample" "$lane" "$r1" "$r2" "$library" "$unit" "$lanes" "$skipped"
     for file in "$r1_path" "$r2_path"; do
         [ -s "$file" ] || die data "no reads in $(basename "$file")" "the file is empty" "Fetch it again."
     done
@@ -130,15 +144,27 @@ read_lane() {
     readers="$readers $!"
 }
 
-# sorted: what a pipe of alignments becomes: mate tags for duplicate marking, sorted, as lane.bam.
+with_mate_tags() {
+    stage fixmate samtools fixmate -m -u - -
+}
+
+by_place() {
+    stage sort samtools sort -@ "$((THREADS - 1))" -m "${sort_mib}M" -T sort "$@" -
+}
+
+# sorted: what a pipe of alignments becomes: lane.bam, with the tags by which duplicates are found; of the sample's only
+# lane the sample's own BAM and index, as SAMtools hands out the sorted records: they are written once.
 sorted() {
-    stage fixmate samtools fixmate -m -u - - |
-        stage sort samtools sort -@ "$((THREADS - 1))" -m "${sort_mib}M" -l 1 -T sort - |
-        digested lane.bam
+    case ${alone:-no}-${marking:-no} in
+        yes-yes) with_mate_tags | by_place -u | mark - ;;
+        yes-no) by_place -l $BAM_LEVEL --write-index -o "$INDEXED" | digested out.bam ;;
+        no-yes) with_mate_tags | by_place -l 1 | digested lane.bam ;;
+        *) by_place -l 1 | digested lane.bam ;;
+    esac
 }
 
 # finish_lane STAGE...: waits for the pipeline that was started last and for the readers, checks them, and publishes
-# lanes/LANE.bam. The stages are those before `sorted`.
+# lanes/LANE.bam, or the sample's BAM. The stages are those before `sorted`.
 finish_lane() {
     wait $! || broken=yes
     # Of an aligner that died before it opened its pipes, their writers would wait for ever: each opening, which for
@@ -158,9 +184,14 @@ finish_lane() {
     [ ! -s mates.error ] || die data "bad reads" "$(shown_line mates.error)" "Correct the FASTQ files, or fetch them again."
     # The log is kept where the aligner tells of every batch; its end is what says why it failed.
     if [ -n "$broken" ] && [ -s aligner.log ]; then tail -n 5 aligner.log >&2; fi
-    check_stages "$@" fixmate sort unpack-r1 unpack-r2
-    samtools quickcheck lane.bam || die tool "lane $lane came out broken" "samtools quickcheck refuses it" "Run the step again."
-    publish lane.bam "$RUN/lanes/$lane.bam"
+    # shellcheck disable=SC2086  # a word each
+    check_stages "$@" $stages unpack-r1 unpack-r2
+    if [ -n "$alone" ]; then
+        publish_bam
+    else
+        samtools quickcheck lane.bam || die tool "lane $lane came out broken" "samtools quickcheck refuses it" "Run the step again."
+        publish lane.bam "$RUN/lanes/$lane.bam"
+    fi
     finish
 }
 

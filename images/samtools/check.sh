@@ -3,26 +3,28 @@
 # shellcheck shell=dash
 # shellcheck disable=SC2154  # sample, shards, RUN and WORK are set where the command begins
 
-# step check REFERENCE SAMPLE LANE[,LANE...] SHARDS: holds what a sample's run left against the contract. It reads
+# step check REFERENCE SAMPLE LANE[,LANE...] SHARDS [SKIP]: holds what a sample's run left against the contract. It reads
 # records, headers and last blocks, and no large file as a whole. Its record lists every file of the contract.
 do_check() {
     reference=${1:-} sample=${2:-} lanes=${3:-} shards=${4:-}
-    [ $# -le 4 ] || { shift 4 && no_more "$@"; }
+    take_skip "${5:--}"
+    [ $# -le 5 ] || { shift 5 && no_more "$@"; }
     enter "$reference" "$sample"
     lane_names=$(each_lane "$lanes")
     need_number "number of shards" "$shards" 1 9999
     bam=$RUN/$sample.bam vcf=$RUN/$sample.vcf.gz
-    bam_index=$(index_named finish "$bam" bai)
+    bam_step=$(writer_of_bam)
+    bam_index=$(index_named "$bam_step" "$bam" bai)
     vcf_index=$(index_named gather "$vcf" tbi)
     calls=$(each_call)
     for name in "$bam" "$bam_index" "$vcf" "$vcf_index"; do there "$name"; done
-    for name in finish qc $calls gather; do there "$RUN/steps/$name.json"; done
-    begin check step check "$reference" "$sample" "$lanes" "$shards"
+    for name in "$bam_step" ${judging:+qc} $calls gather; do there "$RUN/steps/$name.json"; done
+    begin check step check "$reference" "$sample" "$lanes" "$shards" "${5:--}"
     # Only a run that keeps the contract now has the record that says so.
     rm -f "$RECORD"
 
-    check_record finish finish
-    check_record qc qc
+    check_record "$bam_step" "${bam_step%%.*}"
+    [ -z "$judging" ] || check_record qc qc
     for name in $calls; do
         shard=${name#call.}
         check_record "$name" call "$shards" "${shard%-of-*}"
@@ -41,14 +43,20 @@ do_check() {
     finish
 }
 
+# The step that writes the BAM: of a sample of one lane the one that aligns it, unless it was asked for the lane alone.
+writer_of_bam() {
+    case $lanes in
+        *,*) echo finish ;;
+        *) if grep -qs "/lanes/$lanes.bam\"" "$RUN/steps/mem.$lanes.json"; then echo finish; else echo "mem.$lanes"; fi ;;
+    esac
+}
+
 # The contract: each file, after the step that writes it.
 declared() {
-    printf 'finish %s\n' "$bam" "$bam_index" "$RUN/qc/$sample.markdup.txt"
-    for figure in flagstat coverage idxstats stats; do
-        echo "qc $RUN/qc/$sample.$figure.txt"
-    done
+    printf "$bam_step %s\n" "$bam" "$bam_index" ${marking:+"$RUN/qc/$sample.markdup.txt"}
+    if [ -n "$judging" ]; then printf "qc $RUN/qc/$sample.%s.txt\n" flagstat coverage idxstats stats; fi
     for name in $calls; do
-        echo "$name $RUN/shards/${name#call.}.bcf"
+        echo "$name $RUN/shards/${name#call.}.vcf.gz"
     done
     printf 'gather %s\n' "$vcf" "$vcf_index" "$RUN/qc/$sample.bcftools.txt"
 }
@@ -135,7 +143,7 @@ check_alignments() {
     groups=$(samtools head "$bam" | sed -n 's/^@RG\t\(.*\t\)*ID:\([^\t]*\).*/\2/p' | sort)
     [ "$groups" = "$(for lane in $lane_names; do echo "$sample.$lane"; done | sort)" ] ||
         breach data "$(basename "$bam") is not of the lanes $(shown "$lanes")" \
-            "its read groups are '$(shown "$(echo "$groups" | tr '\n' ' ' | sed 's/ $//')")'" finish
+            "its read groups are '$(shown "$(echo "$groups" | tr '\n' ' ' | sed 's/ $//')")'" "$bam_step"
     check_index_age "$bam" "$bam_index"
     index_works "$bam" "$bam_index" || die data "$(basename "$bam_index") is broken" \
         "samtools cannot find reads by it" "Remove it and run the sample again."
@@ -156,8 +164,8 @@ check_variants() {
 # Whether the files were made from each other: QC and every shard from this BAM, all shards on the same reference,
 # the VCF from these shards.
 check_origins() {
-    entries finish outputs | grep -F "\"$bam\"" | contents > bam.entry
-    for name in qc $calls; do
+    entries "$bam_step" outputs | grep -F "\"$bam\"" | contents > bam.entry
+    for name in ${judging:+qc} $calls; do
         entries "$name" inputs | contents > made_from
         grep -qxFf bam.entry made_from ||
             breach data "$name was not made from $(basename "$bam")" "steps/$name.json names an earlier one" "$name"
@@ -170,7 +178,7 @@ check_origins() {
     entries gather inputs | contents > made_from
     for name in $calls; do
         entries "$name" outputs | contents > shard.entry
-        grep -qxFf shard.entry made_from || breach data "$(basename "$vcf") was not made from shards/${name#call.}.bcf" \
+        grep -qxFf shard.entry made_from || breach data "$(basename "$vcf") was not made from shards/${name#call.}.vcf.gz" \
             "steps/gather.json does not name it, or an earlier one" gather
     done
 }

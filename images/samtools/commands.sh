@@ -2,6 +2,8 @@
 # shellcheck shell=dash
 # shellcheck disable=SC2034  # read by step.sh
 step_commands='finish qc check'
+# shellcheck source=images/base/bam.sh
+. /usr/local/lib/step/bam.sh
 # shellcheck source=images/samtools/check.sh
 . /usr/local/lib/step/check.sh
 
@@ -14,12 +16,6 @@ check_bam() {
         "its read groups say '$(shown "$names")'" "Check which lanes belong to which sample."
 }
 
-# index_works BAM INDEX: by a look at the first base, since idxstats would do without: it reads the whole BAM instead.
-index_works() {
-    first=$(samtools head "$1" | sed -n 's/^@SQ\t\(.*\t\)*SN:\([^\t]*\).*/\2/p' | sed -n 1p)
-    samtools view -c -X "$1" "$2" "{$first}:1-1" > /dev/null 2>&1
-}
-
 # by_name FILE: a link of its own name in $WORK. What SAMtools writes holds its command line, which then says
 # nothing of the run's directory: the same reads give the same bytes in every run.
 by_name() {
@@ -27,25 +23,11 @@ by_name() {
     basename "$1"
 }
 
-# each_lane LANE[,LANE...]: the lanes, a line each. For a subshell: only commas part lanes, and a '*' stays what it is.
-each_lane() {
-    set -f
-    IFS=,
-    # shellcheck disable=SC2086  # a word each
-    set -- $1
-    [ $# -gt 0 ] || die usage "no lanes" "the names of the sample's lanes are needed" "Give them as L001,L002."
-    for lane in "$@"; do
-        need_name lane "$lane" 64
-    done
-    twice=$(printf '%s\n' "$@" | sort | uniq -d | head -n 1)
-    [ -z "$twice" ] || die usage "lane '$twice' is given twice" "its reads would count twice" "Name each lane once."
-    printf '%s\n' "$@"
-}
-
-# step finish REFERENCE SAMPLE LANE[,LANE...]: merges the lanes, marks duplicates, indexes: SAMPLE.bam.
+# step finish REFERENCE SAMPLE LANE[,LANE...] [SKIP]: merges the lanes, marks duplicates, indexes: SAMPLE.bam.
 do_finish() {
     reference=${1:-} sample=${2:-} lanes=${3:-}
-    [ $# -le 3 ] || { shift 3 && no_more "$@"; }
+    take_skip "${4:--}"
+    [ $# -le 4 ] || { shift 4 && no_more "$@"; }
     enter "$reference" "$sample"
     lane_names=$(each_lane "$lanes")
     set --
@@ -53,37 +35,26 @@ do_finish() {
         set -- "$@" "$RUN/lanes/$lane.bam"
     done
     input "$@"
-    begin finish step finish "$reference" "$sample" "$lanes"
+    begin finish step finish "$reference" "$sample" "$lanes" "$skipped"
 
     for bam in "$@"; do
         check_bam "$bam" "$sample"
         shift
         set -- "$@" "$(by_name "$bam")"
     done
-    # markdup writes the index of what it writes; `##idx##` names it, since the BAM itself goes to a pipe.
-    if [ $# -eq 1 ]; then
-        mark "$1" &
-        wait $! || broken=yes
+    if [ -n "$marking" ]; then
+        merge -u - "$@" | mark - &
     else
-        stage merge samtools merge -@ "$((THREADS - 1))" -u - "$@" | mark - &
-        wait $! || broken=yes
-        check_stages merge
+        merge -f -l $BAM_LEVEL --write-index "$INDEXED" "$@" | digested out.bam &
     fi
-    check_stages markdup
-    samtools quickcheck out.bam || die tool "the BAM came out broken" "samtools quickcheck refuses it" "Run the step again."
-    index_works out.bam out.bam.bai || die tool "the index came out broken" \
-        "samtools cannot read it" "Run the step again."
-    # markdup saves the index before the BAM's last block is out; readers warn of an index that is older.
-    touch out.bam.bai
-    publish markdup.txt "$RUN/qc/$sample.markdup.txt"
-    publish out.bam.bai "$RUN/$sample.bam.bai"
-    publish out.bam "$RUN/$sample.bam"
+    wait $! || broken=yes
+    check_stages merge ${marking:+markdup}
+    publish_bam
     finish
 }
 
-mark() {
-    stage markdup samtools markdup -@ "$((THREADS - 1))" -T markdup -f markdup.txt --write-index \
-        "$1" /dev/stdout##idx##out.bam.bai | digested out.bam
+merge() {
+    stage merge samtools merge -@ "$((THREADS - 1))" "$@"
 }
 
 # step qc REFERENCE SAMPLE: figures of SAMPLE.bam, in the formats that MultiQC reads: qc/SAMPLE.*.

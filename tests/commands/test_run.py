@@ -53,7 +53,7 @@ def test_a_run_prints_its_vcfs_and_nothing_else_on_stdout(desk: Desk) -> None:
     bucket, _, key = vcf.strip().removeprefix("s3://").partition("/")
     assert key == "results/germline/first/NA1/NA1.vcf.gz"
     assert (desk.checkout.local / "s3" / bucket / key).stat().st_size > 0
-    assert "started run first: 1 sample, 1 lane, 9 jobs" in said.err
+    assert "started run first: 1 sample, 1 lane, 8 jobs" in said.err
     assert "NA1 call 1: done in" in said.err
     assert "run first is done in 0:" in said.err
 
@@ -72,16 +72,21 @@ def test_a_dry_run_lists_every_job_and_starts_none(desk: Desk) -> None:
     assert [tuple(line.split("\t")) for line in said.out.splitlines()] == [
         ("-", "index", "bwa"),
         ("NA1", "mem L001", "bwa"),
-        ("NA1", "finish", "samtools"),
-        ("NA1", "qc", "samtools"),
         ("NA1", "call 0", "bcftools"),
         ("NA1", "call 1", "bcftools"),
         ("NA1", "gather", "bcftools"),
+        ("NA1", "qc", "samtools"),
         ("NA1", "check", "samtools"),
         ("-", "export", "fsx-export"),
     ]
     assert json.loads((desk.root / "inputs.json").read_text(encoding="ascii"))["reference"] == "small.fa"
     assert desk.type("status", "dry", "--local").code == 66
+
+
+def test_what_is_skipped_is_in_the_plan_and_in_the_input_in_one_order(desk: Desk) -> None:
+    out = desk.ok("run", "NA1.csv", *SHORT, "--dry-run", "--skip", "qc", "--skip", "duplicates")
+    assert "\tqc\t" not in out
+    assert json.loads((desk.root / "inputs.json").read_text(encoding="ascii"))["skip"] == ["duplicates", "qc"]
 
 
 def test_status_lists_runs_and_shows_one(desk: Desk, done: str) -> None:
@@ -99,7 +104,7 @@ def test_status_as_json_is_nothing_but_json(desk: Desk, done: str) -> None:
     assert (one["run"], one["status"], one["error"]) == (done, "SUCCEEDED", "")
     assert one["vcfs"] == {"NA1": f"s3://{_results(desk)}/results/germline/{done}/NA1/NA1.vcf.gz"}
     assert [(job["sample"], job["status"]) for job in one["jobs"] if job["step"] == "call 1"] == [("NA1", "SUCCEEDED")]
-    assert len(one["jobs"]) == 9
+    assert len(one["jobs"]) == 8
 
 
 def _results(desk: Desk) -> str:
@@ -117,7 +122,7 @@ def test_logs_are_each_line_after_its_job_s_name(desk: Desk, done: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"), [(("--sample", "NA2"), "it has NA1"), (("--step", "cal"), "it has index, mem, finish, qc, call")]
+    ("words", "told"), [(("--sample", "NA2"), "it has NA1"), (("--step", "cal"), "it has index, mem, call, gather, qc")]
 )
 def test_logs_of_what_is_not_in_the_run_are_wrong_usage(
     desk: Desk, done: str, words: tuple[str, ...], told: str

@@ -338,17 +338,17 @@ def test_call_refuses_a_sample_without_a_bam(bench: Bench, small: Small) -> None
 
 
 def test_gather_refuses_a_missing_shard_and_names_it(bench: Bench, called: Small) -> None:
-    inside(bench, 'rm "$1"', sample_path("NA1", "shards/1-of-2.bcf"))
+    inside(bench, 'rm "$1"', sample_path("NA1", "shards/1-of-2.vcf.gz"))
     before = bench.finished()
-    refused(bench.run("bcftools", **called.job("gather", shards="2")), MISSING, "shards/1-of-2.bcf is not there")
+    refused(bench.run("bcftools", **called.job("gather", shards="2")), MISSING, "shards/1-of-2.vcf.gz is not there")
     assert bench.finished() == before
 
 
 def test_gather_refuses_a_shard_that_was_cut_off(bench: Bench, called: Small) -> None:
-    shard = sample_path("NA1", "shards/1-of-2.bcf")
+    shard = sample_path("NA1", "shards/1-of-2.vcf.gz")
     inside(bench, 'head -c -10 "$1" > "$1.cut" && mv "$1.cut" "$1"', shard)
     before = bench.finished()
-    refused(bench.run("bcftools", **called.job("gather", shards="2")), DATA, "1-of-2.bcf is broken")
+    refused(bench.run("bcftools", **called.job("gather", shards="2")), DATA, "1-of-2.vcf.gz is broken")
     assert bench.finished() == before
 
 

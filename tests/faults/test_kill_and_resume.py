@@ -18,7 +18,7 @@ Step = tuple[str, Callable[[Small], dict[str, Any]], list[str]]
 LATER: dict[str, Step] = {
     "finish": ("samtools", lambda s: s.job("finish", lanes="L001"), ["NA1.bam", "NA1.bam.bai"]),
     "qc": ("samtools", lambda s: s.job("qc"), ["qc/NA1.stats.txt", "qc/NA1.coverage.txt"]),
-    "call.0-of-1": ("bcftools", lambda s: s.job("call", shards="1", shard="0"), ["shards/0-of-1.bcf"]),
+    "call.0-of-1": ("bcftools", lambda s: s.job("call", shards="1", shard="0"), ["shards/0-of-1.vcf.gz"]),
     "gather": ("bcftools", lambda s: s.job("gather", shards="1"), ["NA1.vcf.gz", "NA1.vcf.gz.tbi"]),
 }
 MEM = "mem.L001"

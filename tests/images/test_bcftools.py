@@ -39,7 +39,7 @@ def test_shards_cut_the_genome_and_gather_puts_it_together(bench: Bench, ready: 
 
 def test_an_array_job_s_index_is_the_shard(bench: Bench, ready: Small) -> None:
     bench.ok("bcftools", environment={"AWS_BATCH_JOB_ARRAY_INDEX": "1"}, **ready.job("call", shards="2"))
-    assert (bench.folder("NA1") / "shards" / "1-of-2.bcf").exists()
+    assert (bench.folder("NA1") / "shards" / "1-of-2.vcf.gz").exists()
 
 
 def test_more_shards_than_variants_make_the_same_vcf(bench: Bench, ready: Small) -> None:

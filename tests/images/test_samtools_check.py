@@ -16,8 +16,8 @@ QC = [f"qc/NA1.{figure}.txt" for figure in ("flagstat", "coverage", "idxstats", 
 WRITERS = {
     "finish": ["NA1.bam", "NA1.bam.bai", "qc/NA1.markdup.txt"],
     "qc": QC,
-    "call.0-of-2": ["shards/0-of-2.bcf"],
-    "call.1-of-2": ["shards/1-of-2.bcf"],
+    "call.0-of-2": ["shards/0-of-2.vcf.gz"],
+    "call.1-of-2": ["shards/1-of-2.vcf.gz"],
     "gather": ["NA1.vcf.gz", "NA1.vcf.gz.tbi", "qc/NA1.bcftools.txt"],
 }
 # In the working files' own user's name: the run as it was, and `keep BYTES FILE`, which cuts a file short.
@@ -101,7 +101,7 @@ BREACHES: dict[str, tuple[str, int, tuple[str, ...]]] = {
     "no index of the BAM": ("rm NA1.bam.bai", MISSING, ("no NA1.bam.bai", "finish does")),
     "no VCF": ("rm NA1.vcf.gz", MISSING, ("no NA1.vcf.gz:", "gather does")),
     "no index of the VCF": ("rm NA1.vcf.gz.tbi", MISSING, ("no NA1.vcf.gz.tbi", "gather does")),
-    "no shard": ("rm shards/1-of-2.bcf", MISSING, ("no shards/1-of-2.bcf", "call.1-of-2 does")),
+    "no shard": ("rm shards/1-of-2.vcf.gz", MISSING, ("no shards/1-of-2.vcf.gz", "call.1-of-2 does")),
     **{f"no {name}": (f"rm {name}", MISSING, (f"no {name}", " does its work anew")) for name in QC},
     **{
         f"no record of {writer}": (f"rm steps/{writer}.json", MISSING, (f"no record of {writer}", f"{writer} does"))
@@ -124,7 +124,7 @@ BREACHES: dict[str, tuple[str, int, tuple[str, ...]]] = {
     "a broken index of the BAM": ("keep 60 NA1.bam.bai", DATA, ("NA1.bam.bai is broken",)),
     "a VCF without its last block": ("keep -28 NA1.vcf.gz", DATA, ("NA1.vcf.gz is broken", "cut off")),
     "a broken index of the VCF": ("keep -28 NA1.vcf.gz.tbi", DATA, ("NA1.vcf.gz.tbi is broken", "cut off")),
-    "a shard without its last block": ("keep -28 shards/0-of-2.bcf", DATA, ("shards/0-of-2.bcf is broken",)),
+    "a shard without its last block": ("keep -28 shards/0-of-2.vcf.gz", DATA, ("shards/0-of-2.vcf.gz is broken",)),
     "another sample's VCF": ("cp ../NA2/NA2.vcf.gz* .; mv NA2.vcf.gz NA1.vcf.gz", DATA, ("not of sample NA1", "'NA2'")),
     "a text for a VCF": ("cp steps/qc.json NA1.vcf.gz", DATA, ("NA1.vcf.gz is broken",)),
     "an index older than its VCF": ("touch -t 200101010000 NA1.vcf.gz.tbi", DATA, ("NA1.vcf.gz.tbi is older than",)),
@@ -170,9 +170,9 @@ BREACHES: dict[str, tuple[str, int, tuple[str, ...]]] = {
         ("call.1-of-2 was made from other files than call.0-of-2",),
     ),
     "a VCF of another shard": (
-        "sed -i '/1-of-2.bcf/s/1-of-2/1-of-3/' steps/gather.json",
+        "sed -i '/1-of-2.vcf.gz/s/1-of-2/1-of-3/' steps/gather.json",
         DATA,
-        ("NA1.vcf.gz was not made from shards/1-of-2.bcf", "gather does"),
+        ("NA1.vcf.gz was not made from shards/1-of-2.vcf.gz", "gather does"),
     ),
 }
 

@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 
 from toolchain import catalog, failures, jobdefs, templates
+from toolchain.aligners import ALIGNERS
 from toolchain.localaws.stepfunctions.expressions import evaluate
 from toolchain.paths import HERE
 from toolchain.runs.order import LARGEST_INPUT
+from toolchain.samples import SKIPS, Skip, skipping
 
 States = dict[str, Any]
 FILE = HERE.root / "stack" / "workflow.yaml"
@@ -113,6 +115,9 @@ def is_order(given: States) -> bool:
         INPUT,
         {**INPUT, "ploidy": 1, "shards": 9999, "aligner": "bwa", "resources": {}},
         {**INPUT, "samples": [{"name": name, "lanes": [LANE, {**LANE, "name": "L002"}]} for name in ("NA1", "NA2")]},
+        {**INPUT, "skip": []},
+        {**INPUT, "skip": ["qc"]},
+        {**INPUT, "skip": ["qc", "duplicates", "qc"]},
     ],
 )
 def test_an_order_is_taken(given: States) -> None:
@@ -145,6 +150,55 @@ def test_an_order_is_taken(given: States) -> None:
 def test_what_is_no_order_is_refused_before_any_job(change: States) -> None:
     assert not is_order(INPUT | change)
     assert not is_order({name: value for name, value in INPUT.items() if name not in change})
+
+
+@pytest.mark.parametrize(
+    "skip", ["qc", "-", None, {}, [1], [None], ["qc", "mem"], ["Duplicates"], [["qc"]], [["qc", "qc"]]]
+)
+def test_what_cannot_be_skipped_is_refused_before_any_job_and_the_cause_says_what_can(skip: object) -> None:
+    assert not is_order(INPUT | {"skip": skip})
+    assert all(f'"{word}"' in ALL["Wrong input"]["Cause"] for word in SKIPS)
+
+
+@pytest.mark.parametrize("skip", [[], ["qc"], ["duplicates"], ["qc", "duplicates"], ["duplicates", "qc", "duplicates"]])
+def test_what_is_skipped_is_told_to_steps_as_the_toolchain_tells_it(skip: list[Skip]) -> None:
+    expression = ALL["Read input"]["Choices"][0]["Assign"]["skip"].removeprefix("{%").removesuffix("%}")
+    assert evaluate(expression, {"states": {"input": {**INPUT, "skip": skip}}}) == skipping(skip)
+    assert evaluate(expression, {"states": {"input": INPUT}}) == "-"
+
+
+def parameters(command: str) -> States:
+    """What the workflow tells a step."""
+    inputs = (state["Arguments"]["Input"] for state in ALL.values() if "Input" in state.get("Arguments", {}))
+    (found,) = (one["parameters"] for one in inputs if one["parameters"]["command"] == command)
+    return dict(found)
+
+
+@pytest.mark.parametrize("command", ["mem", "finish", "check"])
+def test_the_steps_that_differ_by_lanes_and_by_what_is_skipped_are_told_both(command: str) -> None:
+    assert {"lanes": "{% $lanes %}", "skip": "{% $order.skip %}"}.items() <= parameters(command).items()
+
+
+@pytest.mark.parametrize(
+    ("command", "tool"),
+    [
+        *((command, aligner) for command in ("index", "mem") for aligner in ALIGNERS),
+        *((command, "samtools") for command in ("finish", "qc", "check")),
+        *((command, "bcftools") for command in ("call", "gather")),
+        ("export", "fsx-export"),
+    ],
+)
+def test_every_parameter_that_a_step_is_told_stands_in_its_job_definition_s_command(command: str, tool: str) -> None:
+    template = (HERE.jobdefs / f"{tool}.json.j2").read_text(encoding="utf-8")
+    assert parameters(command).keys() <= set(re.findall(r'"Ref::(\w+)"', template))
+
+
+def test_calling_is_submitted_before_qc_and_gathering_waits_for_it_alone() -> None:
+    calling, judging = ALL["Call and judge"]["Branches"]
+    assert (calling["StartAt"], calling["States"]["Call shards"]["Next"]) == ("Call shards", "Gather")
+    assert calling["States"]["Gather"]["End"]
+    assert "Judge" in judging["States"]
+    assert ALL["Call and judge"]["Next"] == "Check outputs"
 
 
 @pytest.mark.parametrize("length", [8, 64])

@@ -119,6 +119,7 @@ def test_every_command_has_help(run: Run, command: str) -> None:
         ["demo", "--ploidy", "3"],
         ["demo", "--reads", "R1.fastq"],
         ["demo", "extra"],
+        ["run", "samples.csv", "--reference", "ref.fa", "--skip", "mem"],
         ["render", "--scratch"],
     ],
     ids=" ".join,

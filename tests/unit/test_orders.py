@@ -6,40 +6,66 @@ import pytest
 
 from toolchain.errors import BadDataError, WrongUsageError
 from toolchain.runs import order
-from toolchain.samples import Lane, Sample
+from toolchain.samples import Lane, Sample, Skip
 
 
-def ordered(samples: int = 1, shards: int = 2) -> order.Order:
+def ordered(samples: int = 1, lanes: int = 1, skip: tuple[Skip, ...] = ()) -> order.Order:
     return order.Order(
         reference="hg38.fa",
         samples=tuple(
-            Sample(name=f"s{number}", lanes=(Lane(name="L001", r1=f"{number}_1.fq", r2=f"{number}_2.fq"),))
+            Sample(
+                name=f"s{number}",
+                lanes=tuple(
+                    Lane(name=f"L00{lane}", r1=f"{number}_{lane}_1.fq", r2=f"{number}_{lane}_2.fq")
+                    for lane in range(1, lanes + 1)
+                ),
+            )
             for number in range(samples)
         ),
-        shards=shards,
+        shards=2,
         ploidy=2,
+        skip=skip,
         resources={"bwa": {"VCPU": 2, "MEMORY": 4000}},
     )
 
 
 def test_every_job_of_a_run_is_listed_in_the_order_in_which_a_sample_meets_them() -> None:
-    assert [(job.sample, job.step, job.tool) for job in ordered().jobs()] == [
+    assert [(job.sample, job.step, job.tool) for job in ordered(lanes=2).jobs()] == [
         (None, "index", "bwa"),
         ("s0", "mem L001", "bwa"),
+        ("s0", "mem L002", "bwa"),
         ("s0", "finish", "samtools"),
-        ("s0", "qc", "samtools"),
         ("s0", "call 0", "bcftools"),
         ("s0", "call 1", "bcftools"),
         ("s0", "gather", "bcftools"),
+        ("s0", "qc", "samtools"),
         ("s0", "check", "samtools"),
         (None, "export", "fsx-export"),
     ]
 
 
+def steps(one: order.Order) -> list[str]:
+    return [job.step for job in one.jobs() if job.sample]
+
+
+def test_a_sample_of_one_lane_has_no_job_that_finishes_it() -> None:
+    assert steps(ordered()) == ["mem L001", "call 0", "call 1", "gather", "qc", "check"]
+
+
+def test_a_run_without_qc_has_no_job_of_it_and_one_without_duplicates_has_every_job() -> None:
+    assert steps(ordered(skip=("qc",))) == ["mem L001", "call 0", "call 1", "gather", "check"]
+    assert steps(ordered(lanes=2, skip=("duplicates",))) == steps(ordered(lanes=2))
+
+
 def test_an_order_survives_the_way_through_the_service() -> None:
-    sent = ordered(samples=2)
+    sent = ordered(samples=2, skip=("duplicates", "qc"))
     back = order.parse(sent.dump())
     assert (back.samples, back.reference, back.shards, back.ploidy) == (sent.samples, "hg38.fa", 2, 2)
+    assert (back.skip, back.jobs()) == (("duplicates", "qc"), sent.jobs())
+
+
+def test_an_order_that_does_without_nothing_says_nothing_of_it() -> None:
+    assert "skip" not in ordered().as_json()
 
 
 def test_resources_are_what_batch_takes_as_overrides() -> None:

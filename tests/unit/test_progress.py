@@ -1,5 +1,6 @@
 """How far a run is, and how it is told."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from io import StringIO
 
@@ -66,6 +67,11 @@ def test_a_job_that_was_submitted_once_more_counts_as_its_last_one() -> None:
     assert counted("finish", job("finish", "FAILED", created=1), job("finish", "RUNNING", created=2)) == "running"
 
 
+def test_a_sample_of_one_lane_has_nothing_to_finish() -> None:
+    assert counted("finish") == "-"
+    assert counted("finish", sample="b") == ""
+
+
 def test_a_sample_counts_its_own_jobs_only() -> None:
     assert counted("mem", job("mem L001", "SUCCEEDED"), sample="b") == "-"
 
@@ -95,6 +101,11 @@ def test_the_first_line_says_how_the_run_is_whatever_the_table_s_width() -> None
     lines = shown(ORDER, (job("index", "SUCCEEDED", None),))
     assert lines[0] == "run 20261122-195301-ab12: running, 0:00   index done   export -"
     assert lines[1].split() == ["sample", *progress.STEPS]
+
+
+def test_steps_that_no_sample_has_are_no_columns() -> None:
+    one_lane = replace(ORDER, samples=ORDER.samples[1:], skip=("qc",))
+    assert shown(one_lane, ())[1].split() == ["sample", "mem", "call", "gather", "check"]
 
 
 def test_jobs_that_cannot_start_are_told_with_the_reason_once() -> None:
@@ -138,7 +149,7 @@ def test_samples_that_are_done_make_room_for_those_that_are_not() -> None:
     jobs = tuple(
         job(step, "SUCCEEDED", f"s{number:03}")
         for number in range(150)
-        for step in ("mem L001", "finish", "qc", "call 0", "gather", "check")
+        for step in ("mem L001", "call 0", "gather", "qc", "check")
     )
     run = Run(name="r", arn="", status="RUNNING", start=datetime.now(UTC), order=many)
     out = StringIO()

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from toolchain.errors import WrongUsageError
 from toolchain.paths import HERE
-from toolchain.samples import LONGEST_NAME, check_name
+from toolchain.samples import LONGEST_NAME, Skip, check_name, skipping
 
 GOOD = ["S1", "NA12878", "7", "a.b_c-d", "a..", "x" * LONGEST_NAME]
 BAD = [
@@ -66,3 +66,11 @@ def test_a_name_is_taken_or_refused_in_one_short_line(name: str) -> None:
 def test_steps_allow_the_same_length() -> None:
     library = (HERE.images / "base" / "step.sh").read_text(encoding="utf-8")
     assert re.findall(r'need_name "sample name" \S+ (\d+)', library) == [str(LONGEST_NAME)]
+
+
+@pytest.mark.parametrize(
+    ("skip", "told"),
+    [((), "-"), (("qc",), "qc"), (("qc", "duplicates"), "duplicates,qc"), (("qc", "qc"), "qc")],
+)
+def test_steps_are_told_what_is_skipped_in_one_order_and_once(skip: tuple[Skip, ...], told: str) -> None:
+    assert skipping(skip) == told

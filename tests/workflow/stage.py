@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -17,8 +17,10 @@ from toolchain.runs import stopping
 from toolchain.runs.order import Order
 from toolchain.samples import Lane, Sample
 
-NA1 = Sample(name="NA1", lanes=(Lane(name="L001", r1="1.fq", r2="2.fq"),))
+LANES = (Lane(name="L001", r1="1.fq", r2="2.fq"), Lane(name="L002", r1="3.fq", r2="4.fq"))
+NA1 = Sample(name="NA1", lanes=LANES[:1])
 ORDER = Order(reference="small.fa", samples=(NA1,), shards=1, ploidy=2, resources=RESOURCES)
+TWO_LANES = replace(ORDER, samples=(replace(NA1, lanes=LANES),))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,7 +22,7 @@ from toolchain.localaws.batch.host import JOB_LABEL
 from toolchain.paths import HERE
 from toolchain.runs.order import Order, parse
 from toolchain.samples import Sample
-from workflow.stage import NA1, ORDER, Stage, Throttle, Told
+from workflow.stage import LANES, ORDER, TWO_LANES, Stage, Throttle, Told
 
 ERROR = "step: error: the reads are bad: line 3 is cut off. Fetch them again."
 # Nothing is done, but a VCF is there.
@@ -50,7 +50,17 @@ def with_a_file_cut_off(home: Home) -> Order:
     return replace(ORDER, reference="own.fa", samples=(bad.sample, good.sample))
 
 
-STEPS = ("mem", "finish", "call", "gather", "check")
+# QC waits for the VCF: whoever waited for QC to make it would wait in vain.
+QC_LAST = f"""
+{A_VCF}
+[ "$1" != qc ] || for _ in $(seq 300); do
+    [ ! -e "/scratch/working/$WORKFLOW_NAME/$EXECUTION_ID/NA1/NA1.vcf.gz" ] || exit 0
+    sleep 0.2
+done
+[ "$1" != qc ] || exit 70
+{REALLY_EXPORTED}
+"""
+STEPS = ("mem", "finish", "call", "gather", "qc", "check")
 EACH_AT_ITS_STEP = '[ "$1" != "$3" ] || { echo "step: error: $1 broke" >&2; exit 70; }; exit 0'
 TOO_LONG = f"""
 [ "$1" != check ] || {{ cd "/scratch/working/$WORKFLOW_NAME/$EXECUTION_ID/NA1" &&
@@ -61,7 +71,7 @@ LONG_LOG = f'for i in 1 2 3 4 5 6 7 8 9 10 11; do echo "$i {"x" * 150}" >&2; don
 
 def scenes(stage: Stage) -> dict[str, Callable[[str], Told]]:
     """What is played, by the run's name."""
-    each = tuple(Sample(name=name, lanes=NA1.lanes) for name in STEPS)
+    each = tuple(Sample(name=name, lanes=LANES if name == "finish" else LANES[:1]) for name in STEPS)
     run, one = stage.run, stage.one
 
     def of(scene: Callable[..., Told], *given: Any, **more: Any) -> Callable[[str], Told]:  # noqa: ANN401  # handed on
@@ -69,7 +79,9 @@ def scenes(stage: Stage) -> dict[str, Callable[[str], Told]]:
 
     return {
         # The longest first.
-        "throttled": of(run, A_VCF + REALLY_EXPORTED),
+        "throttled": of(run, A_VCF + REALLY_EXPORTED, TWO_LANES),
+        "qc-last": of(run, QC_LAST),
+        "skipping": of(run, A_VCF + REALLY_EXPORTED, replace(TWO_LANES, skip=("duplicates", "qc"))),
         "done": of(stage.deployed, small_order(stage.home)),
         "one-bad": of(stage.deployed, with_a_file_cut_off(stage.home)),
         "each-at-its-step": of(run, EACH_AT_ITS_STEP, replace(ORDER, samples=each)),
@@ -79,6 +91,7 @@ def scenes(stage: Stage) -> dict[str, Callable[[str], Told]]:
         "no-reference": of(stage.deployed, replace(ORDER, reference="none.fa")),
         "no-map": of(run, "exit 0", machines=stage.unplanned),
         "not-an-order": of(stage.given, {"samples": []}),
+        "skips-what-it-cannot": of(stage.given, {**ORDER.as_json(), "skip": ["duplicates", "check"]}),
         # ---- single jobs
         "host-lost": of(stage.lost, '[ "$AWS_BATCH_JOB_ATTEMPT" = 2 ] && exit 0; exec sleep 100', times=1),
         "hosts-lost": of(stage.lost, "exec sleep 100", times=3),
@@ -155,27 +168,68 @@ def test_two_samples_of_two_lanes_go_through_to_two_vcfs_in_the_bucket(played: P
         assert {"sample": sample, "vcf": vcf, "bytes": kept.stat().st_size} in told.ended.output["samples"]
 
 
-def test_a_run_s_jobs_are_those_that_a_dry_run_lists(played: Played) -> None:
-    runs = played.home.runs
-    run = runs.find("done")
-    assert run.order
-    found = [(job.sample, job.step) for job in runs.jobs(run)]
-    assert sorted(found, key=str) == sorted(((job.sample, job.step) for job in run.order.jobs()), key=str)
+def ordered(played: Played, name: str) -> Order:
+    """What a run was asked to do."""
+    client = played.home.account.step_functions()
+    return parse(client.describe_execution(executionArn=played[name].ended.arn)["input"])
+
+
+def steps(played: Played, name: str) -> list[str]:
+    """What a run's jobs are called, in the order in which they were submitted."""
+    return [job["jobName"].removeprefix(f"{name}--") for job in played[name].jobs]
+
+
+@pytest.mark.parametrize("name", ["done", "throttled", "qc-last", "skipping"])
+def test_a_run_s_jobs_are_those_that_a_dry_run_lists(played: Played, name: str) -> None:
+    assert played[name].ended.status == "SUCCEEDED", played[name].ended
+    listed = (f"{job.sample}-{job.step}" if job.sample else job.step for job in ordered(played, name).jobs())
+    assert sorted(steps(played, name)) == sorted(one.replace(" ", "_") for one in listed)
+
+
+def test_a_sample_of_two_lanes_is_finished_after_them_and_one_of_one_lane_has_no_such_job(played: Played) -> None:
+    assert {"NA1-mem_L001", "NA1-mem_L002"} < set(steps(played, "throttled"))
+    assert steps(played, "throttled").index("NA1-finish") == 3
+    assert "NA1-mem_L001" in steps(played, "qc-last")
+    assert "NA1-finish" not in steps(played, "qc-last")
+
+
+def told_to_steps(played: Played, name: str, parameter: str) -> dict[str, str]:
+    """A parameter of each of a run's steps that was given it."""
+    parameters = (job["parameters"] for job in played[name].jobs)
+    return {one["command"]: one[parameter] for one in parameters if one.get(parameter, "-") != "-"}
+
+
+def test_what_is_skipped_reaches_the_steps_that_do_it_or_look_for_it(played: Played) -> None:
+    assert told_to_steps(played, "skipping", "skip") == dict.fromkeys(("mem", "finish", "check"), "duplicates,qc")
+    assert told_to_steps(played, "throttled", "skip") == {}
+
+
+@pytest.mark.parametrize(("name", "lanes"), [("throttled", "L001,L002"), ("qc-last", "L001")])
+def test_a_lane_is_told_whether_it_is_the_only_one(played: Played, name: str, lanes: str) -> None:
+    assert told_to_steps(played, name, "lanes")["mem"] == lanes
+
+
+def test_without_qc_there_is_no_job_of_it(played: Played) -> None:
+    assert "NA1-qc" not in steps(played, "skipping")
+
+
+def test_the_vcf_does_not_wait_for_qc_and_the_check_does(played: Played) -> None:
+    jobs = {job["parameters"]["command"]: job for job in played["qc-last"].jobs}
+    # QC went well, so it saw the VCF.
+    assert jobs["gather"]["startedAt"] < jobs["qc"]["stoppedAt"] <= jobs["check"]["createdAt"]
 
 
 def test_a_run_s_input_is_an_order_that_reads_back(played: Played) -> None:
-    client = played.home.account.step_functions()
-    text = client.describe_execution(executionArn=played["done"].ended.arn)["input"]
-    order = parse(text)
+    order = ordered(played, "done")
     assert [sample.name for sample in order.samples] == ["NA1", "NA2"]
     assert (order.reference, order.shards, order.ploidy, order.aligner) == ("small.fa", 2, 2, "bwa")
 
 
 def test_calls_that_are_throttled_are_made_again_and_the_run_is_done(played: Played) -> None:
     assert played["throttled"].ended.status == "SUCCEEDED", played["throttled"].ended
-    steps = ("index", "mem L001", "finish", "qc", "call 0", "gather", "check", "export")
-    names = {f"throttled--{'' if step in ('index', 'export') else 'NA1-'}{step.replace(' ', '_')}" for step in steps}
-    executions = {f"throttled {step} 0" for step in steps}
+    listed = ordered(played, "throttled").jobs()
+    names = {f"throttled--{name}" for name in steps(played, "throttled")}
+    executions = {f"throttled {job.step} 0" for job in listed}
     jobs = {f"{name} 0" for name in names} | {"throttled--index 1"}
     assert played.refused == executions | jobs | {"throttled S3 0"}
 
@@ -187,9 +241,15 @@ def test_an_input_that_is_no_order_says_what_one_is(played: Played) -> None:
     assert failed(played["not-an-order"], "WrongInput") == (
         'The input must be {"reference": text, "shards": 1 to 9999, "ploidy": 1 or 2, "samples": [{"name": text, '
         '"lanes": [{"name": text, "r1": text, "r2": text}]}]}, with at least one sample, each of its own name and with '
-        "a lane. Let `python build.py run --dry-run` write it."
+        'a lane. "skip", which may be left out, is a list of "duplicates" and "qc" and nothing else. Let '
+        "`python build.py run --dry-run` write it."
     )
     assert played["not-an-order"].jobs == []
+
+
+def test_a_step_that_cannot_be_skipped_ends_the_run_before_any_job(played: Played) -> None:
+    assert '"skip", which may be left out, is a list of' in failed(played["skips-what-it-cannot"], "WrongInput")
+    assert played["skips-what-it-cannot"].jobs == []
 
 
 def test_bad_data_in_one_of_two_samples_fails_the_run_and_leaves_the_other_done_and_exported(played: Played) -> None:
@@ -219,7 +279,7 @@ def test_a_run_of_which_every_sample_fails_says_of_each_where(played: Played) ->
         f"Job JOB: {EXITED}\nstep: error: {name} broke"
         for name in STEPS
     ]
-    assert failed(told, "ToolFailed") == "5 of 5 samples failed. " + "\n\n".join(told_of_each)
+    assert failed(told, "ToolFailed") == f"{len(STEPS)} of {len(STEPS)} samples failed. " + "\n\n".join(told_of_each)
     assert "export" not in {job["parameters"]["command"] for job in told.jobs}
 
 

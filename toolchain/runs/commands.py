@@ -10,12 +10,14 @@ from toolchain import console
 from toolchain.aligners import Wanted
 from toolchain.errors import UnavailableError, WrongUsageError
 from toolchain.local import place, place_again
-from toolchain.options import ALIGNER, PLOIDY
+from toolchain.options import ALIGNER, PLOIDY, SKIP
 from toolchain.paths import Checkout
+from toolchain.samples import SKIPS
 
 if TYPE_CHECKING:
     from toolchain.runs.executions import BatchJob, Run, Runs
     from toolchain.runs.order import Order
+    from toolchain.samples import Skip
 
 
 def _runs(checkout: Checkout) -> "Runs":
@@ -39,6 +41,7 @@ def _runs(checkout: Checkout) -> "Runs":
 )
 @PLOIDY
 @ALIGNER
+@SKIP
 @click.option("--detach", is_flag=True, help="Start it, and do not wait for its end.")
 @click.option("--dry-run", is_flag=True, help="List every job, write the input to inputs.json, and start nothing.")
 @place
@@ -51,6 +54,7 @@ def run(  # noqa: PLR0913  # one an option
     shards: int,
     ploidy: int,
     aligner: Wanted | None,
+    skip: "tuple[Skip, ...]",
     detach: bool,
     dry_run: bool,
 ) -> int:
@@ -73,7 +77,11 @@ def run(  # noqa: PLR0913  # one an option
             fix="Type first: python build.py local start",
         )
     order = orders.Order(
-        reference=orders.check_reference(reference), samples=sheets.read(sheet), shards=shards, ploidy=ploidy
+        reference=orders.check_reference(reference),
+        samples=sheets.read(sheet),
+        shards=shards,
+        ploidy=ploidy,
+        skip=tuple(one for one in SKIPS if one in skip),
     )
     chosen = orders.check_name(name) if name else orders.new_name()
     if checkout == checkout.at_home and not dry_run:

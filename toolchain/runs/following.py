@@ -130,18 +130,20 @@ def table(run: Run, jobs: tuple[BatchJob, ...], *, room: int = MOST_LINES) -> "R
     hidden = max(len(open_ones) - len(shown), 0)
     done = f"{len(samples) - len(open_ones)} of {counted(len(samples), 'sample')} done"
     caption = Text(done + (f", {hidden} more not shown" if hidden else ""), style="italic")
-    return Group(title, _grid(shown), caption, *below)
+    # As many columns from the first look to the last, whichever samples are shown.
+    steps = tuple(step for step in STEPS if any(row.counts[step].total for row in samples))
+    return Group(title, _grid(shown, steps), caption, *below)
 
 
-def _grid(shown: Sequence[Row]) -> "Table":
+def _grid(shown: Sequence[Row], steps: Sequence[str]) -> "Table":
     from rich.table import Table
     from rich.text import Text
 
-    grid = Table("sample", *STEPS, box=None, pad_edge=False)
+    grid = Table("sample", *steps, box=None, pad_edge=False)
     for column in grid.columns:
         column.no_wrap = True
     for row in shown:
-        cells = (Text(str(row.counts[step]), style=row.counts[step].style) for step in STEPS)
+        cells = (Text(str(row.counts[step]), style=row.counts[step].style) for step in steps)
         grid.add_row(Text(row.name), *cells)
     return grid
 

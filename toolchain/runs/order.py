@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from toolchain.errors import BadDataError, WrongUsageError
-from toolchain.samples import Lane, Sample, is_path
+from toolchain.samples import SKIPS, Lane, Sample, Skip, is_path
 
 # https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
 LARGEST_INPUT = 256 * 1024
@@ -42,6 +42,7 @@ class Order:
         shards: Parts of the genome to call side by side.
         ploidy: 1 or 2.
         aligner: Whose job definition `index` and `mem` use.
+        skip: What is done without.
         resources: Tool to what its jobs get instead of the job definition's: `VCPU`, and `MEMORY` in MiB.
     """
 
@@ -50,6 +51,7 @@ class Order:
     shards: int
     ploidy: int
     aligner: str = "bwa"
+    skip: tuple[Skip, ...] = ()
     resources: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
@@ -59,6 +61,7 @@ class Order:
             "shards": self.shards,
             "ploidy": self.ploidy,
             "aligner": self.aligner,
+            **({"skip": list(self.skip)} if self.skip else {}),
             "resources": {
                 tool: [{"Type": kind, "Value": str(value)} for kind, value in sorted(own.items())]
                 for tool, own in sorted(self.resources.items())
@@ -89,10 +92,10 @@ class Order:
         for sample in self.samples:
             steps = [
                 *((f"mem {lane.name}", self.aligner) for lane in sample.lanes),
-                ("finish", "samtools"),
-                ("qc", "samtools"),
+                *([] if sample.is_finished_by_its_lane else [("finish", "samtools")]),
                 *((f"call {shard}", "bcftools") for shard in range(self.shards)),
                 ("gather", "bcftools"),
+                *([] if "qc" in self.skip else [("qc", "samtools")]),
                 ("check", "samtools"),
             ]
             jobs += [Job(sample=sample.name, step=step, tool=tool) for step, tool in steps]
@@ -128,6 +131,7 @@ def parse(text: str) -> Order:
             shards=int(data["shards"]),
             ploidy=int(data["ploidy"]),
             aligner=data.get("aligner", "bwa"),
+            skip=tuple(one for one in SKIPS if one in data.get("skip", ())),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BadDataError(

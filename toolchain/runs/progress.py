@@ -7,7 +7,7 @@ from toolchain.runs.executions import ENDED, BatchJob
 from toolchain.runs.order import Order
 
 # The columns of the table: the first word of a step's name.
-STEPS = ("mem", "finish", "qc", "call", "gather", "check")
+STEPS = ("mem", "finish", "call", "gather", "qc", "check")
 WHOLE = "(run)"
 WHOLE_STEPS = ("index", "export")
 
@@ -17,7 +17,7 @@ class Count:
     """One step of one sample.
 
     Attributes:
-        total: Its jobs.
+        total: Its jobs; none where the sample has no such step.
         done: Those that succeeded.
         running: Those that have a host.
         waiting: Those that were submitted and have none yet.
@@ -55,7 +55,7 @@ class Count:
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One sample, or the whole run's own jobs."""
+    """One sample, or the whole run's own jobs: each of their steps, or those that a sample of the workflow may have."""
 
     name: str
     counts: dict[str, Count]
@@ -83,7 +83,10 @@ def rows(order: Order, jobs: Sequence[BatchJob]) -> tuple[Row, ...]:
             running=statuses.count("RUNNING") + statuses.count("STARTING"),
             waiting=sum(statuses.count(one) for one in ("SUBMITTED", "PENDING", "RUNNABLE")),
         )
-    return tuple(Row(name=sample or WHOLE, counts=own) for sample, own in counts.items())
+    nothing = dict.fromkeys(STEPS, Count(total=0))
+    return tuple(
+        Row(name=sample or WHOLE, counts=own if sample is None else nothing | own) for sample, own in counts.items()
+    )
 
 
 def running(jobs: Sequence[BatchJob]) -> tuple[BatchJob, ...]:
