@@ -20,9 +20,9 @@ _SCRIPTS: Final = "#8C8C8C"
 _INK: Final = "#24292F"
 _STYLE: Final[dict[Any, Any]] = {
     "svg.hashsalt": "speed",  # ids are the same each time
-    "svg.fonttype": "none",
+    "svg.fonttype": "path",  # the same wherever it is looked at
     "font.family": "sans-serif",
-    "font.sans-serif": ["Helvetica", "Arial", "sans-serif"],
+    "font.sans-serif": ["DejaVu Sans"],  # it comes with matplotlib
     "font.size": 11,
     "text.color": _INK,
     "axes.labelcolor": _INK,
@@ -69,11 +69,12 @@ def draw(results: Results, file: Path) -> None:
                 axes.annotate(text, (ratios.most, row), xytext=(7, 0), textcoords="offset points", va="center")
             axes.set_yticks(range(len(data.costs)), [_label(shape) for shape in data.costs])
             axes.invert_yaxis()
-            axes.set_xlim(0, most * 1.22)
+            axes.set_xlim(0, most * 1.3)
             axes.spines[["top", "right", "left"]].set_visible(False)
             axes.tick_params(axis="y", length=0)
         every[-1, 0].set_xlabel("wall time, the original's shape = 1: median, least and most")
-        keys = [("scripts", _SCRIPTS), *_OF_STEPS.values(), _REST]
+        taken = {step.name for data in results.data for steps in data.steps.values() for step in steps}
+        keys = [("scripts", _SCRIPTS), *(key for name, key in _OF_STEPS.items() if name in taken), _REST]
         figure.legend(
             handles=[Patch(color=colour, label=label) for label, colour in keys],
             loc="outside lower center",

@@ -64,7 +64,7 @@ def verdicts(results: Results) -> Iterator[tuple[str, Verdict]]:
 
 def markdown(results: Results) -> str:
     """The section, between its markers."""
-    parts = [f"`make bench` writes this: {results.rounds} rounds, all shapes in each. {_machine(results)}"]
+    parts = [f"`make bench` writes this; rounds: {results.rounds}, all shapes in each. {_machine(results)}"]
     if results.data:
         parts += ["![Wall time by shape](docs/speed.svg)", _MEANING]
     for data in results.data:
@@ -133,7 +133,7 @@ def _spread(spread: Spread) -> str:
 
 
 def _steps(steps: Sequence[Step]) -> str:
-    head = ("step", "jobs", "from s", "to s", "user s", "system s", "peak MB", "read MB", "written MB")
+    head = ("step", "jobs", "from s", "to s", "user s", "system s", "peak MB", "read from disk, MB", "written, MB")
     rows = [
         (
             step.name,

@@ -19,7 +19,8 @@ from toolchain import settings
 from toolchain.console import note
 from toolchain.errors import BadDataError, StepFailedError
 from toolchain.runs.executions import Runs
-from toolchain.runs.order import Order, Skip
+from toolchain.runs.order import Order
+from toolchain.samples import Skip
 
 ALIGNER: Final = "bwa-mem3"
 _LOOK: Final = 0.05
