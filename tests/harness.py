@@ -22,7 +22,7 @@ from toolchain.engine import Result
 from toolchain.jobdefs import Definition
 from toolchain.machine import Machine
 from toolchain.paths import HERE
-from toolchain.samples import Lane, Sample
+from toolchain.samples import Lane, Sample, Skip
 
 # For what must hold of each aligner's image.
 each_aligner = pytest.mark.parametrize("aligner", ALIGNERS)
@@ -136,6 +136,7 @@ class Bench:
         cores: int = 2,
         aligner: Aligner = "bwa",
         execution: str = EXECUTION,
+        skip: Sequence[Skip] = (),
     ) -> Run:
         """Takes a sample from FASTQ to VCF."""
         host = Host(
@@ -153,7 +154,7 @@ class Bench:
             aligner=aligner,
         )
         run.index()
-        run.germline(sample, shards=shards, ploidy=ploidy)
+        run.germline(sample, shards=shards, ploidy=ploidy, skip=skip)
         return run
 
     def folder(self, sample: str, execution: str = EXECUTION) -> Path:

@@ -3,11 +3,11 @@
 # shellcheck shell=dash
 # shellcheck disable=SC2154  # sample, shards, RUN and WORK are set where the command begins
 
-# step check REFERENCE SAMPLE LANE[,LANE...] SHARDS [SKIP]: holds what a sample's run left against the contract. It reads
+# step check REFERENCE SAMPLE LANE[,LANE...] SKIP SHARDS: holds what a sample's run left against the contract. It reads
 # records, headers and last blocks, and no large file as a whole. Its record lists every file of the contract.
 do_check() {
-    reference=${1:-} sample=${2:-} lanes=${3:-} shards=${4:-}
-    take_skip "${5:--}"
+    reference=${1:-} sample=${2:-} lanes=${3:-} shards=${5:-}
+    take_skip "${4:--}"
     [ $# -le 5 ] || { shift 5 && no_more "$@"; }
     enter "$reference" "$sample"
     lane_names=$(each_lane "$lanes")
@@ -19,7 +19,7 @@ do_check() {
     calls=$(each_call)
     for name in "$bam" "$bam_index" "$vcf" "$vcf_index"; do there "$name"; done
     for name in "$bam_step" ${judging:+qc} $calls gather; do there "$RUN/steps/$name.json"; done
-    begin check step check "$reference" "$sample" "$lanes" "$shards" "${5:--}"
+    begin check step check "$reference" "$sample" "$lanes" "${4:--}" "$shards"
     # Only a run that keeps the contract now has the record that says so.
     rm -f "$RECORD"
 

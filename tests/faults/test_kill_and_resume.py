@@ -21,12 +21,17 @@ LATER: dict[str, Step] = {
     "call.0-of-1": ("bcftools", lambda s: s.job("call", shards="1", shard="0"), ["shards/0-of-1.vcf.gz"]),
     "gather": ("bcftools", lambda s: s.job("gather", shards="1"), ["NA1.vcf.gz", "NA1.vcf.gz.tbi"]),
 }
-MEM = "mem.L001"
+MEM, ALONE = "mem.L001", "mem of the only lane"
 
 
 def steps(aligner: Aligner) -> dict[str, Step]:
     """Every step of a run with this aligner."""
     return {MEM: (aligner, Small.mem, ["lanes/L001.bam"]), **LATER}
+
+
+def alone(aligner: Aligner) -> Step:
+    """The step that aligns a sample's only lane, and leaves nothing to finish."""
+    return aligner, lambda small: {**small.mem(), "lanes": "L001"}, ["NA1.bam", "NA1.bam.bai", "qc/NA1.markdup.txt"]
 
 
 @pytest.fixture
@@ -63,20 +68,22 @@ def killed_in_the_middle(bench: Bench, tool: str, **parameters: Any) -> Result: 
 
 
 @pytest.mark.parametrize(
-    ("aligner", "step"), [*((aligner, MEM) for aligner in ALIGNERS), *(("bwa", step) for step in LATER)]
+    ("aligner", "step"),
+    [*((aligner, step) for aligner in ALIGNERS for step in (MEM, ALONE)), *(("bwa", step) for step in LATER)],
 )
 def test_killed_and_run_again_it_gives_the_bytes_of_one_never_killed(
     bench: Bench, deep: Small, aligner: Aligner, step: str
 ) -> None:
-    tool, job, results = steps(aligner)[step]
-    run_before(bench, deep, step, aligner)
+    tool, job, results = alone(aligner) if step == ALONE else steps(aligner)[step]
+    needed = MEM if step == ALONE else step
+    run_before(bench, deep, needed, aligner)
     before = bench.finished()
     assert killed_in_the_middle(bench, tool, **job(deep)).exit_code == 137
     assert bench.finished() == before
     bench.ok(tool, **job(deep))
     assert bench.left_over() == []
 
-    run_before(bench, deep, step, aligner, execution="untouched")
+    run_before(bench, deep, needed, aligner, execution="untouched")
     bench.ok(tool, environment={"EXECUTION_ID": "untouched"}, **job(deep))
     for name in results:
         again, untouched = bench.folder("NA1") / name, bench.folder("NA1", "untouched") / name

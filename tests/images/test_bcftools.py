@@ -1,8 +1,8 @@
 """The bcftools image: call and gather."""
 
 import pytest
-from harness import Bench, step_record, vcf_records
-from small import Small, Variation
+from harness import Bench, DataSet, step_record, vcf_records
+from small import Small, Variation, fastq, gzipped, pairs
 
 from toolchain import simulate
 
@@ -63,6 +63,115 @@ def test_the_vcf_says_which_image_made_it_and_the_record_what_of(bench: Bench, r
     assert f"##genomicsImage={record['image']}" in header
     shard = step_record(bench, "NA1", "call.0-of-1")["outputs"][0]
     assert {entry["path"]: entry["sha256"] for entry in record["inputs"]}[shard["path"]] == shard["sha256"]
+
+
+def regions(bench: Bench, shards: int) -> list[list[tuple[str, int, int]]]:
+    """Each shard's parts of the genome, as the image cuts it."""
+    script = (
+        "i=0; while [ $i -lt $1 ]; do od -An -v -tu4 $2 | awk -v SHARD=$i -v SHARDS=$1 -v FAI=$3"
+        " -f /usr/local/lib/step/regions.awk; echo; i=$((i + 1)); done"
+    )
+    files = ("/scratch/working/test/run1/NA1/NA1.bam.bai", "/scratch/working/test/reference/small.fa.fai")
+    said = bench.ok("bcftools", words=["sh", "-euc", script, "sh", str(shards), *files]).stdout
+    lines = [[line.split("\t") for line in shard.splitlines()] for shard in said.split("\n\n")[:shards]]
+    return [[(name, int(start), int(end)) for name, start, end in shard] for shard in lines]
+
+
+def joined(shards: list[list[tuple[str, int, int]]]) -> dict[str, list[tuple[int, int]]]:
+    """The parts of each sequence, in the order of the shards."""
+    found: dict[str, list[tuple[int, int]]] = {}
+    for name, start, end in (part for shard in shards for part in shard):
+        found.setdefault(name, []).append((start, end))
+    return found
+
+
+@pytest.fixture
+def uneven(bench: Bench) -> Small:
+    """Reads of the first tenth of a genome of three sequences, the second of which has none."""
+    sequences = {"chrA": 400_000, "chrB": 50_000, "chrC": 150_000}
+    small = Small.make(bench.scratch, depth=1, sequences=sequences)
+    reads = pairs({"chrA": small.genome["chrA"][:60_000]}, 40)
+    for file, mate in ((small.r1, 0), (small.r2, 1)):
+        file.write_bytes(gzipped(fastq([pair[mate] for pair in reads])))
+    bench.ok("bwa", words=["step", "index", small.reference])
+    bench.ok("bwa", **small.mem(), lanes="L001")
+    return small
+
+
+@pytest.mark.parametrize("shards", [1, 2, 3, 7, 100])
+def test_shards_cover_every_base_once(bench: Bench, uneven: Small, shards: int) -> None:
+    parts = joined(regions(bench, shards))
+    for name, bases in uneven.genome.items():
+        ends = [0, *(end for _, end in parts[name])]
+        assert [start for start, _ in parts[name]] == ends[:-1]
+        assert ends[-1] == len(bases)
+
+
+@pytest.mark.usefixtures("uneven")
+def test_shards_have_about_as_many_reads_each(bench: Bench) -> None:
+    counts = []
+    for shard in regions(bench, 4):
+        lines = "".join(f"{name}\t{start}\t{end}\n" for name, start, end in shard)
+        (bench.scratch / "data" / "shard.bed").write_text(lines, encoding="ascii")
+        view = [
+            "samtools",
+            "view",
+            "-c",
+            "-M",
+            "-L",
+            "/scratch/data/shard.bed",
+            "/scratch/working/test/run1/NA1/NA1.bam",
+        ]
+        counts.append(int(bench.ok("samtools", words=view).stdout))
+    assert min(counts) > 0.6 * max(counts), counts  # windows of 16 kb, and BGZF's blocks, are coarse for so few reads
+
+
+@pytest.mark.usefixtures("uneven")
+@pytest.mark.parametrize("spoil", ["echo CSI > $1", "head -c 100 $1 > cut; cat cut > $1", ": > $1"])
+def test_shards_are_of_equal_length_where_the_index_says_nothing(bench: Bench, spoil: str) -> None:
+    bench.ok("bcftools", words=["sh", "-euc", f"cd /scratch/working/test/run1/NA1; {spoil}", "sh", "NA1.bam.bai"])
+    assert [sum(end - start for _, start, end in shard) for shard in regions(bench, 4)] == [150_000] * 4
+
+
+@pytest.mark.parametrize("real", ["human_hg001_chr20", "sarscov2_twist_MT007544"], indirect=True)
+def test_records_are_those_of_mpileup_and_call_alone(bench: Bench, real: DataSet) -> None:
+    """The blocks in which sites without a variant are handed on change no record, nor does the number of shards."""
+    sample = real.place(bench)
+    bench.germline(sample, real.reference, shards=5, ploidy=real.ploidy)
+    script = (
+        'cd /scratch/working/test; bcftools mpileup -f "reference/$1" -d 1000000 -L 1000000 -a FORMAT/AD,FORMAT/DP'
+        ' "run1/$2/$2.bam" | bcftools call -mv --ploidy "$3" | bcftools norm -f "reference/$1" | bcftools view -H'
+    )
+    words = ["sh", "-euc", script, "sh", real.reference, sample.name, str(real.ploidy)]
+    plain = bench.ok("bcftools", words=words).stdout.splitlines()
+    assert vcf_records(bench.folder(sample.name) / f"{sample.name}.vcf.gz") == plain
+    assert len(plain) > 3
+
+
+def test_gather_copies_the_shards_blocks_as_they_are(bench: Bench, ready: Small) -> None:
+    for shard in ("0", "1"):
+        bench.ok("bcftools", **ready.job("call", shards="2", shard=shard))
+    bench.ok("bcftools", **ready.job("gather", shards="2"))
+    stages = {stage["name"] for stage in step_record(bench, "NA1", "gather")["stages"]}
+    assert stages == {"concat", "index", "stats"}
+
+
+def test_gather_puts_in_order_what_left_aligning_moved_before_its_shard(bench: Bench, ready: Small) -> None:
+    for shard in ("0", "1"):
+        bench.ok("bcftools", **ready.job("call", shards="2", shard=shard))
+    # The second shard starts with a record that belongs before the last one of the first.
+    early = ready.genome["chrA"][9_989]
+    script = (
+        "cd /scratch/working/test/run1/NA1/shards; gunzip -c 1-of-2.vcf.gz |"
+        """ awk -v OFS='\\t' -v ref="$1" '!/^#/ && !n++ { it = $0; $1 = "chrA"; $2 = 9990; $4 = ref;"""
+        """ $5 = ref == "A" ? "C" : "A"; print; $0 = it } { print }'"""
+        " > moved.vcf; bcftools view --no-version -Oz -o 1-of-2.vcf.gz moved.vcf; rm moved.vcf"
+    )
+    bench.ok("bcftools", words=["sh", "-euc", script, "sh", early])
+    bench.ok("bcftools", **ready.job("gather", shards="2"))
+    found = [tuple(line.split("\t")[:2]) for line in vcf_records(bench.folder("NA1") / "NA1.vcf.gz")]
+    assert found == [("chrA", "3001"), ("chrA", "9990"), ("chrA", "10000"), ("chrB", "4001")]
+    assert "norm" in {stage["name"] for stage in step_record(bench, "NA1", "gather")["stages"]}
 
 
 def test_its_plugins_are_there(bench: Bench) -> None:

@@ -89,7 +89,7 @@ def test_checked_again_it_is_done_already(finished: Finished) -> None:
 
 def test_what_is_checked_anew_passes_and_leaves_the_same_list(finished: Finished) -> None:
     before = step_record(finished.bench, "NA1", "check")["outputs"]
-    result = finished.inside("rm steps/check.json; step check small.fa NA1 L001,L002 2")
+    result = finished.inside("rm steps/check.json; step check small.fa NA1 L001,L002 - 2")
     assert result.exit_code == 0, result.stderr
     assert "check: done in" in result.stderr
     assert step_record(finished.bench, "NA1", "check")["outputs"] == before
@@ -180,7 +180,7 @@ BREACHES: dict[str, tuple[str, int, tuple[str, ...]]] = {
 @pytest.mark.parametrize("breach", BREACHES)
 def test_it_refuses(origin: Finished, breach: str) -> None:
     script, code, said = BREACHES[breach]
-    refused(origin.inside(f"{script}; step check small.fa NA1 L001,L002 2"), code, *said)
+    refused(origin.inside(f"{script}; step check small.fa NA1 L001,L002 - 2"), code, *said)
     assert not (origin.bench.folder("NA1") / "steps" / "check.json").exists()
     assert origin.bench.left_over() == []
 

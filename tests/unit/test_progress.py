@@ -193,3 +193,35 @@ def test_without_a_terminal_each_change_is_one_line() -> None:
 def test_a_run_ends_with_the_exit_code_of_its_failure(status: str, error: str, code: int) -> None:
     run = Run(name="r", arn="", status=status, start=datetime.now(UTC), error=error)  # type: ignore[arg-type]  # as parametrised
     assert run.exit_code == code
+
+
+class Slept:
+    """A service whose run ends after so many seconds, which go by only when somebody sleeps."""
+
+    def __init__(self, seconds: float) -> None:
+        self._left = seconds
+        self.slept = 0.0
+        self.looks = 0
+
+    def find(self, name: str) -> Run:
+        status = "RUNNING" if self.slept < self._left else "SUCCEEDED"
+        return Run(name=name, arn="", status=status, start=datetime.now(UTC))  # type: ignore[arg-type]  # one of two
+
+    def jobs(self, run: Run) -> tuple[BatchJob, ...]:  # noqa: ARG002  # as every service
+        self.looks += 1
+        return ()
+
+    def sleep(self, seconds: float) -> None:
+        self.slept += seconds
+
+
+@pytest.mark.parametrize("seconds", [0.0, 1.0, 60.0, 3600.0])
+def test_the_end_of_a_run_is_seen_within_half_a_second_and_jobs_are_looked_at_less_and_less_often(
+    seconds: float,
+) -> None:
+    service = Slept(seconds)
+    started = Run(name="r", arn="", status="RUNNING", start=datetime.now(UTC))
+    ended = following.follow(service, started, sleep=service.sleep)  # type: ignore[arg-type]  # all that is asked of it
+    assert ended.status == "SUCCEEDED"
+    assert service.slept - seconds <= following.END_PAUSE
+    assert service.looks <= 2 + 10 * min(seconds, 6) + seconds / 9

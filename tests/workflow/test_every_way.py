@@ -39,6 +39,14 @@ def small_order(home: Home) -> Order:
     return replace(ORDER, samples=samples, shards=2)
 
 
+def of_amplicons(home: Home) -> Order:
+    """A sample of two lanes and one of one, without duplicate marking and figures."""
+    samples = tuple(
+        Small.make(home.world.scratch, name=name, lanes=lanes).sample for name, lanes in (("AMP1", 1), ("AMP2", 2))
+    )
+    return replace(ORDER, samples=samples, skip=("duplicates", "qc"))
+
+
 def with_a_file_cut_off(home: Home) -> Order:
     """Two samples, of which the first one's R1 ends early."""
     good = Small.make(home.world.scratch, name="GOOD")
@@ -83,6 +91,7 @@ def scenes(stage: Stage) -> dict[str, Callable[[str], Told]]:
         "qc-last": of(run, QC_LAST),
         "skipping": of(run, A_VCF + REALLY_EXPORTED, replace(TWO_LANES, skip=("duplicates", "qc"))),
         "done": of(stage.deployed, small_order(stage.home)),
+        "amplicons": of(stage.deployed, of_amplicons(stage.home)),
         "one-bad": of(stage.deployed, with_a_file_cut_off(stage.home)),
         "each-at-its-step": of(run, EACH_AT_ITS_STEP, replace(ORDER, samples=each)),
         "export-fails": of(run, A_VCF + TOO_LONG + REALLY_EXPORTED),
@@ -179,7 +188,7 @@ def steps(played: Played, name: str) -> list[str]:
     return [job["jobName"].removeprefix(f"{name}--") for job in played[name].jobs]
 
 
-@pytest.mark.parametrize("name", ["done", "throttled", "qc-last", "skipping"])
+@pytest.mark.parametrize("name", ["done", "throttled", "qc-last", "skipping", "amplicons"])
 def test_a_run_s_jobs_are_those_that_a_dry_run_lists(played: Played, name: str) -> None:
     assert played[name].ended.status == "SUCCEEDED", played[name].ended
     listed = (f"{job.sample}-{job.step}" if job.sample else job.step for job in ordered(played, name).jobs())
@@ -200,13 +209,23 @@ def told_to_steps(played: Played, name: str, parameter: str) -> dict[str, str]:
 
 
 def test_what_is_skipped_reaches_the_steps_that_do_it_or_look_for_it(played: Played) -> None:
-    assert told_to_steps(played, "skipping", "skip") == dict.fromkeys(("mem", "finish", "check"), "duplicates,qc")
+    assert told_to_steps(played, "skipping", "skip") == dict.fromkeys(("mem", "check"), "duplicates,qc")
+    assert told_to_steps(played, "skipping", "shards")["finish"] == "duplicates,qc"
     assert told_to_steps(played, "throttled", "skip") == {}
 
 
 @pytest.mark.parametrize(("name", "lanes"), [("throttled", "L001,L002"), ("qc-last", "L001")])
 def test_a_lane_is_told_whether_it_is_the_only_one(played: Played, name: str, lanes: str) -> None:
     assert told_to_steps(played, name, "lanes")["mem"] == lanes
+
+
+def test_amplicons_go_through_without_a_duplicate_marked_or_a_figure(played: Played) -> None:
+    assert played["amplicons"].ended.status == "SUCCEEDED", played["amplicons"].ended
+    for sample in ("AMP1", "AMP2"):
+        folder = played.home.folder("amplicons", sample)
+        assert (folder / f"{sample}.vcf.gz").stat().st_size > 0
+        # What gathering says of the VCF is there; of the BAM nothing is.
+        assert not [path for path in folder.glob("qc/*") if "vcf" not in path.name and "bcftools" not in path.name]
 
 
 def test_without_qc_there_is_no_job_of_it(played: Played) -> None:

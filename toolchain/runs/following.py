@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 # Between two looks: short at first, so that a short run shows each step, and never more than Batch likes.
 SHORTEST_PAUSE = 0.2
 LONGEST_PAUSE = 10.0
+# Between two looks whether it has ended, which is one call however many jobs there are.
+END_PAUSE = 0.5
 # What does not fit on a terminal is cut off at its end.
 MOST_LINES = 1000
 MOST_SAMPLES = 40
@@ -48,8 +50,17 @@ def follow(runs: Runs, run: Run, *, sleep: Callable[[float], None] = time.sleep)
             view.show(run, runs.jobs(run))
             if run.status != "RUNNING":
                 return run
-            sleep(pause)
+            _wait(runs, run, pause, sleep)
             pause = min(pause * 1.1, LONGEST_PAUSE)
+
+
+def _wait(runs: Runs, run: Run, seconds: float, sleep: Callable[[float], None]) -> None:
+    """Waits for so long, or until the run has ended."""
+    while seconds > 0:
+        sleep(min(seconds, END_PAUSE))
+        seconds -= END_PAUSE
+        if seconds > 0 and runs.find(run.name).status != "RUNNING":
+            return
 
 
 def _view() -> AbstractContextManager[View]:

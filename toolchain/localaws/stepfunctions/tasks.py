@@ -91,12 +91,29 @@ def _sync_execution(self: Any, env: Any, region: str, started: dict[str, Any]) -
 
     def ended(seconds: float) -> bool:
         if execution.status == "RUNNING":
-            time.sleep(seconds)
+            # One that is stopped says so by its status at once, and by the event when its thread comes to its end.
+            _over(execution).wait(seconds)
         return bool(execution.status != "RUNNING")
 
     return Waiting(
         ended=ended, end=lambda: client(region, "stepfunctions").stop_execution(executionArn=arn, cause=_ENDED)
     )
+
+
+def _over(execution: Any) -> threading.Event:
+    """What is set when an execution has ended, whoever asks for it first."""
+    event: threading.Event = vars(execution).setdefault("local_over", threading.Event())
+    return event
+
+
+def _terminated(stock: Any) -> Any:
+    """Tells those who wait for an execution."""
+
+    def terminated(self: Any) -> None:
+        stock(self)
+        _over(self.execution).set()
+
+    return terminated
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -314,7 +331,7 @@ def install() -> None:
     from moto.stepfunctions.parser.asl.component.common.retry.retrier_decl import RetrierDecl
     from moto.stepfunctions.parser.asl.component.state.exec.execute_state import ExecutionState
     from moto.stepfunctions.parser.asl.utils import boto_client
-    from moto.stepfunctions.parser.backend.execution import Execution
+    from moto.stepfunctions.parser.backend.execution import BaseExecutionWorkerCommunication, Execution
 
     services = "moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service"
     batch: Any = importlib.import_module(f"{services}_batch").StateTaskServiceBatch
@@ -339,6 +356,8 @@ def install() -> None:
     retrier._eval_body = _retry
     equals: Any = ErrorEqualsDecl
     equals._eval_body = _error_equals(equals._eval_body)
+    ending: Any = BaseExecutionWorkerCommunication
+    ending.terminated = _terminated(ending.terminated)
     execution: Any = Execution
     execution.get_start_execution_details = _start_details(execution.get_start_execution_details)
     stock_client = boto_client.boto_client_for
