@@ -14,7 +14,6 @@ import pytest
 
 from toolchain import engine_socket
 from toolchain.engine import Engine
-from toolchain.errors import UnavailableError
 
 
 class Answers(BaseHTTPRequestHandler):
@@ -64,13 +63,9 @@ def test_what_is_no_answer_is_left_to_docker_py(monkeypatch: pytest.MonkeyPatch)
     assert Engine.connect().find("broken") == "sha256:2"
 
 
-@pytest.mark.parametrize("host", ["tcp://127.0.0.1:1", "ssh://nobody", "unix://relative", "nonsense"])
-def test_an_engine_elsewhere_is_docker_py_s(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "host", ["tcp://127.0.0.1:1", "ssh://nobody", "unix://relative", "unix:///there/is/none", "nonsense"]
+)
+def test_an_engine_that_is_not_at_a_socket_here_is_docker_py_s(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_HOST", host)
     assert not engine_socket.answers()
-
-
-def test_a_socket_that_is_not_there_is_told_as_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none")
-    with pytest.raises(UnavailableError, match=r"no Docker engine answers: there is no socket.*make setup"):
-        Engine.connect()
