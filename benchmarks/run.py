@@ -112,4 +112,5 @@ if __name__ == "__main__":
     except ToolchainError as error:
         sys.exit(f"{error.details}\nerror: {error}")
     except KeyboardInterrupt:
-        sys.exit("stopped")
+        note("stopped")
+        sys.exit(130)
