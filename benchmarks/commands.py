@@ -4,7 +4,7 @@ import subprocess
 import sys
 import time
 
-from results import Timed
+from figures import Timed
 
 from toolchain.console import note
 from toolchain.paths import HERE

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import place
-from results import Timed
+from figures import Timed
 
 from toolchain import jobdefs, locally, rendering, simulate
 from toolchain.aws import Account, Pace

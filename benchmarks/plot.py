@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from figures import Data, Results, Step
 from report import ORIGINAL, SAME
-from results import Data, Results, Step
 
 # Okabe and Ito's palette, which those who see colours otherwise can tell apart: https://jfly.uni-koeln.de/color/
 _OF_STEPS: Final = {

@@ -3,8 +3,8 @@
 from collections import Counter
 from collections.abc import Mapping
 
+from figures import Pull
 from place import stock
-from results import Pull
 
 from toolchain.builds import Workshop, layer_sizes
 from toolchain.console import note

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from results import Data, Measure, Pull, Results, Spread, Step, Timed, Verdict
+from figures import Data, Measure, Pull, Results, Spread, Step, Timed, Verdict
 
 BEGIN: Final = "<!-- bench: written by make bench -->"
 END: Final = "<!-- /bench -->"

@@ -19,8 +19,8 @@ import plot
 import pulls
 import report
 import shapes
+from figures import Results
 from place import Place, place
-from results import Results
 
 from toolchain.console import note
 from toolchain.errors import ToolchainError

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from data import Given
+from figures import Cost, Data, Step
 from meter import metered
 from place import Place
-from results import Cost, Data, Step
 
 from toolchain import settings
 from toolchain.console import note

@@ -3,14 +3,14 @@
 from dataclasses import replace
 from pathlib import Path
 
+import figures
 import meter
 import plot
 import pulls
 import pytest
 import report
-import results
 import shapes
-from results import Cost, Data, Results, Spread, Step, Timed
+from figures import Cost, Data, Results, Spread, Step, Timed
 
 from toolchain.paths import HERE
 
@@ -90,7 +90,7 @@ def test_the_section_gives_medians_spreads_and_verdicts() -> None:
 def test_what_is_kept_makes_the_same_section(tmp_path: Path) -> None:
     file = tmp_path / "speed.json"
     file.write_text(MADE.dump(), encoding="utf-8")
-    assert report.markdown(results.load(file)) == report.markdown(MADE)
+    assert report.markdown(figures.load(file)) == report.markdown(MADE)
 
 
 def test_the_section_takes_the_place_of_the_one_that_was_there() -> None:
@@ -108,7 +108,7 @@ def test_the_readme_has_a_place_for_the_section() -> None:
 @pytest.mark.skipif(not SPEED.exists(), reason="docs/speed.json is not there: make bench writes it")
 def test_the_readme_s_figures_are_those_that_were_measured() -> None:
     readme = (HERE.root / "README.md").read_text(encoding="utf-8")
-    assert report.placed(readme, report.markdown(results.load(SPEED))) == readme, "type: make bench"
+    assert report.placed(readme, report.markdown(figures.load(SPEED))) == readme, "type: make bench"
 
 
 def test_the_plot_is_the_same_bytes_each_time_and_names_no_date(tmp_path: Path) -> None:
