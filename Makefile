@@ -1,10 +1,10 @@
 # Each target is a line or two; `make` alone lists them.
 PYTHON := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench clean requirements
+.PHONY: help setup demo test check bench bench-quick clean requirements
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 
 setup: ## the virtual environment, and a Docker engine that answers
 	@scripts/setup.sh
@@ -21,8 +21,11 @@ check: setup ## ruff, mypy, cfn-lint, shellcheck, and what makes the checkers of
 	@.venv/bin/cfn-lint stack/*.yaml
 	@if command -v shellcheck > /dev/null; then shellcheck -x .ci/run scripts/*.sh images/*/*.sh images/base/step images/base/assemble benchmarks/*/*.sh; fi
 
-bench: setup ## what is fast, measured side by side in one run
+bench: setup ## what is fast, measured side by side: on a quiet machine; writes the README's figures
 	@$(PYTHON) build.py build && $(PYTHON) benchmarks/run.py
+
+bench-quick: setup ## the same on a small genome, once; prints only
+	@$(PYTHON) build.py build && $(PYTHON) benchmarks/run.py --quick
 
 requirements: setup ## compile requirements*.txt anew from pyproject.toml
 	@$(PYTHON) -m pip install --quiet uv && scripts/compile-requirements.sh $(PYTHON)

@@ -1,6 +1,6 @@
-"""A genome whose repeats look real, as far as an aligner can tell: families of old and young copies, duplicated
-segments, tandem repeats. Nothing of it is anybody's sequence, so that nothing has to be shipped.
+"""A genome whose repeats look real to an aligner: old and young families, duplicated segments, tandem repeats.
 
+Nothing of it is anybody's sequence, so that nothing has to be shipped.
 The shares are about those of the human genome (Lander et al. 2001, https://doi.org/10.1038/35057062, table 11):
 nearly half of it are copies of something.
 """
@@ -78,21 +78,21 @@ def _diverged(source: random.Random, copy: bytes, share: float) -> bytes:
 def _interspersed(source: random.Random, bases: int) -> list[bytes]:
     pieces = []
     for family in FAMILIES:
-        original, left = _random(source, family.bases), family.share * bases
+        original, left = _random(source, family.bases), int(family.share * bases)
         while left > 0:
             # Most copies are short: their lengths are spread evenly on a scale of ratios.
-            length = round(family.shortest * (family.bases / family.shortest) ** source.random())
+            length = min(left, round(family.shortest * (family.bases / family.shortest) ** source.random()))
             pieces.append(_diverged(source, original[-length:], source.uniform(*family.divergence)))
             left -= length
     return pieces
 
 
 def _satellites(source: random.Random, bases: int) -> list[bytes]:
-    pieces, unit, left = [], _random(source, UNIT), SATELLITE * bases
+    pieces, unit, left = [], _random(source, UNIT), int(SATELLITE * bases)
     while left > 0:
         array = b"".join(_diverged_unit(source, unit) for _ in range(source.randint(*COPIES)))
-        pieces.append(array)
-        left -= len(array)
+        pieces.append(array[:left])
+        left -= len(pieces[-1])
     return pieces
 
 
@@ -104,12 +104,12 @@ def _diverged_unit(source: random.Random, unit: bytes) -> bytes:
 
 
 def _microsatellites(source: random.Random, bases: int) -> list[bytes]:
-    pieces, left = [], MICROSATELLITE * bases
+    pieces, left = [], int(MICROSATELLITE * bases)
     while left > 0:
         unit = _random(source, source.randint(1, 6))
         run = (unit * 60)[: source.randint(15, 60)]
-        pieces.append(run)
-        left -= len(run)
+        pieces.append(run[:left])
+        left -= len(pieces[-1])
     return pieces
 
 

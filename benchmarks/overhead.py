@@ -10,16 +10,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import place
+from figures import Timed
+
 from toolchain import jobdefs, locally, rendering, simulate
 from toolchain.aws import Account, Pace
 from toolchain.builds import Workshop
+from toolchain.console import note
 from toolchain.container import Container, Overrides, container_of
 from toolchain.engine import Engine
 from toolchain.errors import StepFailedError
 from toolchain.jobdefs import Definition
 from toolchain.localaws.server import serve
 from toolchain.localaws.world import World
-from toolchain.paths import HERE, Checkout
+from toolchain.paths import Checkout
 
 VCPUS = 2
 MEMORY = 2048
@@ -36,28 +40,10 @@ _LOOK = 0.005
 
 
 @dataclass(frozen=True, kw_only=True)
-class Added:
-    """Seconds that something took, round by round, and what they may be at the median."""
-
-    what: str
-    budget: float
-    seconds: tuple[float, ...]
-
-    @property
-    def within(self) -> bool:
-        """Whether the median keeps to the budget."""
-        return statistics.median(self.seconds) <= self.budget
-
-    def __str__(self) -> str:
-        """A row of the table."""
-        figures = (statistics.median(self.seconds), min(self.seconds), max(self.seconds), self.budget)
-        return f"| {self.what} | {' | '.join(f'{figure:.2f}' for figure in figures)} |"
-
-
-@dataclass(frozen=True, kw_only=True)
 class Home:
     """An embedded AWS in which everything is deployed, and what runs the same jobs without it."""
 
+    checkout: Checkout
     account: Account
     engine: Engine
     definition: Definition
@@ -81,47 +67,35 @@ class Home:
             raise StepFailedError("index", why=result.message, fix="See above.", details=result.stderr)
 
 
-def measure(rounds: int) -> list[Added]:
-    """Everything, in an embedded AWS with a root of its own."""
+def measure(rounds: int) -> tuple[Timed, ...]:
+    """Everything, in an embedded AWS of its own."""
     ready: list[float] = []
     again: list[float] = []
     jobs: list[float] = []
     between: list[float] = []
     for number in range(rounds):
-        began = time.perf_counter()
-        with _home() as home:
-            ready.append(time.perf_counter() - began)
+        with place.folder() as checkout:
             began = time.perf_counter()
-            locally.prepare(_checkout(), home.account)
-            again.append(time.perf_counter() - began)
-            if number + 1 == rounds:
-                jobs = _jobs(home, rounds)
-                between = _between(home)
-                # What steps wrote is another user's.
-                home.engine.run(home.container("rm", "-rf", "/scratch/working/germline", "/scratch/working/.work"))
+            with _home(checkout) as home:
+                ready.append(time.perf_counter() - began)
+                began = time.perf_counter()
+                locally.prepare(checkout, home.account)
+                again.append(time.perf_counter() - began)
+                if number + 1 == rounds:
+                    jobs = _jobs(home, rounds)
+                    between = _between(home)
+        note(f"round {number + 1} of {rounds}, what the embedded AWS adds: ready after {ready[-1]:.1f} s")
     figures = (
         (f"a job through the state machine, over `docker run` ({JOBS} in turn)", ADDED_TO_A_JOB, jobs),
         (f"between two of {SHORT_JOBS} short jobs, over Docker's create and start", ADDED_BETWEEN_JOBS, between),
         ("`run --local` until its run starts, nothing deployed", READY, ready),
         ("the same, all deployed", READY_AGAIN, again),
     )
-    return [Added(what=what, budget=budget, seconds=tuple(seconds)) for what, budget, seconds in figures]
-
-
-def _checkout() -> Checkout:
-    """This checkout's files, with a cache of their own."""
-    root = HERE.cache / "bench-local"
-    root.mkdir(parents=True, exist_ok=True)
-    for file in (HERE.images, HERE.jobdefs, HERE.stacks, HERE.settings):
-        link = root / file.name
-        if not link.is_symlink():
-            link.symlink_to(file)
-    return Checkout(root=root).at_home
+    return tuple(Timed(what=what, budget=budget, seconds=tuple(seconds)) for what, budget, seconds in figures)
 
 
 @contextmanager
-def _home() -> Iterator[Home]:
-    checkout = _checkout()
+def _home(checkout: Checkout) -> Iterator[Home]:
     world = World(root=checkout.local, vcpus=VCPUS, memory=MEMORY)
     before = dict(os.environ)
     try:
@@ -131,6 +105,7 @@ def _home() -> Iterator[Home]:
             locally.prepare(checkout, account)
             outputs = rendering.outputs(checkout)
             yield Home(
+                checkout=checkout,
                 account=account,
                 engine=Workshop.open(checkout).engine,
                 definition=jobdefs.render(checkout.jobdefs, rendering.of(checkout))[TOOL],
@@ -144,7 +119,7 @@ def _home() -> Iterator[Home]:
 
 def _jobs(home: Home, rounds: int) -> list[float]:
     """What each of three jobs in turn costs more through the state machine, round by round."""
-    reference = _checkout().local / "scratch" / "reference" / REFERENCE
+    reference = home.checkout.local / "scratch" / "reference" / REFERENCE
     reference.write_text(simulate.fasta(simulate.genome({"chr1": 20_000})), encoding="ascii")
     machine = _machine(home)
     home.run()  # prepares the reference: each further one finds that done

@@ -1,52 +1,109 @@
-"""`make bench`: prints every figure that the README quotes, and fails where a budget is missed.
+"""`make bench`: measures everything, prints it, writes the README's section, docs/speed.json and docs/speed.svg.
 
-python benchmarks/run.py [--rounds N] [--commands-only]
+The machine must have nothing else to do. `make bench-quick` (--quick) is a small part of it: it prints only.
 """
 
 import argparse
 import platform
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).resolve().parent.parent), str(Path(__file__).resolve().parent)]
 
 import commands
+import data
+import genome
 import overhead
+import plot
+import pulls
+import report
 import shapes
+from figures import Results
+from place import Place, place
 
+from toolchain.console import note
 from toolchain.errors import ToolchainError
+from toolchain.paths import HERE
+
+QUICK = {"chr1": 1_200_000, "chr2": 800_000}
+_COMMAND_ROUNDS, _QUICK_COMMAND_ROUNDS = 10, 3
+_GIB = 1024
 
 
 def main() -> int:
-    """Measures, prints, and returns the exit code: 0, or 1 where a budget is missed."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5, help="counted rounds (default: 5)")
-    parser.add_argument("--commands-only", action="store_true", help="leave out all that runs jobs")
-    options = parser.parse_args()
+    """Measures, prints, and returns the exit code: 0, or 1 where a target or a budget is missed."""
+    options = _options()
+    answers = commands.measure(_QUICK_COMMAND_ROUNDS if options.quick else _COMMAND_ROUNDS)
+    adds = () if options.quick else overhead.measure(options.rounds)
+    with place() as made:
+        results = _measured(made, QUICK if options.quick else genome.SEQUENCES, 1 if options.quick else options.rounds)
+        weights = () if options.quick else pulls.measure(made.workshop)
+    results = replace(results, commands=answers, overhead=adds, pulls=weights)
+    section = report.markdown(results)
+    print("\n".join(section.splitlines()[2:-2]))
+    if options.into is not None:
+        write(results, options.into)
+    missed = [what for what, verdict in report.verdicts(results) if verdict == "missed"]
+    for what in missed:
+        note(f"missed: {what}")
+    return 1 if missed and not options.quick else 0
 
-    with shapes.place() as made:
-        print(f"machine: {made.machine.cores} cores, {platform.machine()}; {options.rounds} rounds, interleaved\n")
-        answers = commands.measure(options.rounds)
-        print("| command | median s | least | most | budget |\n| --- | --- | --- | --- | --- |")
-        for one in answers:
-            figures = f"{one.median:.2f} | {one.shortest:.2f} | {one.longest:.2f} | {one.budget:.2f}"
-            print(f"| `build.py {one.command}` | {figures} |")
-        added: list[overhead.Added] = []
-        if not options.commands_only:
-            added = overhead.measure(options.rounds)
-            print("\n| the embedded AWS adds | median s | least | most | budget |\n| --- | --- | --- | --- | --- |")
-            for figure in added:
-                print(figure)
-            ratios = shapes.measure(made, options.rounds)
-            length, depth = sum(shapes.SEQUENCES.values()), shapes.DEPTH
-            print(
-                f"\nours over the original's shape, {length / 1e6:.0f} Mb at {depth}x, ours with duplicates and QC:\n"
-            )
-            print("| | median (least to most) |\n| --- | --- |")
-            print(f"| wall | {shapes.spread(ratios.wall)} |")
-            print(f"| user CPU | {shapes.spread(ratios.user)} |")
-            print(f"| bytes on the scratch | {shapes.spread(ratios.written)} |")
-    return 0 if all(one.within for one in answers) and all(one.within for one in added) else 1
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of the shapes (default: 5)")
+    parser.add_argument("--quick", action="store_true", help="a small genome, one round, and nothing is written")
+    parser.add_argument("--into", type=Path, help="where README.md and docs/ are written (default: this checkout)")
+    options = parser.parse_args()
+    if options.into is None and not options.quick:
+        options.into = HERE.root
+    return options
+
+
+def _measured(made: Place, sequences: dict[str, int], rounds: int) -> Results:
+    given = [data.simulated(made, sequences)]
+    left_out: tuple[str, ...] = ()
+    if data.REAL.is_dir():
+        given.append(data.real(made))
+    else:
+        left_out = (f"real reads: no folder {data.REAL.name} (GENOMICS_TEST_DATA names the one that holds it).",)
+    shapes.warm_up(made, given[-1])
+    return Results(
+        machine=_machine(made),
+        rounds=rounds,
+        data=tuple(shapes.measure(made, one, rounds) for one in given),
+        left_out=left_out,
+    )
+
+
+def _machine(made: Place) -> dict[str, str]:
+    said = made.with_stock("sh", "-c", _VERSIONS).stdout.split()
+    tools = made.workshop.catalog.tools.values()
+    return {
+        "machine": f"{made.machine.cores} cores, {platform.machine()}, {made.machine.memory * 5 / 4 / _GIB:.0f} GiB,"
+        f" Linux {platform.release()}",
+        "images": ", ".join(made.workshop.reference(image).partition("/")[2] for image in tools),
+        "stock packages": f"bwa {said[0]}, samtools {said[1]}, bcftools {said[2]}",
+    }
+
+
+_VERSIONS = """
+bwa 2>&1 | sed -n 's/^Version: //p'
+samtools --version | sed -n '1s/samtools //p'
+bcftools --version | sed -n '1s/bcftools //p'
+"""
+
+
+def write(results: Results, root: Path) -> None:
+    """The README's section, and what it is made from."""
+    docs, readme = root / "docs", root / "README.md"
+    docs.mkdir(parents=True, exist_ok=True)
+    (docs / "speed.json").write_text(results.dump(), encoding="utf-8")
+    plot.draw(results, docs / "speed.svg")
+    text = (HERE.root / "README.md").read_text(encoding="utf-8")
+    readme.write_text(report.placed(text, report.markdown(results)), encoding="utf-8")
+    note(f"written: {readme}, {docs}/speed.json, {docs}/speed.svg")
 
 
 if __name__ == "__main__":
@@ -54,3 +111,6 @@ if __name__ == "__main__":
         sys.exit(main())
     except ToolchainError as error:
         sys.exit(f"{error.details}\nerror: {error}")
+    except KeyboardInterrupt:
+        note("stopped")
+        sys.exit(130)

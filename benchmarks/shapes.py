@@ -1,195 +1,251 @@
-"""FASTQ to VCF in the original's shape and in ours, on the same reads, in turn."""
+"""FASTQ to VCF in the original's shape, in the best script's, and in ours, on the same reads, in turn."""
 
 import json
+import os
 import shutil
-import statistics
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
+from typing import Any, Final, Protocol
 
-from toolchain import builds, jobdefs, rendering, simulate
-from toolchain.container import Container, Mount
-from toolchain.direct import Host, Run
-from toolchain.errors import StepFailedError
-from toolchain.machine import Machine
-from toolchain.paths import HERE
-from toolchain.samples import Lane, Sample
+from data import Given
+from figures import Cost, Data, Step
+from meter import metered
+from place import Place
 
-HERE_FOLDER = Path(__file__).parent
-SEQUENCES = {"chr1": 2_400_000, "chr2": 1_600_000}
-DEPTH = 15
-SAMPLE = "bench"
+from toolchain import settings
+from toolchain.console import note
+from toolchain.errors import BadDataError, StepFailedError
+from toolchain.runs.executions import Runs
+from toolchain.runs.order import Order
+from toolchain.samples import Skip
+
+ALIGNER: Final = "bwa-mem3"
+_LOOK: Final = 0.05
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cost:
-    """What one run took: wall and user-CPU seconds, and bytes left on the scratch."""
+class Left:
+    """What a run left.
 
-    wall: float
-    user: float
+    Attributes:
+        written: Bytes.
+        vcf: As a path in a container of stock tools.
+        steps: Its steps; none of a script.
+    """
+
     written: int
+    vcf: str
+    steps: tuple[Step, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True)
-class Ratios:
-    """Ours over the original's, round by round."""
-
-    wall: tuple[float, ...]
-    user: tuple[float, ...]
-    written: tuple[float, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Place:
-    """Where both shapes run: an engine, a scratch with the reads, and the reference prepared."""
-
-    workshop: builds.Workshop
-    scratch: Path
-    run: Run
-    linear: str
-    machine: Machine
+class Shape(Protocol):
+    """A way from FASTQ to VCF."""
 
     @property
-    def sample(self) -> Sample:
-        """The simulated reads, as one lane."""
-        return Sample(name=SAMPLE, lanes=(Lane(name="L001", r1="R1.fastq", r2="R2.fastq"),))
+    def name(self) -> str:
+        """As the tables call it."""
+
+    def go(self, place: Place, given: Given, execution: str) -> None:
+        """What is measured."""
+
+    def left(self, place: Place, given: Given, execution: str) -> Left:
+        """What it left."""
+
+    def clear(self, place: Place, execution: str) -> None:
+        """Removes that."""
 
 
-@contextmanager
-def place(pairs_depth: int = DEPTH) -> Iterator[Place]:
-    """Builds the images, simulates the reads and prepares the reference: nothing of it is measured."""
-    checkout = HERE
-    workshop = builds.Workshop.open(checkout)
-    builds.build(workshop, tuple(workshop.catalog.tools.values()))
-    base = workshop.reference(workshop.catalog.base)
-    linear = workshop.engine.build(
-        {name: HERE_FOLDER / "linear" / name for name in ("Dockerfile", "linear.sh")},
-        tag=f"{workshop.project}/bench-linear:latest",
-        arguments={"BASE": base},
-        labels={},
-    )
-    scratch = checkout.cache / "bench"
-    for name in ("reference", "data", "working"):
-        (scratch / name).mkdir(parents=True, exist_ok=True)
-    (scratch / "working").chmod(0o1777)
-    machine = Machine.here()
-    host = Host(
-        engine=workshop.engine,
-        definitions=jobdefs.render(checkout.jobdefs, rendering.local(workshop, scratch)),
-        machine=machine,
-    )
-    run = Run(
-        host=host,
-        workflow="bench",
-        execution="ours",
-        reference="bench.fa",
-        working=scratch / "working",
-        lines=_Quiet(),
-    )
-    made = Place(workshop=workshop, scratch=scratch, run=run, linear=linear, machine=machine)
-    _simulate(made, pairs_depth)
-    run.index()
-    try:
-        yield made
-    finally:
-        _clear(made, "/scratch/working/*", "/scratch/working/.work")
-        shutil.rmtree(scratch, ignore_errors=True)
+@dataclass(frozen=True, kw_only=True)
+class Script:
+    """A script of the stock image; it leaves every file that it writes."""
+
+    name: str
+    vcf: str
+
+    def go(self, place: Place, given: Given, execution: str) -> None:
+        """In one container, with the whole machine."""
+        lane = given.sample.lanes[0]
+        files = (f"/stock/{given.reference}", f"/scratch/data/{lane.r1}", f"/scratch/data/{lane.r2}")
+        place.with_stock(f"{self.name}.sh", *files, f"/stock/{execution}", str(place.machine.cores))
+
+    def left(self, place: Place, given: Given, execution: str) -> Left:  # noqa: ARG002  # as every shape's
+        """Its folder's files."""
+        return Left(written=_size(place.beside / execution), vcf=f"/stock/{execution}/{self.vcf}")
+
+    def clear(self, place: Place, execution: str) -> None:
+        """Its folder."""
+        place.with_stock("rm", "-rf", f"/stock/{execution}")
 
 
-class _Quiet:
-    def update(self, task: str, doing: str) -> None:
-        """The benchmark prints its own lines."""
+@dataclass(frozen=True, kw_only=True)
+class Ours:
+    """The state machine in the embedded AWS, from StartExecution until it succeeded."""
 
-    def done(self, task: str, result: str) -> None:
-        """Likewise."""
+    name: str
+    skip: tuple[Skip, ...] = ()
 
+    def go(self, place: Place, given: Given, execution: str) -> None:
+        """As `run --local` does it, with as many shards as the script has regions."""
+        order = Order(
+            reference=given.reference,
+            samples=(given.sample,),
+            shards=4 * place.machine.cores,
+            ploidy=2,
+            aligner=ALIGNER,
+            resources=place.resources,
+            skip=self.skip,
+        )
+        runs = Runs(place.account, settings.load(place.checkout.settings).project)
+        one = runs.start(execution, order)
+        try:
+            while (one := runs.find(execution)).status == "RUNNING":
+                time.sleep(_LOOK)
+        except BaseException:
+            runs.stop(one, "the benchmark was stopped")
+            raise
+        if one.status != "SUCCEEDED":
+            raise StepFailedError(f"run {execution}", why=one.cause or one.status, fix="See its records and logs.")
 
-def _simulate(made: Place, depth: int) -> None:
-    sequences = simulate.genome(SEQUENCES, seed=1)
-    (made.scratch / "reference" / "bench.fa").write_text(simulate.fasta(sequences), encoding="ascii")
-    inside = "/scratch/working/reads"
-    length = sum(SEQUENCES.values())
-    words = simulate.wgsim_command(
-        "/scratch/reference/bench.fa", f"{inside}/R1.fastq", f"{inside}/R2.fastq", length=length, depth=depth
-    )
-    _inside(made, "samtools", "sh", "-c", 'mkdir -p "$0" && exec "$@"', inside, *words)
-    for name in ("R1.fastq", "R2.fastq"):
-        shutil.copyfile(made.scratch / "working" / "reads" / name, made.scratch / "data" / name)
+    def left(self, place: Place, given: Given, execution: str) -> Left:
+        """What its steps say that they wrote; no less than what stands there."""
+        run = _runs_folder(place) / execution
+        found = [json.loads(file.read_text(encoding="utf-8")) for file in run.glob("*/steps/*.json")]
+        sample = given.sample.name
+        return Left(
+            written=max(_size(run), sum(record.get("written_bytes") or 0 for record in found)),
+            vcf=f"/scratch/working/{run.parent.name}/{execution}/{sample}/{sample}.vcf.gz",
+            steps=steps(found),
+        )
 
-
-def _inside(made: Place, tool: str, *words: str) -> None:
-    result = made.run.host.run(tool, {}, environment={}, command=words)
-    if result.exit_code:
-        raise StepFailedError(words[0], why=result.message, fix="See above.", details=result.stderr)
-
-
-def _clear(made: Place, *paths: str) -> None:
-    _inside(made, "samtools", "sh", "-c", f"rm -rf {' '.join(paths)}")
-
-
-def ours(made: Place) -> Cost:
-    """Every step through its job definition, a container each: also marks duplicates and reports quality."""
-    _clear(made, "/scratch/working/bench/ours")
-    began = time.perf_counter()
-    made.run.germline(made.sample, shards=2 * made.machine.cores, ploidy=2)
-    wall = time.perf_counter() - began
-    folder = made.run.folder(SAMPLE)
-    records = [json.loads(file.read_text(encoding="ascii")) for file in (folder / "steps").glob("*.json")]
-    return Cost(
-        wall=wall,
-        user=sum(record["user_seconds"] for record in records),
-        written=sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()),
-    )
-
-
-def linear(made: Place) -> Cost:
-    """The original's shape, in one container."""
-    folder = made.scratch / "working" / "linear"
-    _clear(made, "/scratch/working/linear")
-    _inside(made, "samtools", "mkdir", "-p", "-m", "1777", "/scratch/working/linear")
-    names = ("reference", "data", "working")
-    container = Container(
-        image=made.linear,
-        command=(
-            "linear.sh",
-            "/scratch/working/bench/reference/bench.fa",
-            "/scratch/data/R1.fastq",
-            "/scratch/data/R2.fastq",
-            f"/scratch/working/{folder.name}",
-            str(made.machine.cores),
-        ),
-        mounts=tuple(
-            Mount(source=str(made.scratch / name), target=f"/scratch/{name}", read_only=False) for name in names
-        ),
-        vcpus=made.machine.cores,
-        memory=made.machine.memory,
-        user="1000:1000",
-    )
-    began = time.perf_counter()
-    result = made.workshop.engine.run(container)
-    wall = time.perf_counter() - began
-    if result.exit_code:
-        raise StepFailedError("linear.sh", why=result.message, fix="See above.", details=result.stderr)
-    said = dict(line.split() for line in result.stdout.splitlines() if line.startswith(("user ", "bytes ")))
-    return Cost(wall=wall, user=float(said["user"]), written=int(said["bytes"]))
+    def clear(self, place: Place, execution: str) -> None:
+        """Its directories on the scratch, and what it exported."""
+        workflow = _runs_folder(place).name
+        inside = f"/scratch/working/{workflow}/{execution}"
+        place.step("samtools", "rm", "-rf", inside, f"/scratch/working/.work/{workflow}/{execution}")
+        for folder in place.world.buckets.glob(f"*/**/{execution}"):
+            shutil.rmtree(folder)
 
 
-def measure(made: Place, rounds: int) -> Ratios:
-    """Both shapes in turn, after one round that does not count."""
-    pairs = []
-    for number in range(rounds + 1):
-        pair = (ours(made), linear(made))
-        if number:
-            pairs.append(pair)
-    return Ratios(
-        wall=tuple(a.wall / b.wall for a, b in pairs),
-        user=tuple(a.user / b.user for a, b in pairs),
-        written=tuple(a.written / b.written for a, b in pairs),
+LINEAR = Script(name="linear", vcf="out.vcf")
+PIPELINE = Script(name="pipeline", vcf="out.vcf.gz")
+SAME_WORK = Ours(name="ours, same work", skip=("duplicates", "qc"))
+OURS = Ours(name="ours")
+SHAPES: tuple[Shape, ...] = (LINEAR, PIPELINE, SAME_WORK, OURS)
+# The least share of records that a shape must have in common with the original's. Of places that a read fits equally
+# well, bwa-mem3 may take another one than bwa.
+AGREEMENT = {PIPELINE.name: 1.0, SAME_WORK.name: 0.99}
+
+
+def measure(place: Place, given: Given, rounds: int) -> Data:
+    """Every shape in each round, in an order that moves on by one from round to round.
+
+    Raises:
+        BadDataError: Two shapes that should call the same variants do not.
+    """
+    costs: dict[str, list[Cost]] = {shape.name: [] for shape in SHAPES}
+    records: dict[str, frozenset[str]] = {}
+    taken: dict[str, tuple[Step, ...]] = {}
+    for number in range(rounds):
+        first = number % len(SHAPES)
+        for shape in SHAPES[first:] + SHAPES[:first]:
+            cost, left, found = _round(place, given, shape, number)
+            note(f"round {number + 1} of {rounds}, {given.name}, {shape.name}: {cost.wall:.1f} s")
+            costs[shape.name].append(cost)
+            records[shape.name] = found
+            if left.steps:
+                taken[shape.name] = left.steps
+    agreement = agreements(records)
+    for name, least in AGREEMENT.items():
+        if agreement[name] < least:
+            raise BadDataError(
+                f"{name} and {LINEAR.name} disagree on {given.name}",
+                why=f"they share {agreement[name]:.4f} of their records, and at least {least} was expected",
+                fix="Compare their VCFs.",
+            )
+    return Data(
+        name=given.name,
+        title=given.title,
+        targets=given.targets,
+        costs={name: tuple(rows) for name, rows in costs.items()},
+        agreement=agreement,
+        steps=taken,
     )
 
 
-def spread(values: tuple[float, ...]) -> str:
-    """`median (least to most)`."""
-    return f"{statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
+def warm_up(place: Place, given: Given) -> None:
+    """One run of each that does not count: images and programs are in the page cache afterwards."""
+    for shape in SHAPES:
+        note(f"warm-up, {given.name}, {shape.name}: {_round(place, given, shape, -1)[0].wall:.1f} s")
+
+
+def _round(place: Place, given: Given, shape: Shape, number: int) -> tuple[Cost, Left, frozenset[str]]:
+    execution = f"{shape.name.replace(', ', '-').replace(' ', '-')}-{given.name}-{number + 1}"
+    os.sync()  # what the one before wrote is on disk
+    with metered() as meter:
+        shape.go(place, given, execution)
+    left = shape.left(place, given, execution)
+    found = _records(place, given, left.vcf)
+    shape.clear(place, execution)
+    cost = Cost(wall=meter.wall, user=meter.user, peak=meter.peak, written=left.written)
+    return cost, left, found
+
+
+def agreements(records: Mapping[str, frozenset[str]]) -> dict[str, float]:
+    """Shape to the share of its records and the original's that both have."""
+    original = records[LINEAR.name]
+    return {
+        name: len(found & original) / max(1, len(found | original))
+        for name, found in records.items()
+        if name != LINEAR.name
+    }
+
+
+def steps(records: Iterable[Mapping[str, Any]]) -> tuple[Step, ...]:
+    """Steps by the first word of their names (`call.3-of-8` is one of `call`), in the order in which they began."""
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for record in sorted(records, key=lambda record: str(record["start"])):
+        groups.setdefault(str(record["step"]).split(".")[0], []).append(record)
+    if not groups:
+        return ()
+    zero = min(_time(record["start"]) for group in groups.values() for record in group)
+    return tuple(
+        Step(
+            name=name,
+            jobs=len(group),
+            begin=min(_time(record["start"]) for record in group) - zero,
+            end=max(_time(record["end"]) for record in group) - zero,
+            user=sum(record["user_seconds"] for record in group),
+            system=sum(record["system_seconds"] for record in group),
+            peak=max(record["peak_memory_bytes"] for record in group),
+            read=_sum(group, "read_bytes"),
+            written=_sum(group, "written_bytes"),
+        )
+        for name, group in groups.items()
+    )
+
+
+def _sum(group: Sequence[Mapping[str, Any]], name: str) -> int | None:
+    known = [record[name] for record in group if record.get(name) is not None]
+    return sum(known) if len(known) == len(group) else None
+
+
+def _time(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp()
+
+
+def _runs_folder(place: Place) -> Path:
+    return place.world.scratch / "working" / settings.load(place.checkout.settings).workflow
+
+
+def _records(place: Place, given: Given, vcf: str) -> frozenset[str]:
+    """A VCF's records after normalisation: place, alleles and genotype."""
+    script = 'bcftools norm -f "$1" -m -any -Ou "$2" 2> /dev/null | bcftools query -f "%CHROM %POS %REF %ALT [%GT]\n"'
+    result = place.with_stock("bash", "-euo", "pipefail", "-c", script, "-", f"/stock/{given.reference}", vcf)
+    return frozenset(result.stdout.splitlines())
+
+
+def _size(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())

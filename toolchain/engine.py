@@ -13,9 +13,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from toolchain import engine_socket
 from toolchain.errors import BuildFailedError, UnavailableError
 
 if TYPE_CHECKING:
@@ -76,18 +78,23 @@ class PushRefusedError(Exception):
 
 
 class Engine:
-    """A Docker engine that answers."""
+    """A Docker engine that answers.
 
-    def __init__(self, client: "docker.DockerClient") -> None:
-        self.client = client
+    Args:
+        client: docker-py's; made when it is first needed if none, since its import takes longer than most questions.
+    """
+
+    def __init__(self, client: "docker.DockerClient | None" = None) -> None:
+        if client is not None:
+            self.client = client
         self._running: list[DockerContainer] = []
 
-    @classmethod
-    def connect(cls) -> "Engine":
-        """Connects to the engine that DOCKER_HOST or the usual socket names.
+    @cached_property
+    def client(self) -> "docker.DockerClient":
+        """docker-py's client.
 
         Raises:
-            UnavailableError: None answers.
+            UnavailableError: No engine answers.
         """
         import docker
         from docker.errors import DockerException
@@ -101,16 +108,37 @@ class Engine:
                 why=_reason(error),
                 fix="Type: make setup, which starts one or says what is missing.",
             ) from error
-        return cls(client)
+        return client
+
+    @classmethod
+    def connect(cls) -> "Engine":
+        """Connects to the engine that DOCKER_HOST or the usual socket names.
+
+        Raises:
+            UnavailableError: None answers.
+        """
+        engine = cls()
+        if not engine_socket.answers():
+            engine.client  # noqa: B018  # it says what is wrong, or knows another way
+        return engine
 
     def find(self, reference: str) -> str | None:
         """The id of an image that the engine holds, or none."""
+        known = self._known(reference)
+        return None if known is None else str(known["Id"])
+
+    def _known(self, reference: str) -> "Mapping[str, Any] | None":
+        """What the engine knows of an image, or none."""
+        if "client" not in self.__dict__:
+            with suppress(OSError):
+                return engine_socket.image(reference)
         from docker.errors import ImageNotFound
 
         try:
-            return str(self.client.images.get(reference).id)
+            found = self.client.images.get(reference)
         except ImageNotFound:
             return None
+        return found.attrs
 
     def build(
         self,
@@ -249,7 +277,12 @@ class Engine:
 
     def layers(self, reference: str) -> tuple[str, ...]:
         """The digests of an image's uncompressed layers, the lowest first."""
-        return tuple(self.client.images.get(reference).attrs["RootFS"]["Layers"])
+        known = self._known(reference)
+        if known is None:
+            raise UnavailableError(
+                f"no image {reference}", why="the engine does not hold it", fix="Type: python build.py build"
+            )
+        return tuple(known["RootFS"]["Layers"])
 
     def compressed_layers(self, reference: str) -> dict[str, int]:
         """Layer digest to its size in bytes as gzip -6 makes it: about what a registry keeps and a host pulls."""

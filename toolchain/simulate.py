@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 SEED = 11
 DEPTH = 30
 READ_LENGTH = 100
+ERROR = 0.001
 WEIGHTS = (295, 205, 205, 295)  # of A, C, G and T: 41 % G and C as in the human genome
 SEQUENCES = {"chrA": 600_000, "chrB": 400_000}
 _LINE = 80
@@ -32,7 +33,17 @@ def fasta(sequences: Mapping[str, str]) -> str:
     )
 
 
-def wgsim_command(reference: str, r1: str, r2: str, *, length: int, depth: int = DEPTH, seed: int = SEED) -> list[str]:
+def wgsim_command(
+    reference: str,
+    r1: str,
+    r2: str,
+    *,
+    length: int,
+    depth: int = DEPTH,
+    seed: int = SEED,
+    read_length: int = READ_LENGTH,
+    error: float = ERROR,
+) -> list[str]:
     """The command that plants variants and reads the genome.
 
     Args:
@@ -42,11 +53,12 @@ def wgsim_command(reference: str, r1: str, r2: str, *, length: int, depth: int =
         length: Bases of the reference.
         depth: Mean depth of the reads.
         seed: Of wgsim's random numbers.
+        read_length: Bases of a read.
+        error: The share of bases that are read wrongly, which is also the quality that wgsim writes.
     """
-    pairs = depth * length // (2 * READ_LENGTH)
-    read = str(READ_LENGTH)
-    # -e: an error a thousand bases, which is also the quality that wgsim writes.
-    return ["wgsim", "-S", str(seed), "-N", str(pairs), "-1", read, "-2", read, "-e", "0.001", reference, r1, r2]
+    pairs = depth * length // (2 * read_length)
+    read = str(read_length)
+    return ["wgsim", "-S", str(seed), "-N", str(pairs), "-1", read, "-2", read, "-e", str(error), reference, r1, r2]
 
 
 def planted_vcf(lines: Iterable[str], sequences: Mapping[str, str]) -> str:

@@ -14,7 +14,7 @@ import docker
 import pytest
 from docker.errors import DockerException
 
-from toolchain import builds, catalog, errors, inventory
+from toolchain import builds, catalog, engine_socket, errors, inventory
 from toolchain.cli import cli, main
 from toolchain.engine import Engine
 from toolchain.errors import BuildFailedError, ToolchainError
@@ -80,6 +80,7 @@ def no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
         message = "('Connection aborted.', FileNotFoundError(2, 'No such file or directory'))"
         raise DockerException(message)
 
+    monkeypatch.setattr(engine_socket, "answers", lambda: False)
     monkeypatch.setattr(docker, "from_env", none_answers)
 
 

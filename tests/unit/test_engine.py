@@ -98,7 +98,7 @@ class Builder:
     def get(self, reference: str) -> object:
         if self.image is None:
             raise ImageNotFound(reference)
-        return SimpleNamespace(id=self.image)
+        return SimpleNamespace(attrs={"Id": self.image})
 
 
 def build(engine: Engine, report: Callable[[str], None] = lambda _: None) -> str:

@@ -54,6 +54,11 @@ def test_wgsim_is_asked_for_as_many_pairs_as_make_the_depth() -> None:
     assert " ".join(command) == "wgsim -S 5 -N 100 -1 100 -2 100 -e 0.001 ref.fa 1.fq 2.fq"
 
 
+def test_wgsim_is_asked_for_reads_of_another_length_and_with_other_errors() -> None:
+    command = simulate.wgsim_command("ref.fa", "1", "2", length=1000, depth=30, seed=5, read_length=150, error=0.002)
+    assert " ".join(command) == "wgsim -S 5 -N 100 -1 150 -2 150 -e 0.002 ref.fa 1 2"
+
+
 def test_a_homozygous_snp_replaces_both_bases() -> None:
     assert planted("chrA 3 G T -") == [("chrA", 3, "G", "T", "1/1")]
 

@@ -4,13 +4,10 @@
 #
 #   linear.sh FASTA R1 R2 FOLDER THREADS
 set -euo pipefail
+mkdir "$4"
 cd "$4"
 bwa mem -t "$5" "$1" "$2" "$3" > out.sam
 samtools sort -@ "$5" -o out.bam out.sam
 samtools index out.bam
 bcftools mpileup --threads "$5" -f "$1" -Ob -o out.bcf out.bam
 bcftools call -mv -o out.vcf out.bcf
-# user seconds of every process, and the bytes that were written
-times > cpu.txt # not into a pipe: a subshell's own times are zero
-tail -n 1 cpu.txt | tr -d 's' | awk -F'[m ]' '{ printf "user %.2f\n", $1 * 60 + $2 }'
-du -cb out.* | awk 'END { print "bytes", $1 }'

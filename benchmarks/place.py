@@ -1,0 +1,167 @@
+"""Where everything is measured: an embedded AWS with a folder of its own, which is gone afterwards."""
+
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from toolchain import builds, jobdefs, locally, rendering
+from toolchain.aws import Account
+from toolchain.builds import Workshop
+from toolchain.container import Container, Mount, Overrides, container_of
+from toolchain.engine import Engine, Result
+from toolchain.errors import StepFailedError
+from toolchain.jobdefs import Definition
+from toolchain.localaws import here
+from toolchain.localaws.world import World
+from toolchain.machine import Machine
+from toolchain.paths import HERE, Checkout
+
+STOCK_FOLDER = Path(__file__).parent / "stock"
+STOCK_PACKAGES = "bwa samtools bcftools"
+STEPS = "1000:1000"  # as whom steps run
+ROOT = HERE.cache / "bench"
+_SMALL = 512  # MiB
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """An embedded AWS in which everything is deployed, and beside it a directory for what runs without it.
+
+    Attributes:
+        checkout: This checkout's files, as they deal with the embedded AWS.
+        world: What the embedded AWS holds.
+        account: The embedded AWS.
+        workshop: The engine and the images.
+        stock: The image of stock packages.
+        machine: What there is for jobs.
+        definitions: Tool to its job definition.
+        resources: What jobs get, as `run --local` gives it.
+    """
+
+    checkout: Checkout
+    world: World
+    account: Account
+    workshop: Workshop
+    stock: str
+    machine: Machine
+    definitions: Mapping[str, Definition]
+    resources: Mapping[str, Mapping[str, int]]
+
+    @property
+    def beside(self) -> Path:
+        """What stock tools work in: /stock in their containers."""
+        return self.checkout.root / "stock"
+
+    def step(self, tool: str, *words: str, **parameters: str) -> Result:
+        """Runs a job without the embedded AWS: these words, or the definition's own command.
+
+        Raises:
+            StepFailedError: It failed.
+        """
+        definition = self.definitions[tool]
+        vcpus, memory = self.machine.fit(definition)
+        overrides = Overrides(command=words or None, environment={"EXECUTION_ID": "bench"}, vcpus=vcpus, memory=memory)
+        container = container_of(definition, parameters=parameters, overrides=overrides)
+        return ran(self.workshop.engine, container, words[0] if words else tool)
+
+    def with_stock(self, *words: str) -> Result:
+        """Runs stock tools, with all of the machine.
+
+        Raises:
+            StepFailedError: They failed.
+        """
+        scratch = self.world.scratch
+        mounts = (
+            Mount(source=str(self.beside), target="/stock", read_only=False),
+            *(
+                Mount(source=str(scratch / name), target=f"/scratch/{name}", read_only=True)
+                for name in ("reference", "data", "working")
+            ),
+        )
+        container = Container(
+            image=self.stock,
+            command=words,
+            mounts=mounts,
+            vcpus=self.machine.cores,
+            memory=self.machine.memory,
+            user=STEPS,
+        )
+        return ran(self.workshop.engine, container, words[0])
+
+
+def ran(engine: Engine, container: Container, name: str) -> Result:
+    """Runs a container to its end.
+
+    Raises:
+        StepFailedError: It ended with another exit code than 0.
+    """
+    try:
+        result = engine.run(container)
+    except BaseException:
+        engine.kill_running()
+        raise
+    if result.exit_code:
+        raise StepFailedError(name, why=result.message, fix="See above.", details=result.stderr)
+    return result
+
+
+@contextmanager
+def folder() -> Iterator[Checkout]:
+    """This checkout's files, with a cache of their own that is removed however the block ends."""
+    workshop = Workshop.open(HERE)
+    builds.build(workshop, tuple(workshop.catalog.tools.values()))
+    _remove(workshop)  # what a killed one left
+    ROOT.mkdir(parents=True)
+    try:
+        for file in (HERE.images, HERE.jobdefs, HERE.stacks, HERE.settings):
+            (ROOT / file.name).symlink_to(file)
+        yield Checkout(root=ROOT).at_home
+    finally:
+        _remove(workshop)
+
+
+def _remove(workshop: Workshop) -> None:
+    if not ROOT.exists():
+        return
+    # What steps wrote is another user's.
+    image = workshop.reference(workshop.catalog.tools["samtools"])
+    command = ("find", "/bench", "-mindepth", "1", "-depth", "-user", STEPS.partition(":")[0], "-exec", "rm", "-rf")
+    mount = Mount(source=str(ROOT), target="/bench", read_only=False)
+    workshop.engine.run(
+        Container(image=image, command=(*command, "{}", "+"), mounts=(mount,), memory=_SMALL, user=STEPS)
+    )
+    shutil.rmtree(ROOT)
+
+
+@contextmanager
+def place() -> Iterator[Place]:
+    """Builds the images and deploys everything: nothing of it is measured."""
+    with folder() as checkout, here.connected(checkout) as there:
+        account = Account()
+        locally.prepare(there.checkout, account)
+        workshop = Workshop.open(HERE)
+        made = Place(
+            checkout=there.checkout,
+            world=there.world,
+            account=account,
+            workshop=workshop,
+            stock=stock(workshop, "bench-stock", STOCK_PACKAGES.split()),
+            machine=Machine.here(),
+            definitions=jobdefs.render(checkout.jobdefs, rendering.of(there.checkout)),
+            resources=rendering.resources(there.checkout),
+        )
+        made.beside.mkdir()
+        made.beside.chmod(0o1777)
+        yield made
+
+
+def stock(workshop: Workshop, name: str, packages: Sequence[str]) -> str:
+    """An image of Debian's packages as they are, from the archive of the day that ours are from."""
+    return workshop.engine.build(
+        {file.name: file for file in STOCK_FOLDER.iterdir()},
+        tag=f"{workshop.project}/{name}:bench",
+        arguments={"BASE": workshop.reference(workshop.catalog.base), "PACKAGES": " ".join(packages)},
+        labels={},
+    )
