@@ -1,5 +1,6 @@
 """What the benchmark says of its figures: verdicts, tables, the README's section, the plot."""
 
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -159,12 +160,17 @@ def test_the_meter_reads_user_time_with_nice_time_and_memory_that_cannot_be_drop
     assert meter.held(tmp_path) == 5 * 1024
 
 
-def test_the_meter_sees_what_is_held_for_a_moment() -> None:
-    with meter.metered() as used:
-        held = bytearray(200_000_000)
-        held[::4096] = b"x" * len(held[::4096])
-        sum(range(10_000_000))
-        del held
-    assert used.peak > 100_000_000
-    assert used.user > 0.05
-    assert used.wall > 0
+def test_the_meter_tells_the_greatest_rise_and_what_was_spent(tmp_path: Path) -> None:
+    def say(user: int, memory: int) -> None:
+        (tmp_path / "stat").write_text(f"cpu  {user} 0 0 0\n", encoding="ascii")
+        new = tmp_path / "new"
+        new.write_text(f"AnonPages: {memory} kB\nShmem: 0 kB\n", encoding="ascii")
+        new.rename(tmp_path / "meminfo")  # the meter reads it at any moment
+
+    say(100, 10)
+    with meter.metered(tmp_path) as used:
+        say(250, 70)
+        time.sleep(0.5)
+        say(250, 30)
+    assert (used.user, used.peak) == (1.5, 60 * 1024)
+    assert used.wall >= 0.5
