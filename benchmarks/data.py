@@ -36,10 +36,10 @@ class Given:
     targets: bool
 
 
-def simulated(place: Place, sequences: Mapping[str, int]) -> Given:
+def simulated(place: Place, sequences: Mapping[str, int], *, targets: bool) -> Given:
     """Reads of a genome that is made for it: wgsim plants variants and reads it."""
     made = genome.genome(dict(sequences))
-    given = _given("simulated", reference="simulated.fa", reads=("R1.fastq", "R2.fastq"), title="", targets=True)
+    given = _given("simulated", reference="simulated.fa", reads=("R1.fastq", "R2.fastq"), title="", targets=targets)
     (place.world.scratch / "reference" / given.reference).write_text(simulate.fasta(made), encoding="ascii")
     # No job may write to the data: they are made beside it, and moved.
     bases, inside = sum(sequences.values()), "/scratch/working/reads"
@@ -66,7 +66,7 @@ def simulated(place: Place, sequences: Mapping[str, int]) -> Given:
         reference=given.reference,
         reads=("R1.fastq", "R2.fastq"),
         title=f"a simulated genome of {bases / 1e6:.0f} Mb at {DEPTH}x, {pairs}",
-        targets=True,
+        targets=targets,
     )
 
 

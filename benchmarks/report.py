@@ -100,7 +100,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def _of_data(data: Data) -> Iterator[str]:
     yield f"**{data.title[0].upper()}{data.title[1:]}**"
     if not data.targets:
-        yield "Seconds of work, most of them spent on starting jobs: reported as it is, and held to no target."
+        yield "So little work that starting the jobs of ours is much of it: reported as it is, and held to no target."
     yield _table(["", *data.costs], [[name, *_medians(data, measure)] for measure, name in _UNITS.items()])
     yield _table(
         ["ratio, median (least to most)", *(f"{over} / {under}" for over, under in _PAIRS)],
@@ -108,7 +108,7 @@ def _of_data(data: Data) -> Iterator[str]:
     )
     shares = ", ".join(f"{share:.2%} of those of `{name}`" for name, share in data.agreement.items())
     yield f"`{ORIGINAL}` called the same records as the others: {shares}."
-    if data.targets and OURS in data.steps:
+    if OURS in data.steps:
         yield f"Where the time goes: the steps of `{OURS}` in the last round, from their records."
         yield _steps(data.steps[OURS])
 

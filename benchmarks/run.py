@@ -37,7 +37,7 @@ def main() -> int:
     answers = commands.measure(_QUICK_COMMAND_ROUNDS if options.quick else _COMMAND_ROUNDS)
     adds = () if options.quick else overhead.measure(options.rounds)
     with place() as made:
-        results = _measured(made, QUICK if options.quick else genome.SEQUENCES, 1 if options.quick else options.rounds)
+        results = _measured(made, options.quick, 1 if options.quick else options.rounds)
         weights = () if options.quick else pulls.measure(made.workshop)
     results = replace(results, commands=answers, overhead=adds, pulls=weights)
     section = report.markdown(results)
@@ -61,8 +61,8 @@ def _options() -> argparse.Namespace:
     return options
 
 
-def _measured(made: Place, sequences: dict[str, int], rounds: int) -> Results:
-    given = [data.simulated(made, sequences)]
+def _measured(made: Place, quick: bool, rounds: int) -> Results:  # noqa: FBT001  # as the option
+    given = [data.simulated(made, QUICK if quick else genome.SEQUENCES, targets=not quick)]
     left_out: tuple[str, ...] = ()
     if data.REAL.is_dir():
         given.append(data.real(made))

@@ -15,7 +15,7 @@ from figures import Cost, Data, Step
 from meter import metered
 from place import Place
 
-from toolchain import settings
+from toolchain import rendering, settings
 from toolchain.console import note
 from toolchain.errors import BadDataError, StepFailedError
 from toolchain.runs.executions import Runs
@@ -88,11 +88,11 @@ class Ours:
     skip: tuple[Skip, ...] = ()
 
     def go(self, place: Place, given: Given, execution: str) -> None:
-        """As `run --local` does it, with as many shards as the script has regions."""
+        """As `run --local` does it."""
         order = Order(
             reference=given.reference,
             samples=(given.sample,),
-            shards=4 * place.machine.cores,
+            shards=rendering.shards(place.checkout),
             ploidy=2,
             aligner=ALIGNER,
             resources=place.resources,

@@ -46,9 +46,7 @@ def resources(checkout: Checkout) -> dict[str, dict[str, int]]:
 
 
 def shards(checkout: Checkout) -> int:
-    """How many parts of the genome a run calls side by side if nobody says: here so many that no core is idle for long
-    at the end, since each costs a container's start.
-    """
+    """How many parts of the genome a run calls side by side if nobody says: here two for each core."""
     return 2 * Machine.here().cores if checkout == checkout.at_home else SHARDS
 
 
