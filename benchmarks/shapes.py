@@ -148,6 +148,7 @@ def measure(place: Place, given: Given, rounds: int) -> Data:
     costs: dict[str, list[Cost]] = {shape.name: [] for shape in SHAPES}
     records: dict[str, frozenset[str]] = {}
     taken: dict[str, tuple[Step, ...]] = {}
+    agreement: dict[str, float] = {}
     for number in range(rounds):
         first = number % len(SHAPES)
         for shape in SHAPES[first:] + SHAPES[:first]:
@@ -157,14 +158,7 @@ def measure(place: Place, given: Given, rounds: int) -> Data:
             records[shape.name] = found
             if left.steps:
                 taken[shape.name] = left.steps
-    agreement = agreements(records)
-    for name, least in AGREEMENT.items():
-        if agreement[name] < least:
-            raise BadDataError(
-                f"{name} and {LINEAR.name} disagree on {given.name}",
-                why=f"they share {agreement[name]:.4f} of their records, and at least {least} was expected",
-                fix="Compare their VCFs.",
-            )
+        agreement = _agreeing(given, records)
     return Data(
         name=given.name,
         title=given.title,
@@ -173,6 +167,18 @@ def measure(place: Place, given: Given, rounds: int) -> Data:
         agreement=agreement,
         steps=taken,
     )
+
+
+def _agreeing(given: Given, records: Mapping[str, frozenset[str]]) -> dict[str, float]:
+    agreement = agreements(records)
+    for name, least in AGREEMENT.items():
+        if agreement[name] < least:
+            raise BadDataError(
+                f"{name} and {LINEAR.name} disagree on {given.name}",
+                why=f"they share {agreement[name]:.4f} of their records, and at least {least} was expected",
+                fix="Compare their VCFs.",
+            )
+    return agreement
 
 
 def warm_up(place: Place, given: Given) -> None:
