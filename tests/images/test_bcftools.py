@@ -68,7 +68,7 @@ def test_the_vcf_says_which_image_made_it_and_the_record_what_of(bench: Bench, r
 def regions(bench: Bench, shards: int) -> list[list[tuple[str, int, int]]]:
     """Each shard's parts of the genome, as the image cuts it."""
     script = (
-        "i=0; while [ $i -lt $1 ]; do od -An -v -tu4 $2 | awk -v SHARD=$i -v SHARDS=$1 -v FAI=$3"
+        "set -o pipefail; i=0; while [ $i -lt $1 ]; do od -An -v -tu4 $2 | awk -v SHARD=$i -v SHARDS=$1 -v FAI=$3"
         " -f /usr/local/lib/step/regions.awk; echo; i=$((i + 1)); done"
     )
     files = ("/scratch/working/test/run1/NA1/NA1.bam.bai", "/scratch/working/test/reference/small.fa.fai")
@@ -127,7 +127,9 @@ def test_shards_have_about_as_many_reads_each(bench: Bench) -> None:
 
 
 @pytest.mark.usefixtures("uneven")
-@pytest.mark.parametrize("spoil", ["echo CSI > $1", "head -c 100 $1 > cut; cat cut > $1", ": > $1"])
+@pytest.mark.parametrize(
+    "spoil", ["echo CSI > $1", "head -c 100 $1 > cut; cat cut > $1", ": > $1", "head -c 3000000 /dev/zero > $1"]
+)
 def test_shards_are_of_equal_length_where_the_index_says_nothing(bench: Bench, spoil: str) -> None:
     bench.ok("bcftools", words=["sh", "-euc", f"cd /scratch/working/test/run1/NA1; {spoil}", "sh", "NA1.bam.bai"])
     assert [sum(end - start for _, start, end in shard) for shard in regions(bench, 4)] == [150_000] * 4
