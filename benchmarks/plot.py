@@ -54,7 +54,6 @@ def draw(results: Results, file: Path) -> None:
             squeeze=False,
             layout="constrained",
         )
-        most = max(data.ratios("wall", shape, ORIGINAL).most for data in results.data for shape in data.costs)
         for axes, data in zip(every[:, 0], results.data, strict=True):
             axes.set_title(f"{data.title[0].upper()}{data.title[1:]}", loc="left", fontsize=11, fontweight="bold")
             for row, shape in enumerate(data.costs):
@@ -69,6 +68,7 @@ def draw(results: Results, file: Path) -> None:
                 axes.annotate(text, (ratios.most, row), xytext=(7, 0), textcoords="offset points", va="center")
             axes.set_yticks(range(len(data.costs)), [_label(shape) for shape in data.costs])
             axes.invert_yaxis()
+            most = max(data.ratios("wall", shape, ORIGINAL).most for shape in data.costs)
             axes.set_xlim(0, most * 1.3)
             axes.spines[["top", "right", "left"]].set_visible(False)
             axes.tick_params(axis="y", length=0)

@@ -169,7 +169,7 @@ STEPS = {
     **{f"{aligner} mem": ["small.fa", "VALUE", "L001", "a", "b"] for aligner in ALIGNERS},
     "samtools finish": ["small.fa", "VALUE", "L001"],
     "samtools qc": ["small.fa", "VALUE"],
-    "samtools check": ["small.fa", "VALUE", "L001", "1"],
+    "samtools check": ["small.fa", "VALUE", "L001", "-", "1"],
     "bcftools call": ["small.fa", "VALUE", "1", "0"],
     "bcftools gather": ["small.fa", "VALUE", "1"],
 }

@@ -112,6 +112,12 @@ def test_the_readme_s_figures_are_those_that_were_measured() -> None:
     assert report.placed(readme, report.markdown(figures.load(SPEED))) == readme, "type: make bench"
 
 
+@pytest.mark.skipif(not SPEED.exists(), reason="docs/speed.json is not there: make bench writes it")
+def test_the_plot_shows_the_figures_that_were_measured(tmp_path: Path) -> None:
+    plot.draw(figures.load(SPEED), tmp_path / "speed.svg")
+    assert (tmp_path / "speed.svg").read_bytes() == SPEED.with_suffix(".svg").read_bytes(), "type: make bench"
+
+
 def test_the_plot_is_the_same_bytes_each_time_and_names_no_date(tmp_path: Path) -> None:
     first, second = tmp_path / "1.svg", tmp_path / "2.svg"
     plot.draw(MADE, first)
