@@ -82,7 +82,7 @@ def _machine(made: Place) -> dict[str, str]:
     tools = made.workshop.catalog.tools.values()
     return {
         "machine": f"{made.machine.cores} cores, {platform.machine()}, {made.machine.memory * 5 / 4 / _GIB:.0f} GiB,"
-        f" Linux {platform.release()}",
+        f" Linux {'.'.join(platform.release().split('.')[:2])}",
         "images": ", ".join(made.workshop.reference(image).partition("/")[2] for image in tools),
         "stock packages": f"bwa {said[0]}, samtools {said[1]}, bcftools {said[2]}",
     }
