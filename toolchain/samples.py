@@ -50,9 +50,14 @@ class Sample:
         return len(self.lanes) == 1
 
 
+def in_order(skip: Collection[str]) -> tuple[Skip, ...]:
+    """What is done without, each once and in the order in which steps are told so."""
+    return tuple(one for one in SKIPS if one in skip)
+
+
 def skipping(skip: Collection[Skip]) -> str:
     """What is done without, as steps take it; `-` for nothing."""
-    return ",".join(one for one in SKIPS if one in skip) or "-"
+    return ",".join(in_order(skip)) or "-"
 
 
 def check_name(what: str, name: str) -> str:

@@ -12,7 +12,7 @@ from toolchain.errors import UnavailableError, WrongUsageError
 from toolchain.local import place, place_again
 from toolchain.options import ALIGNER, PLOIDY, SKIP
 from toolchain.paths import Checkout
-from toolchain.samples import SKIPS
+from toolchain.samples import in_order
 
 if TYPE_CHECKING:
     from toolchain.runs.executions import BatchJob, Run, Runs
@@ -79,7 +79,7 @@ def run(  # noqa: PLR0913  # one an option
         samples=sheets.read(sheet),
         shards=shards or rendering.shards(checkout),
         ploidy=ploidy,
-        skip=tuple(one for one in SKIPS if one in skip),
+        skip=in_order(skip),
     )
     chosen = orders.check_name(name) if name else orders.new_name()
     if checkout == checkout.at_home and not dry_run:

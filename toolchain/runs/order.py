@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from toolchain.errors import BadDataError, WrongUsageError
-from toolchain.samples import SKIPS, Lane, Sample, Skip, is_path
+from toolchain.samples import Lane, Sample, Skip, in_order, is_path
 
 # https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
 LARGEST_INPUT = 256 * 1024
@@ -131,7 +131,7 @@ def parse(text: str) -> Order:
             shards=int(data["shards"]),
             ploidy=int(data["ploidy"]),
             aligner=data.get("aligner", "bwa"),
-            skip=tuple(one for one in SKIPS if one in data.get("skip", ())),
+            skip=in_order(data.get("skip", ())),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BadDataError(
