@@ -39,10 +39,18 @@ class Given:
 def simulated(place: Place, sequences: Mapping[str, int], *, targets: bool) -> Given:
     """Reads of a genome that is made for it: wgsim plants variants and reads it."""
     made = genome.genome(dict(sequences))
-    given = _given("simulated", reference="simulated.fa", reads=("R1.fastq", "R2.fastq"), title="", targets=targets)
+    bases = sum(sequences.values())
+    pairs = f"{DEPTH * bases / (2 * READ_LENGTH) / 1e6:.1f} M pairs of {READ_LENGTH} bases"
+    given = _given(
+        "simulated",
+        reference="simulated.fa",
+        reads=("R1.fastq", "R2.fastq"),
+        title=f"a simulated genome of {bases / 1e6:.0f} Mb at {DEPTH}x, {pairs}",
+        targets=targets,
+    )
     (place.world.scratch / "reference" / given.reference).write_text(simulate.fasta(made), encoding="ascii")
     # No job may write to the data: they are made beside it, and moved.
-    bases, inside = sum(sequences.values()), "/scratch/working/reads"
+    inside = "/scratch/working/reads"
     place.step("samtools", "mkdir", "-p", inside)
     words = simulate.wgsim_command(
         f"/scratch/reference/{given.reference}",
@@ -60,14 +68,7 @@ def simulated(place: Place, sequences: Mapping[str, int], *, targets: bool) -> G
         shutil.copyfile(file, target / file.name)
     place.step("samtools", "rm", "-r", inside)
     _prepare(place, given)
-    pairs = f"{DEPTH * bases / (2 * READ_LENGTH) / 1e6:.1f} M pairs of {READ_LENGTH} bases"
-    return _given(
-        given.name,
-        reference=given.reference,
-        reads=("R1.fastq", "R2.fastq"),
-        title=f"a simulated genome of {bases / 1e6:.0f} Mb at {DEPTH}x, {pairs}",
-        targets=targets,
-    )
+    return given
 
 
 def real(place: Place) -> Given:

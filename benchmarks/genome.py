@@ -69,10 +69,16 @@ def _random(source: random.Random, bases: int) -> bytes:
 
 def _diverged(source: random.Random, copy: bytes, share: float) -> bytes:
     """A copy in which this share of the bases is another base, on either strand."""
+    changed = _substituted(source, copy, round(len(copy) * share))
+    return changed if source.random() < 0.5 else changed.translate(_COMPLEMENT)[::-1]  # noqa: PLR2004  # a coin
+
+
+def _substituted(source: random.Random, copy: bytes, number: int) -> bytes:
+    """A copy in which so many bases are another base."""
     changed = bytearray(copy)
-    for at in source.sample(range(len(copy)), round(len(copy) * share)):
+    for at in source.sample(range(len(copy)), number):
         changed[at] = source.choice(_OTHERS[changed[at]])
-    return bytes(changed) if source.random() < 0.5 else bytes(changed).translate(_COMPLEMENT)[::-1]  # noqa: PLR2004  # a coin
+    return bytes(changed)
 
 
 def _interspersed(source: random.Random, bases: int) -> list[bytes]:
@@ -90,17 +96,10 @@ def _interspersed(source: random.Random, bases: int) -> list[bytes]:
 def _satellites(source: random.Random, bases: int) -> list[bytes]:
     pieces, unit, left = [], _random(source, UNIT), int(SATELLITE * bases)
     while left > 0:
-        array = b"".join(_diverged_unit(source, unit) for _ in range(source.randint(*COPIES)))
+        array = b"".join(_substituted(source, unit, source.randint(0, 8)) for _ in range(source.randint(*COPIES)))
         pieces.append(array[:left])
         left -= len(pieces[-1])
     return pieces
-
-
-def _diverged_unit(source: random.Random, unit: bytes) -> bytes:
-    changed = bytearray(unit)
-    for at in source.sample(range(len(unit)), source.randint(0, 8)):
-        changed[at] = source.choice(_OTHERS[changed[at]])
-    return bytes(changed)
 
 
 def _microsatellites(source: random.Random, bases: int) -> list[bytes]:
