@@ -18,8 +18,11 @@ test: setup check ## every test, the linters first
 check: setup ## ruff, mypy, cfn-lint, shellcheck, and what makes the checkers of templates ready
 	@scripts/setup.sh checkers
 	@$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check . && $(PYTHON) -m mypy
+	@for folder in $(dir $(wildcard images/*/commands.py)); do \
+	    MYPYPATH=images/base:$$folder:$${folder}aligner $(PYTHON) -m mypy --cache-dir .mypy_cache/$$folder $$folder || exit; \
+	done
 	@.venv/bin/cfn-lint stack/*.yaml
-	@if command -v shellcheck > /dev/null; then shellcheck -x .ci/run scripts/*.sh images/*/*.sh images/base/step images/base/assemble benchmarks/*/*.sh; fi
+	@if command -v shellcheck > /dev/null; then shellcheck -x .ci/run scripts/*.sh images/base/assemble benchmarks/*/*.sh; fi
 
 bench: setup ## what is fast, measured side by side: on a quiet machine; writes the README's figures
 	@$(PYTHON) build.py build && $(PYTHON) benchmarks/run.py

@@ -21,6 +21,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Iterator, Sequence
 
 TARGET: Final = "AWSSimbaAPIService_v20180301."
@@ -242,11 +243,15 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextlib.contextmanager
-def fsx_endpoint(*outcomes: Outcome, faults: Sequence[Fault] = (), host: str = "127.0.0.1") -> Iterator[FsxEndpoint]:
+def fsx_endpoint(
+    *outcomes: Outcome, faults: Sequence[Fault] = (), host: str = "127.0.0.1", tls: ssl.SSLContext | None = None
+) -> Iterator[FsxEndpoint]:
     """Serve until the block ends. The faults are used up in their order, each by a request of its operation."""
     endpoint = FsxEndpoint(outcomes=list(outcomes) or [Outcome()], faults=list(faults))
     server = _Server((host, 0), _handler(endpoint))
-    endpoint.url = f"http://{host}:{server.server_port}"
+    if tls:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+    endpoint.url = f"{'https' if tls else 'http'}://{host}:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     try:

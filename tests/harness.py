@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from testcontainers.core.container import DockerContainer
 
-from toolchain import accuracy, builds, jobdefs, rendering
+from toolchain import accuracy, aligners, builds, jobdefs, rendering
 from toolchain.aligners import ALIGNERS, Aligner
 from toolchain.console import Lines
 from toolchain.container import Container, Job, Overrides, container_of
@@ -161,7 +161,7 @@ class Bench:
         return self.working / WORKFLOW / execution / sample
 
     def finished(self) -> list[str]:
-        """Every file below /scratch/working that looks finished, the prepared reference aside."""
+        """Every file below /scratch/working that looks finished, what is of the reference aside."""
         root = self.working / WORKFLOW
         found = (path for path in root.rglob("*") if path.is_file())
         return sorted(
@@ -169,6 +169,7 @@ class Bench:
             for path in found
             if not any(part.startswith(".") for part in path.relative_to(root).parts)
             and path.relative_to(root).parts[0] != "reference"
+            and path.relative_to(root).parts[1:3] != ("steps", "reference")
         )
 
     def left_over(self) -> list[str]:
@@ -205,6 +206,18 @@ def step_record(bench: Bench, sample: str, step: str) -> dict[str, Any]:
     """A step's record."""
     data: dict[str, Any] = json.loads((bench.folder(sample) / "steps" / f"{step}.json").read_text(encoding="ascii"))
     return data
+
+
+def prepared_fasta(workflow: Path, name: str) -> str:
+    """A prepared reference's path in a container.
+
+    Args:
+        workflow: The workflow's directory below /scratch/working, on this machine.
+        name: The FASTA's path below /scratch/reference.
+    """
+    folder = aligners.prepared(workflow, name)
+    assert folder is not None
+    return f"/scratch/working/{workflow.name}/reference/{folder.name}/fasta/reference.fa"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -248,11 +261,10 @@ class DataSet:
         """What was called in a BED's regions against the truth in them: by alleles, QUAL at least 20."""
         regions = ("-T", f"/scratch/data/{bed}")
         called = f"/scratch/working/{run.workflow}/{run.execution}/{self.sample}/{self.sample}.vcf.gz"
+        fasta = prepared_fasta(run.working / run.workflow, run.reference)
         return accuracy.compare(
-            accuracy.variants(
-                normalised(run.host, run.workflow, run.reference, f"/scratch/data/{self.truth}", *regions)
-            ),
-            accuracy.variants(normalised(run.host, run.workflow, run.reference, called, *regions), lowest_quality=20),
+            accuracy.variants(normalised(run.host, fasta, f"/scratch/data/{self.truth}", *regions)),
+            accuracy.variants(normalised(run.host, fasta, called, *regions), lowest_quality=20),
         )
 
 

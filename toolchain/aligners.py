@@ -1,6 +1,6 @@
 """Which aligner a run uses: bwa, or bwa-mem3, which takes less CPU time and a larger index."""
 
-from collections.abc import Iterable
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -61,20 +61,35 @@ def choose(wanted: Wanted, reference: Reference, *, memory: int) -> Choice:
     return Choice(aligner="bwa-mem3", reason=f"{doing} takes {needed} of {memory} MiB")
 
 
-def look(folders: Iterable[Path], name: str) -> Reference:
-    """What stands in folders of references, for a run that prepares what is missing.
+def look(references: Path, workflow: Path, name: str) -> Reference:
+    """What is known of a reference, for a run that prepares what is missing.
 
     Args:
-        folders: What /scratch/reference is, and the workflow's prepared references.
-        name: The FASTA's path below one of them.
+        references: What /scratch/reference is.
+        workflow: The workflow's directory below /scratch/working.
+        name: The FASTA's path below /scratch/reference.
     """
-    places = [folder / name for folder in folders]
-    making = next((_bases(place) * MAKING for place in places if place.is_file()), None)
-    indexes = ({suffix: Path(f"{place}{suffix}") for suffix in INDEX} for place in places)
-    standing = next((files for files in indexes if all(file.is_file() for file in files.values())), None)
-    if standing is None:
+    fasta = references / name
+    making = _bases(fasta) * MAKING if fasta.is_file() else None
+    folder = prepared(workflow, name)
+    files = {suffix: folder / "bwa-mem3" / f"reference.fa{suffix}" for suffix in INDEX} if folder else {}
+    if not files or not all(file.is_file() for file in files.values()):
         return Reference(index=None, making=making)
-    return Reference(index=sum(file.stat().st_size * INDEX[suffix] for suffix, file in standing.items()), making=making)
+    return Reference(index=sum(file.stat().st_size * INDEX[suffix] for suffix, file in files.items()), making=making)
+
+
+def prepared(workflow: Path, name: str) -> Path | None:
+    """The directory of the reference that `step index` prepared last under a name, if it did; see images/base.
+
+    Args:
+        workflow: The workflow's directory below /scratch/working.
+        name: The FASTA's path below /scratch/reference.
+    """
+    try:
+        known = json.loads((workflow / "reference" / "names" / f"{name}.json").read_text(encoding="utf-8"))
+        return workflow / "reference" / str(known["sha256"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _bases(fasta: Path) -> int:

@@ -17,12 +17,14 @@ from toolchain.aligners import Wanted
 from toolchain.doctor import commands as doctor
 from toolchain.errors import SeveralFailedError, ToolchainError, WrongUsageError
 from toolchain.local import COMMANDS as LOCAL
-from toolchain.options import ALIGNER, PLOIDY
+from toolchain.options import ALIGNER, ORPHANS, PLOIDY, SKIP
 from toolchain.paths import HERE
 from toolchain.runs import commands as runs
+from toolchain.samples import in_order
 
 if TYPE_CHECKING:
     from toolchain.builds import Workshop
+    from toolchain.samples import Skip
 
 EXIT_CODES = """
 Exit codes: 0 done, 64 wrong usage, 65 bad data, 66 missing input, 69 a service does not answer, 70 a build, a
@@ -168,10 +170,12 @@ def render(*, local: bool, scratch: Path | None, check: bool) -> None:
 )
 @PLOIDY
 @ALIGNER
+@SKIP
+@ORPHANS
 @click.option(
     "--results", type=click.Path(path_type=Path, file_okay=False), help="Where results go. [default: results/RUN]"
 )
-def demo(
+def demo(  # noqa: PLR0913  # one an option
     *,
     reference: Path | None,
     reads: tuple[Path, Path] | None,
@@ -179,6 +183,8 @@ def demo(
     shards: int,
     ploidy: int,
     aligner: Wanted | None,
+    skip: "tuple[Skip, ...]",
+    count_orphans: bool,
     results: Path | None,
 ) -> None:
     """Build the images and take reads to variants on this machine: simulated ones, or your own."""
@@ -194,7 +200,10 @@ def demo(
     own = None
     if reference is not None and reads is not None and sample is not None:
         own = demonstration.Reads(reference=reference, r1=reads[0], r2=reads[1], sample=sample)
-    demonstration.run(HERE, own, aligner=aligner, shards=shards, ploidy=ploidy, results=results)
+    options = demonstration.Options(
+        aligner=aligner, shards=shards, ploidy=ploidy, skip=in_order(skip), count_orphans=count_orphans
+    )
+    demonstration.run(HERE, own, options, results)
 
 
 for command in (*cloud.COMMANDS, *deployment.COMMANDS, *runs.COMMANDS, *LOCAL, *doctor.COMMANDS):

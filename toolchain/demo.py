@@ -25,7 +25,7 @@ from toolchain.runs.executions import Runs
 from toolchain.runs.failure import run_failure
 from toolchain.runs.following import follow
 from toolchain.runs.order import Order
-from toolchain.samples import Lane, Sample, check_name
+from toolchain.samples import Lane, Sample, Skip, check_sample
 
 SIMULATED = "simulated"
 LANE = "L001"
@@ -49,23 +49,32 @@ class Reads:
     sample: str
 
 
-def run(
-    checkout: Checkout,
-    own: Reads | None,
-    *,
-    aligner: aligners.Wanted | None,
-    shards: int,
-    ploidy: int,
-    results: Path | None,
-) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How the demo's run is done.
+
+    Attributes:
+        aligner: Which one to use; as genomics.toml says if none.
+        shards: Parts of the genome to call side by side.
+        ploidy: 1 or 2.
+        skip: What is done without.
+        count_orphans: Whether reads whose pair is not a proper one are called from, too.
+    """
+
+    aligner: aligners.Wanted | None
+    shards: int
+    ploidy: int
+    skip: tuple[Skip, ...] = ()
+    count_orphans: bool = False
+
+
+def run(checkout: Checkout, own: Reads | None, options: Options, results: Path | None) -> None:
     """Runs the demo, and prints its table to stdout.
 
     Args:
         checkout: Where things are.
         own: A user's own reads; simulated ones if none.
-        aligner: Which one to use; as genomics.toml says if none.
-        shards: Parts of the genome to call side by side.
-        ploidy: 1 or 2.
+        options: How the run is done.
         results: The directory for the results; one of its own below results/ if none.
 
     Raises:
@@ -84,19 +93,11 @@ def run(
 
     make_folder(target)
     with here.connected(checkout) as at:
-        _run(at.checkout, at.world, own, aligner, execution=execution, shards=shards, ploidy=ploidy, target=target)
+        _run(at.checkout, at.world, own, options, execution=execution, target=target)
 
 
 def _run(
-    checkout: Checkout,
-    world: World,
-    own: Reads | None,
-    wanted: aligners.Wanted | None,
-    *,
-    execution: str,
-    shards: int,
-    ploidy: int,
-    target: Path,
+    checkout: Checkout, world: World, own: Reads | None, options: Options, *, execution: str, target: Path
 ) -> None:
     """The demo in an embedded AWS: everything is deployed, and the workflow run, through its API."""
     account = Account()
@@ -109,14 +110,16 @@ def _run(
     )
     inputs = _simulated(host, world.scratch, known.workflow) if own is None else _linked(own, world.scratch)
     resources = rendering.resources(checkout)
-    choice = rendering.aligner(checkout, inputs.reference, wanted, resources)
+    choice = rendering.aligner(checkout, inputs.reference, options.aligner, resources)
     note(f"aligner: {choice.aligner}: {choice.reason}")
     order = Order(
         reference=inputs.reference,
         samples=(Sample(name=inputs.sample, lanes=(Lane(name=LANE, r1=inputs.r1, r2=inputs.r2),)),),
-        shards=shards,
-        ploidy=ploidy,
+        shards=options.shards,
+        ploidy=options.ploidy,
         aligner=choice.aligner,
+        skip=options.skip,
+        count_orphans=options.count_orphans,
         resources=resources,
     )
     runs = Runs(account, known.project)
@@ -124,7 +127,7 @@ def _run(
     if ended.status != "SUCCEEDED":
         raise run_failure(ended, checkout)
     _keep(_exported(world, ended.vcfs[inputs.sample]), target)
-    comparison = None if inputs.known is None else _compare(host, known.workflow, inputs, execution)
+    comparison = None if inputs.known is None else _compare(host, world.scratch, known.workflow, inputs, execution)
     summary = report.summarise(target, inputs.sample, comparison)
     report.write_page(summary, target / "report.html")
     report.show(summary, target)
@@ -148,7 +151,7 @@ class _Inputs:
 
 
 def _check(own: Reads) -> None:
-    check_name("sample name", own.sample)
+    check_sample(own.sample)
     for file in (own.reference, own.r1, own.r2):
         if not file.is_file():
             raise MissingInputError(f"no file {file}", why="it is not there, or a directory", fix="Check the path.")
@@ -237,28 +240,34 @@ def _keep(folder: Path, target: Path) -> None:
             link_or_copy(file, place)
 
 
-def _compare(host: Host, workflow: str, inputs: _Inputs, run: str) -> accuracy.Comparison:
+def _compare(host: Host, scratch: Path, workflow: str, inputs: _Inputs, run: str) -> accuracy.Comparison:
     found = f"/scratch/working/{workflow}/{run}/{inputs.sample}/{inputs.sample}.vcf.gz"
-    at = partial(normalised, host, workflow, inputs.reference)
+    folder = aligners.prepared(scratch / "working" / workflow, inputs.reference)
+    if folder is None:
+        raise MissingInputError(
+            f"no prepared reference '{inputs.reference}'",
+            why="the run prepared it, and it is not there any more",
+            fix="Run the demo again.",
+        )
+    at = partial(normalised, host, f"/scratch/working/{workflow}/reference/{folder.name}/fasta/reference.fa")
     return accuracy.compare(
         accuracy.variants(at(f"/scratch/data/{inputs.known}")),
         accuracy.variants(at(found), lowest_quality=LOWEST_QUALITY),
     )
 
 
-def normalised(host: Host, workflow: str, reference: str, vcf: str, *regions: str) -> list[str]:
+def normalised(host: Host, fasta: str, vcf: str, *regions: str) -> list[str]:
     """A VCF's lines after `bcftools norm`: one allele a record, left-aligned and trimmed.
 
     Args:
         host: Where to run it.
-        workflow: WORKFLOW_NAME, below which the reference was prepared.
-        reference: As a path below /scratch/reference.
+        fasta: The prepared reference's path in a container.
         vcf: Its path in a container.
         *regions: `-T FILE` and the like, for `bcftools view`, after normalisation.
     """
-    prepared = f"/scratch/working/{workflow}/reference/{reference}"
     script = 'norm=$1 vcf=$2; shift 2; bcftools norm -f "$norm" -m -any -Ou "$vcf" | bcftools view "$@"'
-    result = host.run("bcftools", {}, environment={}, command=["sh", "-euc", script, "sh", prepared, vcf, *regions])
+    command = ["sh", "-euo", "pipefail", "-c", script, "sh", fasta, vcf, *regions]
+    result = host.run("bcftools", {}, environment={}, command=command)
     if result.exit_code:
         raise failure("norm", result)
     return result.stdout.splitlines()

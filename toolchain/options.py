@@ -15,3 +15,8 @@ SKIP = click.option(
     multiple=True,
     help="duplicates: mark none, as for amplicons; qc: no figures. May be given twice.",
 )
+ORPHANS = click.option(
+    "--count-orphans",
+    is_flag=True,
+    help="Call from reads whose pair is not a proper one, too: for references of short scaffolds.",
+)

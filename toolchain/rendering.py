@@ -64,7 +64,7 @@ def aligner(
     known = settings.load(checkout.settings)
     if checkout == checkout.at_home:
         scratch = checkout.local / "scratch"
-        there = aligners.look((scratch / "reference", scratch / "working" / known.workflow / "reference"), reference)
+        there = aligners.look(scratch / "reference", scratch / "working" / known.workflow, reference)
         memory = resources["bwa-mem3"]["MEMORY"]
     else:
         # Nobody but hosts sees the file systems: auto takes what every reference and every host can do.

@@ -3,9 +3,11 @@
 import gzip
 import json
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from toolchain.accuracy import Comparison, Variant, variants
 from toolchain.console import stdout
@@ -49,22 +51,24 @@ class Summary:
 
     Attributes:
         sample: Its name.
-        reads: Primary reads.
+        reads: Primary reads; none of these three where figures were skipped.
         mapped: Of these, those that are mapped.
         duplicates: Of these, those that are marked as duplicates.
         depths: A sequence each.
         calls: The variants found, of any quality.
         comparison: Against what was planted; none where that is not known.
+        notes: What the user should know of these figures.
         steps: In the order in which they started.
     """
 
     sample: str
-    reads: int
-    mapped: int
-    duplicates: int
+    reads: int | None
+    mapped: int | None
+    duplicates: int | None
     depths: tuple[Depth, ...]
     calls: frozenset[Variant]
     comparison: Comparison | None
+    notes: tuple[str, ...]
     steps: tuple[Step, ...]
 
     @property
@@ -82,31 +86,37 @@ class Summary:
 def summarise(folder: Path, sample: str, comparison: Comparison | None) -> Summary:
     """Reads what a sample's steps left in its results."""
     counts = {}
-    for line in (folder / "qc" / f"{sample}.flagstat.txt").read_text(encoding="ascii").splitlines():
+    for line in _text(folder / "qc" / f"{sample}.flagstat.txt").splitlines():
         # 60000 + 0 primary mapped (100.00% : N/A): those that passed quality control, and those that did not.
         if parts := re.fullmatch(r"(\d+) \+ \d+ ([^(]+?)(?: \(.*)?", line):
             counts[parts[2]] = int(parts[1])
     rows = [
         line.split("\t")
-        for line in (folder / "qc" / f"{sample}.coverage.txt").read_text(encoding="ascii").splitlines()
+        for line in _text(folder / "qc" / f"{sample}.coverage.txt").splitlines()
         if not line.startswith("#")
     ]
     with gzip.open(folder / f"{sample}.vcf.gz", "rt", encoding="utf-8") as lines:
         calls = variants(lines)
+    records = [json.loads(file.read_text(encoding="utf-8")) for file in sorted((folder / "steps").glob("*.json"))]
     return Summary(
         sample=sample,
-        reads=counts["primary"],
-        mapped=counts["primary mapped"],
-        duplicates=counts["primary duplicates"],
+        reads=counts.get("primary"),
+        mapped=counts.get("primary mapped"),
+        duplicates=counts.get("primary duplicates"),
         depths=tuple(Depth(sequence=row[0], length=int(row[2]), depth=float(row[6])) for row in rows),
         calls=calls,
         comparison=comparison,
-        steps=_steps(folder / "steps"),
+        notes=tuple(text for record in records for text in record.get("notes", ())),
+        steps=_steps(records),
     )
 
 
-def _steps(folder: Path) -> tuple[Step, ...]:
-    records = [json.loads(file.read_text(encoding="ascii")) for file in folder.glob("*.json")]
+def _text(figures: Path) -> str:
+    """A file of figures; empty where figures were skipped."""
+    return figures.read_text(encoding="ascii") if figures.exists() else ""
+
+
+def _steps(records: Sequence[Mapping[str, Any]]) -> tuple[Step, ...]:
     starts = {record["step"]: datetime.fromisoformat(record["start"]).timestamp() for record in records}
     first = min(starts.values(), default=0.0)
     steps = [
@@ -132,6 +142,8 @@ def show(summary: Summary, folder: Path) -> None:
     for name, value in figures(summary).items():
         results.add_row(name, value)
     console.print(results)
+    for text in summary.notes:
+        console.print(f"note: {text}", soft_wrap=True, markup=False, emoji=False)
     times = Table(title="steps", title_justify="left")
     for column in ("step", "image", "seconds", "CPU seconds", "MB"):
         times.add_column(column, justify="left" if column in ("step", "image") else "right")
@@ -144,13 +156,13 @@ def show(summary: Summary, folder: Path) -> None:
 
 def figures(summary: Summary) -> dict[str, str]:
     """What the summary says, name to text."""
-    rows = {
-        "reads": f"{summary.reads:,}",
-        "mapped": f"{_percent(summary.mapped, summary.reads)} ({summary.mapped:,})",
-        "duplicates": f"{_percent(summary.duplicates, summary.reads)} ({summary.duplicates:,})",
-        "mean depth": f"{summary.depth:.1f}x",
-        "variants found": f"{len(summary.calls):,} ({sum(v.is_snp for v in summary.calls):,} SNPs)",
-    }
+    rows = {}
+    if summary.reads is not None and summary.mapped is not None and summary.duplicates is not None:
+        rows["reads"] = f"{summary.reads:,}"
+        rows["mapped"] = f"{_percent(summary.mapped, summary.reads)} ({summary.mapped:,})"
+        rows["duplicates"] = f"{_percent(summary.duplicates, summary.reads)} ({summary.duplicates:,})"
+        rows["mean depth"] = f"{summary.depth:.1f}x"
+    rows["variants found"] = f"{len(summary.calls):,} ({sum(v.is_snp for v in summary.calls):,} SNPs)"
     if (comparison := summary.comparison) is not None:
         known = len(comparison.shared) + len(comparison.missed)
         rows["planted variants found"] = f"{len(comparison.shared):,} of {known:,}"

@@ -11,7 +11,8 @@ Skip = Literal["duplicates", "qc"]
 # What a run may do without, in the order in which steps are told so.
 SKIPS: tuple[Skip, ...] = get_args(Skip)
 LONGEST_NAME = 64
-# What images/base/step.sh takes, said before anything is started.
+RESERVED = frozenset({"steps"})
+# What images/base/step takes, said before anything is started.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", flags=re.ASCII)
 
 _PATH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._/+=@-]*", flags=re.ASCII)
@@ -77,6 +78,19 @@ def check_name(what: str, name: str) -> str:
             f"bad {what} '{name:.60}...'",
             why=f"it has {len(name)} characters, {LONGEST_NAME} are allowed",
             fix="Shorten it.",
+        )
+    return name
+
+
+def check_sample(name: str) -> str:
+    """A sample's name: it is a directory of the run, in which some names have their meaning already.
+
+    Raises:
+        WrongUsageError: It is none that steps take.
+    """
+    if check_name("sample name", name) in RESERVED:
+        raise WrongUsageError(
+            f"bad sample name '{name}'", why="a run keeps its own files under that name", fix="Choose another."
         )
     return name
 

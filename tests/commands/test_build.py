@@ -19,13 +19,15 @@ FROM ${BASE} AS assembled
 ARG PACKAGES
 RUN apt-get install --yes --no-install-recommends ${PACKAGES}
 RUN assemble hello /usr/bin/hello
+COPY *.py /usr/local/lib/step/
+RUN assemble commands /usr/local/lib/step
 
 FROM scratch
 ARG STEP_IMAGE
 ENV STEP_IMAGE=${STEP_IMAGE} PATH=/usr/local/bin:/usr/bin
 COPY --from=assembled /layers/common /
 COPY --from=assembled /layers/hello /
-COPY commands.sh /usr/local/lib/step/
+COPY --from=assembled /layers/commands /
 USER 1000:1000
 """
 IMAGE_TOML = """\
@@ -42,6 +44,10 @@ hello = "2.10-5"
 command = ["hello", "--version"]
 version = 'hello \\(GNU Hello\\) ([0-9.]+)'
 """
+COMMANDS = """\
+import subprocess
+COMMANDS = {"greet": lambda job, arguments: subprocess.run(["hello"], check=True)}
+"""
 
 
 def command(*words: str) -> subprocess.CompletedProcess[str]:
@@ -56,7 +62,7 @@ def extended(lab: Lab, tmp_path: Path) -> builds.Workshop:
     (images / "hello").mkdir()
     (images / "hello" / "Dockerfile").write_text(DOCKERFILE, encoding="ascii")
     (images / "hello" / "image.toml").write_text(IMAGE_TOML, encoding="ascii")
-    (images / "hello" / "commands.sh").write_text("step_commands=greet\ndo_greet() { hello; }\n", encoding="ascii")
+    (images / "hello" / "commands.py").write_text(COMMANDS, encoding="ascii")
     return builds.Workshop(
         engine=lab.workshop.engine, catalog=catalog.load(images), project="genomics-test", cache=tmp_path / "cache"
     )

@@ -1,5 +1,7 @@
 """The bwa image, and what bwa-mem3 does alike, through testcontainers: what their job definitions run."""
 
+import hashlib
+import shutil
 from dataclasses import replace
 from datetime import datetime
 
@@ -8,9 +10,8 @@ from small import Small, fastq, gzipped
 
 from toolchain.aligners import Aligner
 
-# The files that each aligner's index consists of, and the stages of its alignment, where they differ.
+# The files that each aligner's index consists of, where they differ.
 INDEX: dict[Aligner, set[str]] = {"bwa": {".bwt", ".sa"}, "bwa-mem3": {".bwt.2bit.64"}}
-STAGES: dict[Aligner, set[str]] = {"bwa": {"mates", "bwa"}, "bwa-mem3": {"bwa-mem3"}}
 
 
 @each_aligner
@@ -22,10 +23,11 @@ def test_a_job_definition_s_container_runs_under_testcontainers(bench: Bench, sm
 
 @each_aligner
 def test_index_prepares_a_reference_once_beside_the_runs(bench: Bench, small: Small, aligner: Aligner) -> None:
-    folder = bench.working / WORKFLOW / "reference"
-    made = {file.name for file in folder.iterdir() if file.is_file()}
-    assert made == {f"small.fa{suffix}" for suffix in {"", ".fai", ".amb", ".ann", ".pac"} | INDEX[aligner]}
-    assert (folder / "small.fa").read_bytes() == (bench.scratch / "reference" / "small.fa").read_bytes()
+    fasta = (bench.scratch / "reference" / "small.fa").read_bytes()
+    folder = bench.working / WORKFLOW / "reference" / hashlib.sha256(fasta).hexdigest()
+    made = {file.name for file in (folder / aligner).iterdir()}
+    assert made == {"manifest.json", *(f"reference.fa{suffix}" for suffix in {".amb", ".ann", ".pac"} | INDEX[aligner])}
+    assert (folder / "fasta" / "reference.fa").read_bytes() == fasta
     again = bench.ok(aligner, words=["step", "index", small.reference])
     assert "is done already" in again.stderr
 
@@ -42,17 +44,28 @@ def test_a_reference_in_a_folder_is_prepared_and_found(bench: Bench, aligner: Al
 
 
 @each_aligner
-def test_a_reference_that_has_its_index_beside_it_needs_no_preparation(
+def test_an_index_that_came_with_the_reference_is_used_if_it_provably_belongs_to_it(
     bench: Bench, small: Small, aligner: Aligner
 ) -> None:
-    prepared = bench.working / WORKFLOW / "reference"
-    for file in prepared.glob("small.fa.*"):
-        # As public reference buckets name the index that BWA makes with 64-bit positions.
-        plain = file.suffix == ".fai" or aligner != "bwa"
-        name = file.name if plain else file.name.replace("small.fa.", "small.fa.64.")
-        (bench.scratch / "reference" / name).write_bytes(file.read_bytes())
+    fasta = bench.scratch / "reference" / "small.fa"
+    prepared = bench.working / WORKFLOW / "reference" / hashlib.sha256(fasta.read_bytes()).hexdigest()
+    shutil.copytree(prepared, fasta.with_name("small.fa.prepared"))
+    index = ["step", "index", small.reference]
+    said = bench.ok(aligner, environment={"WORKFLOW_NAME": "other"}, words=index).stderr
+    assert "[bwa_index]" not in said
     bench.ok(aligner, environment={"WORKFLOW_NAME": "other"}, **small.mem())
     assert (bench.working / "other" / EXECUTION / "NA1" / "lanes" / "L001.bam").exists()
+
+
+@each_aligner
+def test_what_lies_beside_a_reference_is_not_trusted_by_its_name(bench: Bench, small: Small, aligner: Aligner) -> None:
+    bench.ok(aligner, **small.mem())
+    records = bench.records("NA1", "lanes/L001.bam")
+    for suffix in {".fai", ".amb", ".ann", ".pac", ".64.bwt", *INDEX[aligner]}:
+        (bench.scratch / "reference" / f"small.fa{suffix}").write_bytes(b"of another genome")
+    bench.ok(aligner, environment={"EXECUTION_ID": "run2"}, words=["step", "index", small.reference])
+    bench.ok(aligner, environment={"EXECUTION_ID": "run2"}, **small.mem())
+    assert bench.records("NA1", "lanes/L001.bam", "run2") == records
 
 
 @each_aligner
@@ -73,10 +86,9 @@ def test_the_record_names_inputs_and_outputs_with_what_was_known_of_them(
     record = step_record(bench, "NA1", "mem.L001")
     inputs = {entry["path"]: entry for entry in record["inputs"]}
     assert inputs[f"/scratch/data/{small.r1.name}"]["size"] == small.r1.stat().st_size
-    assert inputs[f"/scratch/data/{small.r1.name}"]["sha256"] is None
-    prepared = f"/scratch/working/{WORKFLOW}/reference/small.fa"
-    digest = bench.ok(aligner, words=["sha256sum", prepared]).stdout.split()[0]
-    assert inputs[prepared]["sha256"] == digest
+    assert inputs[f"/scratch/data/{small.r1.name}"]["sha256"] == hashlib.sha256(small.r1.read_bytes()).hexdigest()
+    fasta = (bench.scratch / "reference" / "small.fa").read_bytes()
+    assert record["reference"] == {"name": "small.fa", "sha256": hashlib.sha256(fasta).hexdigest()}
     (output,) = record["outputs"]
     assert output["path"] == f"/scratch/working/{WORKFLOW}/{EXECUTION}/NA1/lanes/L001.bam"
     assert output["sha256"] == bench.ok(aligner, words=["sha256sum", output["path"]]).stdout.split()[0]
@@ -86,8 +98,7 @@ def test_the_record_names_inputs_and_outputs_with_what_was_known_of_them(
     began, ended = (datetime.fromisoformat(record[moment]) for moment in ("start", "end"))
     assert abs((ended - began).total_seconds() - record["wall_seconds"]) < 0.1
     assert record["peak_memory_bytes"] > 1_000_000
-    stages = {"unpack-r1", "unpack-r2", "fixmate", "sort"} | STAGES[aligner]
-    assert {stage["name"] for stage in record["stages"]} == stages
+    assert {stage["name"] for stage in record["stages"]} == {"reads", aligner, "fixmate", "sort"}
 
 
 @each_aligner

@@ -44,21 +44,30 @@ def test_auto_counts_what_making_the_index_takes_where_the_run_makes_it() -> Non
 
 
 def test_an_index_that_stands_is_not_made_and_is_counted_by_what_it_holds(tmp_path: Path) -> None:
-    folders = (tmp_path / "reference", tmp_path / "prepared")
-    for folder in folders:
-        folder.mkdir()
-    (folders[0] / "a.fa").write_bytes(b"A" * 100)
-    assert look(folders, "a.fa") == Reference(index=None, making=100 * MAKING)
-    (folders[1] / "a.fa.bwt.2bit.64").write_bytes(b"x" * 1000)
-    assert look(folders, "a.fa").index is None, "half an index is none"
-    (folders[1] / "a.fa.pac").write_bytes(b"x" * 10)
-    assert look(folders, "a.fa").index == 1000 + 9 * 10
+    references, workflow = tmp_path / "reference", tmp_path / "germline"
+    references.mkdir()
+    (references / "a.fa").write_bytes(b"A" * 100)
+    assert look(references, workflow, "a.fa") == Reference(index=None, making=100 * MAKING)
+    (workflow / "reference" / "names").mkdir(parents=True)
+    (workflow / "reference" / "names" / "a.fa.json").write_text('{"sha256": "0123"}', encoding="utf-8")
+    folder = workflow / "reference" / "0123" / "bwa-mem3"
+    folder.mkdir(parents=True)
+    (folder / "reference.fa.bwt.2bit.64").write_bytes(b"x" * 1000)
+    assert look(references, workflow, "a.fa").index is None, "half an index is none"
+    (folder / "reference.fa.pac").write_bytes(b"x" * 10)
+    assert look(references, workflow, "a.fa").index == 1000 + 9 * 10
+
+
+def test_an_index_that_only_lies_beside_the_fasta_is_not_counted(tmp_path: Path) -> None:
+    for suffix in ("", ".bwt.2bit.64", ".pac"):
+        (tmp_path / f"a.fa{suffix}").write_bytes(b"A" * 100)
+    assert look(tmp_path, tmp_path / "germline", "a.fa").index is None
 
 
 def test_a_compressed_fasta_counts_for_what_is_in_it(tmp_path: Path) -> None:
     (tmp_path / "a.fa.gz").write_bytes(b"x" * 25)
-    assert look([tmp_path], "a.fa.gz").making == 100 * MAKING
+    assert look(tmp_path, tmp_path / "germline", "a.fa.gz").making == 100 * MAKING
 
 
 def test_of_a_reference_that_is_not_there_nothing_is_known(tmp_path: Path) -> None:
-    assert look([tmp_path], "a.fa") == Reference(index=None)
+    assert look(tmp_path, tmp_path / "germline", "a.fa") == Reference(index=None)

@@ -1,16 +1,20 @@
 """images/bwa-mem3/aligner: how reads are cut into batches, and records put right. The rest needs the image."""
 
+import functools
 import importlib
+import importlib.util
 import io
 import struct
 import sys
+import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 PROGRAM = Path(__file__).parents[2] / "images" / "bwa-mem3" / "aligner"
@@ -28,16 +32,22 @@ def module(name: str) -> ModuleType:
     return importlib.import_module(name)
 
 
-def fastq(lengths: list[int], mark: str) -> str:
-    return "".join(f"@r{number}{mark}\n{'A' * one}\n+\n{'I' * one}\n" for number, one in enumerate(lengths))
+GROUP = b"RGZNA1.HNC\0"
 
 
-def blocks(first: str, second: str) -> Any:  # noqa: ANN401  # a module's that is no package
-    sides = [
-        module("fastq").Side(name=name, file=io.BytesIO(text.encode()))
-        for name, text in (("R1", first), ("R2", second))
-    ]
-    return module("fastq").blocks(*sides)
+def record(tags: bytes, *, flag: int = 77, bases: int = 1) -> bytes:
+    fixed = struct.pack("<iiBBHHHiiii", -1, -1, 2, 0, 4680, 0, flag, bases, -1, -1, 0)
+    whole = fixed + b"r\0" + b"\xf0" * ((bases + 1) // 2) + b"\x02" * bases + tags
+    return struct.pack("<I", len(whole)) + whole
+
+
+def interleaved(pairs: list[tuple[int, int]]) -> bytes:
+    """Reads of these lengths, as the step writes them to the program's stdin."""
+    return b"".join(
+        b"@r%d/%d\n%s\n+\n%s\n" % (number, side, b"A" * length, b"I" * length)
+        for number, pair in enumerate(pairs)
+        for side, length in zip((1, 2), pair, strict=True)
+    )
 
 
 def as_bwa_cuts(pairs: list[tuple[int, int]], bases: int) -> list[int]:
@@ -52,6 +62,7 @@ def as_bwa_cuts(pairs: list[tuple[int, int]], bases: int) -> list[int]:
     return [*batches, count] if count else batches
 
 
+@settings(deadline=None)
 @given(
     pairs=st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), min_size=1, max_size=60),
     bases=st.integers(1, 200),
@@ -61,44 +72,113 @@ def test_reads_are_cut_as_bwa_cuts_them_whatever_the_blocks_they_are_read_in(
     pairs: list[tuple[int, int]], bases: int, block: int
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module("fastq"), "BLOCK", block)
-        texts = (fastq([pair[side] for pair in pairs], f"/{side + 1}") for side in (0, 1))
-        made = list(module("batches").batches(blocks(*texts), bases))
-    assert [len(batch.first) // 4 for batch in made] == as_bwa_cuts(pairs, bases)
-    assert [line for batch in made for line in batch.first[::4]] == [b"@r%d/1\n" % n for n in range(len(pairs))]
-    assert [len(line) - 1 for batch in made for line in batch.second[1::4]] == [two for _, two in pairs]
+        patch.setattr(module("batches"), "BLOCK", block * module("batches").LINES)
+        made = list(module("batches").batches(io.BytesIO(interleaved(pairs)), bases))
+    assert [len(batch.lines) // 8 for batch in made] == as_bwa_cuts(pairs, bases)
+    assert b"".join(line for batch in made for line in batch.lines) == interleaved(pairs)
 
 
-HEADS = ["@a 1:N:0:AC", "@a/1", "@a", "@a/1 comment", "@a\t1:Y:0:", "@a 1 length=5", "@a.1 x/1"]
+def test_no_read_makes_no_batch() -> None:
+    assert list(module("batches").batches(io.BytesIO())) == []
 
 
-@pytest.mark.parametrize("head", HEADS)
-def test_the_ways_of_naming_mates_are_taken(head: str) -> None:
-    mate = head.replace(" 1:", " 2:").replace("\t1:", "\t2:").replace("/1", "/2")
-    (block,) = blocks(f"{head}\nAC\n+\nII\n", f"{mate}\nAC\n+\nII")
-    assert block.second[3] == b"II\n"
+@dataclass(frozen=True)
+class Pair:
+    """What the wheel takes a pair as: name, bases and qualities of either read."""
+
+    name: bytes
+    bases: bytes
+    mate_name: bytes
+    mate_bases: bytes
+    qualities: bytes
+    mate_qualities: bytes
 
 
-@pytest.mark.parametrize("head", ["@a 2:N:0:AC", "@a/2", "@a\t2:N:0:AC", "@a/2 comment"])
-def test_a_first_read_that_says_it_is_a_second_one_is_refused_at_a_glance_or_not(head: str) -> None:
-    with pytest.raises(module("fastq").BadReadsError, match="the files are swapped"):
-        list(blocks(f"{head}\nAC\n+\nII\n", f"{head}\nAC\n+\nII\n"))
+class Wheel:
+    """Stands in for bwa_mem3: its records say which pair they are of, and which read."""
+
+    ReadPair = Pair
+
+    def __init__(self) -> None:
+        self.pairs: list[Pair] = []
+
+    def align_batch(self, _index: object, _options: object, pairs: list[Pair]) -> tuple[list[Any], None]:
+        self.pairs += pairs
+        return [
+            SimpleNamespace(pair_idx=number, bytes=record(GROUP + b"HNC\x01", flag=flag))
+            for number in range(len(pairs))
+            for flag in (77, 141)
+        ], None
 
 
-def test_a_read_s_number_in_an_error_counts_what_stands_before_its_block(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module("fastq"), "BLOCK", 2)
-    good = fastq([5] * 7, "")
-    with pytest.raises(module("fastq").BadReadsError, match=r"^R1: record 6 is broken: 5 bases but 4 qualities$"):
-        list(blocks(good.replace("@r5\nAAAAA\n+\nIIIII", "@r5\nAAAAA\n+\nIIII"), good))
+@pytest.fixture
+def wheel() -> Wheel:
+    return Wheel()
 
 
-GROUP = b"RGZNA1.HNC\0"
+@pytest.fixture
+def aligner(wheel: Wheel) -> Any:  # noqa: ANN401  # a module's that is no package
+    return program().Aligner(module=wheel, index=None, options=None, group=GROUP, alternative=frozenset())
 
 
-def record(tags: bytes, *, flag: int = 77, bases: int = 1) -> bytes:
-    fixed = struct.pack("<iiBBHHHiiii", -1, -1, 2, 0, 4680, 0, flag, bases, -1, -1, 0)
-    whole = fixed + b"r\0" + b"\xf0" * ((bases + 1) // 2) + b"\x02" * bases + tags
-    return struct.pack("<I", len(whole)) + whole
+def program() -> ModuleType:
+    """The program's own module, which is called as any program's is."""
+    spec = importlib.util.spec_from_file_location("aligner_main", PROGRAM / "__main__.py")
+    assert spec is not None
+    assert spec.loader is not None
+    loaded = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = loaded  # where its dataclasses look for it
+    spec.loader.exec_module(loaded)
+    return loaded
+
+
+def test_pairs_are_handed_on_without_the_ends_of_lines_and_the_marks_of_mates(aligner: Any, wheel: Wheel) -> None:  # noqa: ANN401
+    lines = [b"@a/1 x\n", b"AC\n", b"+\n", b"IJ\n", b"@a/2 y\n", b"GGT\n", b"+\n", b"KLM\n"]
+    assert aligner.align(module("batches").Batch(lines=lines)) == record(GROUP) + record(GROUP, flag=141)
+    assert wheel.pairs == [Pair(b"a", b"AC", b"a", b"GGT", b"IJ", b"KLM")]
+
+
+def test_a_read_without_bases_is_aligned_as_one_and_written_as_none(aligner: Any, wheel: Wheel) -> None:  # noqa: ANN401
+    lines = interleaved([(5, 0), (0, 5)]).splitlines(keepends=True)
+    one, two = (functools.partial(record, GROUP, flag=flag) for flag in (77, 141))
+    assert aligner.align(module("batches").Batch(lines=lines)) == one() + two(bases=0) + one(bases=0) + two()
+    assert [(pair.bases, pair.mate_bases) for pair in wheel.pairs] == [(b"AAAAA", b"N"), (b"N", b"AAAAA")]
+    assert [(pair.qualities, pair.mate_qualities) for pair in wheel.pairs] == [(b"IIIII", b"!"), (b"!", b"IIIII")]
+
+
+@pytest.mark.parametrize(
+    ("head", "name"),
+    [(b"@a 1:N:0", b"a"), (b"@a\tx", b"a"), (b"@a/1", b"a"), (b"@a/3 x/1", b"a"), (b"@/1", b"/1"), (b"@a.1", b"a.1")],
+)
+def test_a_name_is_the_first_word_without_a_mate_s_number(head: bytes, name: bytes) -> None:
+    assert program().name_of(head + b"\n") == name
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_batches_are_written_in_the_order_of_the_reads_whichever_ends_first(threads: int) -> None:
+    class Slow:
+        """The first batches take the longest."""
+
+        def align(self, batch: int) -> bytes:
+            time.sleep((9 - batch) / 1000)
+            return b"%d" % batch
+
+    assert b"".join(program().in_order(Slow(), iter(range(9)), threads)) == b"012345678"
+
+
+def test_no_more_is_read_than_one_batch_beyond_those_in_flight() -> None:
+    taken: list[int] = []
+
+    def work() -> Iterator[int]:
+        for number in range(9):
+            taken.append(number)
+            yield number
+
+    aligner = SimpleNamespace(align=lambda batch: b"%d" % batch)
+    records = program().in_order(aligner, work(), 2)
+    assert next(records) == b"0"
+    assert taken == [0, 1, 2]
+    records.close()
 
 
 @pytest.mark.parametrize("hits", [b"HNc\x05", b"HNC\xff", b"HNs\x00\x01", b"HNS\x00\xf0", b"HNi\x00\x00\x01\x00"])

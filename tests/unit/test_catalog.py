@@ -281,7 +281,7 @@ def test_a_docker_build_by_hand_sees_the_same_context(folder: Path) -> None:
     assert admitted(folder) == content(folder)
 
 
-@pytest.mark.parametrize("stray", ["__pycache__/x.pyc", ".mypy_cache/x.json", ".commands.sh.swp"])
+@pytest.mark.parametrize("stray", ["__pycache__/x.pyc", ".mypy_cache/x.json", ".commands.py.swp"])
 def test_what_tools_leave_in_a_folder_is_no_content(tmp_path: Path, stray: str) -> None:
     folder = tmp_path / "samtools"
     shutil.copytree(HERE.images / "samtools", folder)

@@ -38,7 +38,7 @@ def test_the_same_content_has_the_same_fingerprint_whenever_and_wherever_it_was_
     assert of(copy) == before
 
 
-@pytest.mark.parametrize("name", ["Dockerfile", "commands.sh"])
+@pytest.mark.parametrize("name", ["Dockerfile", "commands.py"])
 def test_one_byte_more_changes_it(folder: Path, name: str) -> None:
     before = of(folder)
     file = folder / name
@@ -54,7 +54,7 @@ def test_a_file_more_changes_it(folder: Path) -> None:
 
 def test_a_file_that_becomes_executable_changes_it(folder: Path) -> None:
     before = of(folder)
-    (folder / "commands.sh").chmod(0o755)
+    (folder / "commands.py").chmod(0o755)
     assert of(folder) != before
 
 

@@ -137,7 +137,9 @@ def test_a_comparison_adds_what_was_planted(summary: Summary) -> None:
     assert figures["recall (QUAL 20)"] == "0.5000"
 
 
-EMPTY = Summary(sample="S1", reads=0, mapped=0, duplicates=0, depths=(), calls=frozenset(), comparison=None, steps=())
+EMPTY = Summary(
+    sample="S1", reads=0, mapped=0, duplicates=0, depths=(), calls=frozenset(), comparison=None, notes=(), steps=()
+)
 
 
 def test_a_run_that_found_nothing_has_figures_and_a_page_too(tmp_path: Path) -> None:
@@ -209,3 +211,19 @@ def test_the_table_goes_to_stdout_with_the_paths_of_the_results(
 def test_a_path_is_printed_to_the_letter(summary: Summary, capsys: pytest.CaptureFixture[str], name: str) -> None:
     report.show(summary, Path("/results") / name)
     assert f"/results/{name}/S1.bam" in capsys.readouterr().out.splitlines()
+
+
+def test_notes_of_the_steps_stand_in_the_page(folder: Path, tmp_path: Path) -> None:
+    noted = record("check", "2026-01-02T03:04:20Z", 0.1) | {"notes": ["99% of the reads are duplicates <&>."]}
+    (folder / "steps" / "check.json").write_text(json.dumps(noted), encoding="ascii")
+    summary = report.summarise(folder, "S1", None)
+    assert summary.notes == ("99% of the reads are duplicates <&>.",)
+    assert "99% of the reads are duplicates &lt;&amp;&gt;." in page(summary, tmp_path)
+
+
+def test_without_figures_it_says_what_was_found(folder: Path, tmp_path: Path) -> None:
+    for file in (folder / "qc").iterdir():
+        file.unlink()
+    summary = report.summarise(folder, "S1", None)
+    assert list(report.figures(summary)) == ["variants found", "seconds, first step to last"]
+    assert "<h2>Depth</h2>" not in page(summary, tmp_path)

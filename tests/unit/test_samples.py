@@ -1,14 +1,17 @@
 """Names that steps take, checked before anything is started."""
 
 import re
+from collections.abc import Callable
+from functools import partial
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from step import arguments
+from step.errors import UsageError
 from toolchain.errors import WrongUsageError
-from toolchain.paths import HERE
-from toolchain.samples import LONGEST_NAME, Skip, check_name, skipping
+from toolchain.samples import LONGEST_NAME, Skip, check_name, check_sample, is_path, skipping
 
 GOOD = ["S1", "NA12878", "7", "a.b_c-d", "a..", "x" * LONGEST_NAME]
 BAD = [
@@ -63,9 +66,17 @@ def test_a_name_is_taken_or_refused_in_one_short_line(name: str) -> None:
         assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", said)
 
 
-def test_steps_allow_the_same_length() -> None:
-    library = (HERE.images / "base" / "step.sh").read_text(encoding="utf-8")
-    assert re.findall(r'need_name "sample name" \S+ (\d+)', library) == [str(LONGEST_NAME)]
+@given(st.text(st.sampled_from("aZ0._-/+=@ steps\n"), max_size=70))
+def test_steps_take_the_same_sample_names_and_paths(text: str) -> None:
+    def is_taken(check: Callable[[str], object], error: type[Exception]) -> bool:
+        try:
+            check(text)
+        except error:
+            return False
+        return True
+
+    assert is_taken(check_sample, WrongUsageError) == is_taken(arguments.check_sample, UsageError)
+    assert is_path(text) == is_taken(partial(arguments.check_path, "R1"), UsageError)
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,7 @@ def test_pip_s_own_words_are_shown_where_it_fails(pip: Pip, tmp_path: Path) -> N
 def test_a_build_s_context_holds_the_folder_s_content_and_the_wheels(pip: Pip, tmp_path: Path) -> None:
     image = catalog.read(HERE.images / "samtools")
     plain = builds.context(image, tmp_path)
-    assert plain.keys() >= {"Dockerfile", "commands.sh"}
+    assert plain.keys() >= {"Dockerfile", "commands.py"}
     assert pip.asked == []
     own = catalog.Image(**{**vars(image), "wheels": (WHEEL,)})
     assert builds.context(own, tmp_path) == plain | {f"wheels/{FILE}": tmp_path / "wheels" / WHEEL.sha256 / FILE}

@@ -259,7 +259,8 @@ def test_an_input_that_is_no_order_says_what_one_is(played: Played) -> None:
     assert failed(played["not-an-order"], "WrongInput") == (
         'The input must be {"reference": text, "shards": 1 to 9999, "ploidy": 1 or 2, "samples": [{"name": text, '
         '"lanes": [{"name": text, "r1": text, "r2": text}]}]}, with at least one sample, each of its own name and with '
-        'a lane. "skip", which may be left out, is a list of "duplicates" and "qc" and nothing else. Let '
+        'a lane. "skip", which may be left out, is a list of "duplicates" and "qc" and nothing else; '
+        '"countOrphans", which may be left out, is true or false. Let '
         "`python build.py run --dry-run` write it."
     )
     assert played["not-an-order"].jobs == []
@@ -306,7 +307,7 @@ def test_without_its_reference_a_run_ends_at_its_first_job(played: Played) -> No
         "step index was told something wrong, or an input is missing (exit code 66). Correct the sample sheet or the "
         f"reference's name; the log says which. Job JOB: {EXITED}\n"
         "step: error: no none.fa: /scratch/reference/none.fa is not there. "
-        "Check the name, and that the step before this one has run."
+        "Check the name."
     )
     assert len(played["no-reference"].jobs) == 1
 

@@ -3,7 +3,7 @@
 import shutil
 
 import pytest
-from harness import EXECUTION, WORKFLOW, Bench, DataSet, vcf_records
+from harness import EXECUTION, WORKFLOW, Bench, DataSet, prepared_fasta, vcf_records
 from small import Small, Variation
 
 from toolchain import simulate
@@ -56,7 +56,7 @@ def test_the_alignments_are_those_of_bwa_on_the_two_files(bench: Bench, real: Da
         bwa mem -t 1 "$1" "$2" "$3" 2>/dev/null | samtools view -u - | samtools sort -o "$4" -
     """
     plain = f"/scratch/working/{WORKFLOW}/{EXECUTION}/{sample.name}/plain.bam"
-    index = f"/scratch/working/{WORKFLOW}/reference/{real.reference}"
+    index = prepared_fasta(bench.working / WORKFLOW, real.reference).replace("/fasta/", "/bwa/")
     paths = [index, f"/scratch/data/{lane.r1}", f"/scratch/data/{lane.r2}", plain]
     bench.ok("bwa", words=["sh", "-euc", script, "sh", *paths])
 

@@ -10,7 +10,7 @@ from toolchain import console
 from toolchain.aligners import Wanted
 from toolchain.errors import UnavailableError, WrongUsageError
 from toolchain.local import place, place_again
-from toolchain.options import ALIGNER, PLOIDY, SKIP
+from toolchain.options import ALIGNER, ORPHANS, PLOIDY, SKIP
 from toolchain.paths import Checkout
 from toolchain.samples import in_order
 
@@ -40,6 +40,7 @@ def _runs(checkout: Checkout) -> "Runs":
 @PLOIDY
 @ALIGNER
 @SKIP
+@ORPHANS
 @click.option("--detach", is_flag=True, help="Start it, and do not wait for its end.")
 @click.option("--dry-run", is_flag=True, help="List every job, write the input to inputs.json, and start nothing.")
 @place
@@ -53,6 +54,7 @@ def run(  # noqa: PLR0913  # one an option
     ploidy: int,
     aligner: Wanted | None,
     skip: "tuple[Skip, ...]",
+    count_orphans: bool,
     detach: bool,
     dry_run: bool,
 ) -> int:
@@ -80,6 +82,7 @@ def run(  # noqa: PLR0913  # one an option
         shards=shards or rendering.shards(checkout),
         ploidy=ploidy,
         skip=in_order(skip),
+        count_orphans=count_orphans,
     )
     chosen = orders.check_name(name) if name else orders.new_name()
     if checkout == checkout.at_home and not dry_run:
@@ -139,7 +142,18 @@ def _follow(checkout: Checkout, runs: "Runs", one: "Run") -> int:
             why=f"{error.what}: {error.why}",
             fix=f"To see it again type: {again}",
         ) from error
+    if ended.status == "SUCCEEDED":
+        say_notes(runs, ended)
     return _outcome(checkout, ended)
+
+
+def say_notes(runs: "Runs", ended: "Run") -> None:
+    """Says what the user should know of the samples' figures."""
+    try:
+        for text in runs.notes(ended):
+            console.note(f"note: {text}")
+    except UnavailableError as error:
+        console.note(f"note: the samples' figures were not looked at: {error}")
 
 
 def _outcome(checkout: Checkout, one: "Run") -> int:

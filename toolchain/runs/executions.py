@@ -222,6 +222,15 @@ class Runs:
             vcfs={receipt["sample"]: receipt["vcf"] for receipt in output.get("samples", [])},
         )
 
+    def notes(self, run: Run) -> Iterator[str]:
+        """What the last step of each sample noted for the user, from the records that were exported."""
+        s3 = self.account.s3()
+        for vcf in run.vcfs.values():
+            bucket, _, key = vcf.removeprefix("s3://").partition("/")
+            with doing(f"reading the figures of {vcf}"):
+                answer = s3.get_object(Bucket=bucket, Key=f"{key.rpartition('/')[0]}/steps/check.json")
+                yield from json.loads(answer["Body"].read()).get("notes", [])
+
     def stop(self, run: Run, cause: str) -> None:
         """Stops a run; the jobs that it waits for end with it."""
         with doing(f"stopping run '{run.name}'"):

@@ -43,6 +43,7 @@ class Order:
         ploidy: 1 or 2.
         aligner: Whose job definition `index` and `mem` use.
         skip: What is done without.
+        count_orphans: Whether reads whose pair is not a proper one are called from, too.
         resources: Tool to what its jobs get instead of the job definition's: `VCPU`, and `MEMORY` in MiB.
     """
 
@@ -52,6 +53,7 @@ class Order:
     ploidy: int
     aligner: str = "bwa"
     skip: tuple[Skip, ...] = ()
+    count_orphans: bool = False
     resources: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
@@ -62,6 +64,7 @@ class Order:
             "ploidy": self.ploidy,
             "aligner": self.aligner,
             **({"skip": list(self.skip)} if self.skip else {}),
+            **({"countOrphans": True} if self.count_orphans else {}),
             "resources": {
                 tool: [{"Type": kind, "Value": str(value)} for kind, value in sorted(own.items())]
                 for tool, own in sorted(self.resources.items())
@@ -132,6 +135,7 @@ def parse(text: str) -> Order:
             ploidy=int(data["ploidy"]),
             aligner=data.get("aligner", "bwa"),
             skip=in_order(data.get("skip", ())),
+            count_orphans=bool(data.get("countOrphans", False)),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BadDataError(

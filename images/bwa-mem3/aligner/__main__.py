@@ -1,10 +1,10 @@
-"""Aligns a lane's two FASTQ files by bwa-mem3, and writes BAM to stdout: the records of `bwa mem -K 10000000`.
+"""Aligns the pairs of a lane by bwa-mem3: the records of `bwa mem -K 10000000`.
 
-    python3 -I aligner --index PREFIX --threads N --read-group LINE --names R1 R2 --error FILE PIPE1 PIPE2
+    python3 -I aligner --index PREFIX --threads N --read-group LINE
 
-Batches are aligned side by side, as many as there are threads, and written in the order of the reads: neither the
-number of threads nor that of the batches in flight shows in the result. On bad data it exits with 65 and writes to
-the error file one line: file: reason. What bwa-mem3 itself says goes to stderr.
+Reads interleaved FASTQ from stdin, whole records that were checked before, and writes BAM to stdout. Batches are
+aligned side by side, as many as there are threads, and written in the order of the reads: neither the number of threads
+nor that of the batches in flight shows in the result. What bwa-mem3 itself says goes to stderr.
 """
 
 import argparse
@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import bam
-from batches import Batch, batches
-from fastq import LINES, BadReadsError, Side, blocks
+from batches import LINES, Batch, batches
 
-BAD_DATA, TOOL_FAILED = 65, 70
+TOOL_FAILED = 70
+PIPE_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +65,7 @@ class Aligner:
     def align(self, batch: Batch) -> bytes:
         """The records of a batch, as BAM holds them."""
         pairs, empty = self._pairs(batch)
-        batch.first, batch.second = [], []
+        batch.lines = []
         records, _ = self.module.align_batch(self.index, self.options, pairs)
         if not empty and not self.alternative:
             return b"".join([bam.without_hits(record.bytes, self.group) for record in records])
@@ -74,8 +74,8 @@ class Aligner:
     def _pairs(self, batch: Batch) -> tuple[list[Any], set[tuple[int, bool]]]:
         """The pairs of a batch, and which reads of them have no base: pair, and whether it is the second."""
         pair = self.module.ReadPair
-        heads, one, _, two = (batch.first[number::LINES] for number in (0, 1, 2, 3))
-        mates, mate_qualities = batch.second[1::LINES], batch.second[3::LINES]
+        heads, one, two = (batch.lines[number::LINES] for number in (0, 1, 3))
+        mates, mate_qualities = batch.lines[5::LINES], batch.lines[7::LINES]
         empty = {
             (number, second)
             for second, lines in ((False, one), (True, mates))
@@ -128,9 +128,6 @@ def main() -> int:
     parser.add_argument("--index", required=True, help="the index's files less their suffixes")
     parser.add_argument("--threads", required=True, type=int)
     parser.add_argument("--read-group", required=True, help=r"an @RG line, with \t for tabs")
-    parser.add_argument("--names", required=True, nargs=2, help="what errors call the files")
-    parser.add_argument("--error", required=True, type=Path, help="where to say what is wrong with the reads")
-    parser.add_argument("reads", nargs=2, type=Path)
     options = parser.parse_args()
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # as any tool in a pipeline
     out = own_stdout()
@@ -140,13 +137,9 @@ def main() -> int:
     try:
         aligner = Aligner.load(options.index, group[1] if group else "")
         write(out, bam.header(aligner.index.contigs(), aligner.alternative, read_group, program))
-        with options.reads[0].open("rb") as first, options.reads[1].open("rb") as second:
-            sides = [Side(name=name, file=file) for name, file in zip(options.names, (first, second), strict=True)]
-            for records in in_order(aligner, batches(blocks(*sides)), options.threads):
-                write(out, records)
-    except BadReadsError as error:
-        options.error.write_text(f"{error}\n", encoding="utf-8")
-        return BAD_DATA
+        reads = open(0, "rb", buffering=PIPE_BYTES, closefd=False)  # noqa: SIM115  # stdin, in large pieces
+        for records in in_order(aligner, batches(reads), options.threads):
+            write(out, records)
     except (OSError, RuntimeError, ValueError) as error:
         sys.stderr.write(f"bwa-mem3: {error}\n")
         return TOOL_FAILED

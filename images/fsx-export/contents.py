@@ -1,0 +1,83 @@
+"""What a run holds that can be exported."""
+
+import hashlib
+import os
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from step.errors import InputOutputError, MissingInputError, TryAgainError, printable
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contents:
+    """The files below a directory.
+
+    Attributes:
+        digest: Over every file's name, size, time, mode and owner.
+        files: How many there are.
+        size: Of all of them, in bytes.
+    """
+
+    digest: str
+    files: int
+    size: int
+
+    @classmethod
+    def of(cls, folder: Path, but: Collection[Path]) -> "Contents":
+        """Lists a directory.
+
+        Args:
+            folder: The directory.
+            but: Files below it that do not count.
+
+        Raises:
+            MissingInputError: Nothing is there.
+            InputOutputError: Some of it cannot be listed.
+            TryAgainError: It changes while it is listed.
+        """
+        try:
+            found = {path: path.lstat() for path in _files(folder) if path not in but}
+        except FileNotFoundError as error:
+            if not folder.exists():
+                raise MissingInputError(
+                    "nothing to export",
+                    why=f"{folder} is not there",
+                    fix="Check WORKFLOW_NAME, EXECUTION_ID and the sample, and that the steps before have run.",
+                ) from error
+            raise TryAgainError(
+                f"{folder} changes while it is listed",
+                why=f"{printable(str(error.filename), 400)} was there and is gone",
+                fix="Run the step again when no other step writes to this run.",
+            ) from error
+        except OSError as error:
+            raise InputOutputError(
+                f"cannot read {folder}",
+                why=f"{printable(str(error.filename), 400)}: {error.strerror}, for user {os.getuid()}",
+                fix="Check its permissions.",
+            ) from error
+        if not found:
+            raise MissingInputError(
+                "nothing to export", why=f"{folder} holds no file", fix="Check that the steps before this one have run."
+            )
+        digest = hashlib.sha256()
+        for path, status in sorted(found.items()):
+            facts = (status.st_size, status.st_mtime_ns, status.st_mode, status.st_uid, status.st_gid)
+            digest.update(os.fsencode(path.relative_to(folder)) + b"\0" + repr(facts).encode() + b"\0")
+        return cls(digest=digest.hexdigest(), files=len(found), size=sum(status.st_size for status in found.values()))
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """Every file and link below a directory. Raises OSError."""
+    for parent, folders, names in os.walk(folder, onerror=_raise):
+        for name in names:
+            yield Path(parent, name)
+        for name in folders:
+            path = Path(parent, name)
+            if path.is_symlink():
+                yield path
+
+
+def _raise(error: OSError) -> NoReturn:
+    raise error

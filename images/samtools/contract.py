@@ -1,0 +1,327 @@
+"""The output contract: what must be there when a sample's steps have all ended, and how it must fit together.
+
+It reads records, headers and last blocks, and no large file as a whole.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from step import bgzf, references, sample_bam
+from step.arguments import (
+    ABSENT,
+    Skip,
+    check_lanes,
+    check_number,
+    check_path,
+    check_sample,
+    check_skip,
+    positional,
+)
+from step.bam import index_suffix, needs_csi
+from step.errors import BadDataError, MissingInputError, StepError, printable
+from step.job import Job, is_there
+from step.references import Reference
+from step.steps import File, Record, Step, is_as
+from step.vcf import samples_of
+
+FIGURES = ("flagstat", "coverage", "idxstats", "stats")
+MOST_SHARDS = 9999
+AGAIN = "Remove it and run the sample again."
+# From which part on duplicates, or pairs that are not proper, are more likely the library's or the reference's nature.
+MANY_DUPLICATES = 0.8
+FEW_PROPER = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contract:
+    """What a sample's run is to leave.
+
+    Attributes:
+        folder: The sample's.
+        sample: Its name.
+        reference: What it was aligned to.
+        lanes: The names of its lanes.
+        skip: What the run does without.
+        shards: How many there are.
+    """
+
+    folder: Path
+    sample: str
+    reference: Reference
+    lanes: tuple[str, ...]
+    skip: frozenset[Skip]
+    shards: int
+
+    @property
+    def bam(self) -> Path:
+        """The sample's BAM."""
+        return self.folder / f"{self.sample}.bam"
+
+    @property
+    def bam_index(self) -> Path:
+        """Its index."""
+        return Path(f"{self.bam}{index_suffix(self._lengths)}")
+
+    @property
+    def vcf(self) -> Path:
+        """The sample's VCF."""
+        return self.folder / f"{self.sample}.vcf.gz"
+
+    @property
+    def vcf_index(self) -> Path:
+        """Its index."""
+        return Path(f"{self.vcf}{'.csi' if needs_csi(self._lengths) else '.tbi'}")
+
+    @property
+    def _lengths(self) -> tuple[int, ...]:
+        return tuple(self.reference.lengths.values())
+
+    @property
+    def bam_step(self) -> str:
+        """The step that writes the BAM: of a sample of one lane the one that aligns it, unless it left only a lane."""
+        if len(self.lanes) > 1:
+            return "finish"
+        step = f"mem.{self.lanes[0]}"
+        record = self.record(step)
+        lane = str(self.folder / "lanes" / f"{self.lanes[0]}.bam")
+        return "finish" if record and lane in {entry.path for entry in record.outputs} else step
+
+    @property
+    def calls(self) -> dict[str, Path]:
+        """The steps that call, and the shard that each writes."""
+        names = [f"{shard}-of-{self.shards}" for shard in range(self.shards)]
+        return {f"call.{name}": self.folder / "shards" / f"{name}.vcf.gz" for name in names}
+
+    def record(self, step: str) -> Record | None:
+        """A step's record, if there is one."""
+        return Record.read(self.folder / "steps" / f"{step}.json")
+
+    def files(self) -> Iterator[tuple[str, Path]]:
+        """Each file, after the step that writes it."""
+        qc = self.folder / "qc"
+        yield self.bam_step, self.bam
+        yield self.bam_step, self.bam_index
+        if "duplicates" not in self.skip:
+            yield self.bam_step, qc / f"{self.sample}.markdup.txt"
+        if "qc" not in self.skip:
+            for figure in FIGURES:
+                yield "qc", qc / f"{self.sample}.{figure}.txt"
+        yield from self.calls.items()
+        yield "gather", self.vcf
+        yield "gather", self.vcf_index
+        yield "gather", qc / f"{self.sample}.bcftools.txt"
+
+
+def check(job: Job, arguments: Sequence[str]) -> None:
+    """`step check REFERENCE SAMPLE LANE[,LANE...] SKIP SHARDS`: holds what a sample's run left against the contract.
+
+    Raises:
+        StepError: For its first breach.
+    """
+    given = positional(arguments, "reference", "sample", "lanes", "skip", "shards")
+    skip = check_skip(given["skip"])
+    name = check_path("reference", given["reference"])
+    sample = check_sample(given["sample"])
+    folder = job.run / sample
+    job.check_mounts("reference", "data", "working")
+    lanes = check_lanes(given["lanes"])
+    shards = check_number("number of shards", given["shards"], 1, MOST_SHARDS)
+    contract = Contract(
+        folder=folder,
+        sample=sample,
+        reference=references.find(job, name),
+        lanes=lanes,
+        skip=skip,
+        shards=shards,
+    )
+    writers = dict.fromkeys(writer for writer, _ in contract.files())
+    mems = [f"mem.{lane}" for lane in lanes if contract.bam_step == "finish"]
+    records = [folder / "steps" / f"{writer}.json" for writer in (*mems, *writers)]
+    inputs = [contract.bam, contract.bam_index, contract.vcf, contract.vcf_index, *records]
+    step = Step(
+        job=job,
+        name="check",
+        folder=folder,
+        command=("step", "check", name, sample, given["lanes"], given["skip"] or ABSENT, given["shards"]),
+        inputs=[file for file in inputs if is_there(file)],
+        reference=contract.reference.record,
+    )
+    if step.is_done():
+        return
+    with step:
+        sample_bam.remove(step.record)  # only a run that keeps the contract now has the record that says so
+        found = _check_records(contract, given)
+        for writer, file in contract.files():
+            _check_file(contract, writer, file)
+        _check_alignments(contract)
+        _check_variants(contract)
+        for writer, file in contract.files():
+            step.outputs.append(_entry(contract, found[writer], writer, file))
+        _check_origins(contract, found)
+        step.notes += _notes(contract)
+        step.finish()
+
+
+def _breach(error: type[StepError], what: str, why: str, step: str) -> StepError:
+    """The error for what running the sample again mends, since that step then finds its work not done."""
+    return error(what, why=why, fix=f"Run the sample again: {step} does its work anew, and what is whole is kept.")
+
+
+def _check_records(contract: Contract, given: dict[str, str]) -> dict[str, Record]:
+    """The record of each step, of this command on this sample and this reference."""
+    shards = given["shards"]
+    expected: dict[str, tuple[str, ...]] = {contract.bam_step: (contract.bam_step.partition(".")[0],)}
+    if contract.bam_step == "finish":
+        expected |= {f"mem.{lane}": ("mem",) for lane in contract.lanes}
+    if "qc" not in contract.skip:
+        expected["qc"] = ("qc",)
+    for name in contract.calls:
+        expected[name] = ("call", shards, name.removeprefix("call.").partition("-")[0])
+    expected["gather"] = ("gather", shards)
+    found = {}
+    for writer, (command, *rest) in expected.items():
+        file = contract.folder / "steps" / f"{writer}.json"
+        record = contract.record(writer)
+        if record is None:
+            raise _breach(
+                MissingInputError, f"no record of {writer}", f"{file} is not there, or cannot be read", writer
+            )
+        words = ("step", command, given["reference"], contract.sample, *rest)
+        if record.command[: len(words)] != words:
+            raise _breach(
+                BadDataError,
+                f"steps/{writer}.json is the record of another step",
+                f"its command is '{printable(' '.join(record.command))}'",
+                writer,
+            )
+        if record.reference != contract.reference.sha256:
+            raise _breach(
+                BadDataError,
+                f"{writer} was done with another reference",
+                f"its record says {printable(str(record.reference))}, and the run's is {contract.reference.sha256}",
+                writer,
+            )
+        found[writer] = record
+    return found
+
+
+def _short(contract: Contract, file: Path) -> str:
+    return str(file.relative_to(contract.folder))
+
+
+def _check_file(contract: Contract, writer: str, file: Path) -> None:
+    if not file.is_file():
+        raise _breach(MissingInputError, f"no {_short(contract, file)}", f"{file} is not there", writer)
+    if not file.stat().st_size:
+        raise _breach(BadDataError, f"{_short(contract, file)} is empty", f"{writer} leaves none that is", writer)
+
+
+def _entry(contract: Contract, record: Record, writer: str, file: Path) -> File:
+    """The file as the record of its step names it, which is what it still is."""
+    entry = next((entry for entry in record.outputs if entry.path == str(file)), None)
+    what = f"{_short(contract, file)} is not what {writer} wrote"
+    if entry is None:
+        raise _breach(BadDataError, what, f"steps/{writer}.json does not name it", writer)
+    if not is_as(entry):
+        said = [f"size {state.size}, mtime {state.mtime_ns}" for state in (File.of(file), entry)]
+        why = f"it has {said[0]}, and steps/{writer}.json says {said[1]}"
+        raise _breach(BadDataError, what, why, writer)
+    return entry
+
+
+def _check_age(file: Path, index: Path) -> None:
+    if index.stat().st_mtime_ns < file.stat().st_mtime_ns:
+        raise BadDataError(f"{index.name} is older than {file.name}", why="it is the index of another file", fix=AGAIN)
+
+
+def _check_alignments(contract: Contract) -> None:
+    header = sample_bam.check_sample(contract.bam, contract.sample)
+    groups = sorted(group.get("ID", "") for group in header.groups)
+    if groups != sorted(f"{contract.sample}.{lane}" for lane in contract.lanes):
+        raise _breach(
+            BadDataError,
+            f"{contract.bam.name} is not of the lanes {printable(','.join(contract.lanes))}",
+            f"its read groups are '{printable(' '.join(groups))}'",
+            contract.bam_step,
+        )
+    if header.sequences != contract.reference.lengths:
+        raise _breach(
+            BadDataError,
+            f"{contract.bam.name} is of another reference",
+            "its header has other sequences",
+            contract.bam_step,
+        )
+    _check_age(contract.bam, contract.bam_index)
+    if wrong := sample_bam.check_index(contract.bam, contract.bam_index, header):
+        raise BadDataError(f"{contract.bam_index.name} is broken", why=wrong, fix=AGAIN)
+
+
+def _check_variants(contract: Contract) -> None:
+    for file in (contract.vcf, contract.vcf_index, *contract.calls.values()):
+        if not bgzf.is_whole(file):
+            raise BadDataError(
+                f"{_short(contract, file)} is broken", why="it was cut off: its last block is missing", fix=AGAIN
+            )
+    samples = samples_of(contract.vcf)
+    if samples != [contract.sample]:
+        raise BadDataError(
+            f"{contract.vcf.name} is not of sample {contract.sample}",
+            why=f"it holds '{printable(' '.join(samples))}'",
+            fix=AGAIN,
+        )
+    _check_age(contract.vcf, contract.vcf_index)
+
+
+def _check_origins(contract: Contract, found: dict[str, Record]) -> None:
+    """Whether the files were made from each other: QC and every shard from this BAM, the VCF from these shards."""
+    bam = next(entry.content for entry in found[contract.bam_step].outputs if entry.path == str(contract.bam))
+    for name in [*(["qc"] if "qc" in found else []), *contract.calls]:
+        if bam not in {entry.content for entry in found[name].inputs}:
+            raise _breach(
+                BadDataError,
+                f"{name} was not made from {contract.bam.name}",
+                f"steps/{name}.json names an earlier one",
+                name,
+            )
+    gathered = {entry.content for entry in found["gather"].inputs}
+    for name, shard in contract.calls.items():
+        if not {entry.content for entry in found[name].outputs if entry.path == str(shard)} <= gathered:
+            raise _breach(
+                BadDataError,
+                f"{contract.vcf.name} was not made from {_short(contract, shard)}",
+                "steps/gather.json does not name it, or an earlier one",
+                "gather",
+            )
+
+
+def _notes(contract: Contract) -> list[str]:
+    """What the user should know of the figures, and what to do about it."""
+    if "qc" in contract.skip:
+        return []
+    counts = flagstat((contract.folder / "qc" / f"{contract.sample}.flagstat.txt").read_text(encoding="ascii"))
+    notes = []
+    primary, duplicates = counts.get("primary", 0), counts.get("primary duplicates", 0)
+    if primary and duplicates > MANY_DUPLICATES * primary:
+        notes.append(
+            f"{duplicates / primary:.0%} of the reads of {contract.sample} are marked as duplicates, and not called. "
+            "If they are amplicons, run it with --skip duplicates."
+        )
+    pairs, proper = counts.get("with itself and mate mapped", 0), counts.get("properly paired", 0)
+    if pairs and proper < FEW_PROPER * pairs:
+        notes.append(
+            f"{1 - proper / pairs:.0%} of the mapped pairs of {contract.sample} are not proper pairs, and not called. "
+            "If the reference is of short scaffolds, run it with --count-orphans."
+        )
+    return notes
+
+
+def flagstat(text: str) -> dict[str, int]:
+    """What `samtools flagstat` counts of reads that passed quality control, by its own words."""
+    counts: dict[str, int] = {}
+    for line in text.splitlines():
+        count, _, rest = line.partition(" + ")
+        name = rest.partition(" ")[2].partition(" (")[0]
+        if count.isdigit() and name:
+            counts.setdefault(name, int(count))
+    return counts
