@@ -108,13 +108,16 @@ class Small:
         lanes: int = 1,
         variations: Sequence[Variation] = (),
         sequences: Mapping[str, int] = SEQUENCES,
+        covered: int | None = None,
     ) -> "Small":
+        """Makes it; reads come from the first `covered` sequences, or from all."""
         genome = simulate.genome(sequences)
         (scratch / "reference" / "small.fa").write_text(simulate.fasta(genome), encoding="ascii")
         made: list[tuple[Read, Read]] = []
         entries = []
         for number in range(1, lanes + 1):
-            reads = pairs(planted(genome, variations), depth // lanes, seed=number, lane=number)
+            sequenced = dict(list(planted(genome, variations).items())[:covered])
+            reads = pairs(sequenced, depth // lanes, seed=number, lane=number)
             lane = Lane(name=f"L00{number}", r1=f"{name}_L00{number}_R1.fastq.gz", r2=f"{name}_L00{number}_R2.fastq.gz")
             (scratch / "data" / lane.r1).write_bytes(gzipped(fastq([first for first, _ in reads])))
             (scratch / "data" / lane.r2).write_bytes(gzipped(fastq([second for _, second in reads])))
