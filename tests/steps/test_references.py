@@ -364,3 +364,12 @@ def test_a_bam_of_another_reference_is_not_called(tiny: Tiny) -> None:
     (tiny.folder / "NA1.bam").write_bytes(bam("NA1", ("L001",), {"chrC": 16}))
     with pytest.raises(BadDataError, match=r"^NA1\.bam is of another reference"):
         tiny.step("bcftools", "call", *tiny.words("call"))
+
+
+def test_an_index_beside_the_fasta_that_proves_nothing_is_named_and_not_used(
+    tiny: Tiny, capfd: pytest.CaptureFixture[str]
+) -> None:
+    tiny.fasta.with_name(f"{tiny.fasta.name}.64.bwt").write_text("of some other FASTA")
+    tiny.index()
+    said = capfd.readouterr().err
+    assert f"note: {tiny.fasta.name}.64.bwt is not used: nothing proves that it is of this FASTA" in said

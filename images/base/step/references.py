@@ -221,6 +221,7 @@ def prepare_reference(job: Job, name: str, indexer: Indexer) -> None:
                 _check_alternative(alternative, name, folder)
                 needed = {FASTA + suffix for suffix in (*indexer.suffixes, *([ALTERNATIVE] if alternative else []))}
                 if not _adopt(step, source, indexer.aligner, needed, digest):
+                    _note_unproven(source, indexer)
                     _make_index(step, name, indexer, alternative)
                 _publish(step, indexer.aligner, digest)
             step.finish()
@@ -265,6 +266,17 @@ def _check_alternative(alternative: bytes, name: str, folder: Path) -> None:
                 why=f"{name}{ALTERNATIVE} names '{printable(sequence)}', which is no sequence of it",
                 fix=f"Give the {ALTERNATIVE} file of this FASTA, or none.",
             )
+
+
+def _note_unproven(source: Path, indexer: Indexer) -> None:
+    """Says that an index is made anew though one lies beside the FASTA: nothing proves that it is of these bytes."""
+    for suffix in indexer.suffixes:
+        for file in (source.with_name(f"{source.name}{suffix}"), source.with_name(f"{source.name}.64{suffix}")):
+            if file.exists():
+                say(
+                    f"note: {file.name} is not used: nothing proves that it is of this FASTA; see {BESIDE} in the README"
+                )
+                return
 
 
 def _make_index(step: Step, name: str, indexer: Indexer, alternative: bytes) -> None:
