@@ -12,8 +12,13 @@ from typing import Any
 from toolchain.errors import CannotCreateError
 
 
-def write(file: Path, text: str) -> None:
+def write(file: Path, text: str, *, mode: int = 0o644) -> None:
     """Writes a file beneath a temporary name and renames it: a reader sees the old text or the new.
+
+    Args:
+        file: The file.
+        text: What it is to hold.
+        mode: Who may read it.
 
     Raises:
         CannotCreateError: It cannot be written.
@@ -24,7 +29,7 @@ def write(file: Path, text: str) -> None:
         descriptor, temporary = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
         with os.fdopen(descriptor, "w", encoding="utf-8") as out:
             out.write(text)
-        Path(temporary).chmod(0o644)
+        Path(temporary).chmod(mode)
         Path(temporary).replace(file)
     except OSError as error:
         if temporary is not None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Final
 
+from toolchain.localaws.access import Access
 from toolchain.localaws.fsx import rules
 from toolchain.localaws.fsx.model import (
     ENDED,
@@ -395,12 +396,12 @@ class Services:
 
     Args:
         world: Where the files are.
-        endpoint: Where EC2 answers.
+        access: Where EC2 answers, and the key.
     """
 
-    def __init__(self, world: World, endpoint: str) -> None:
+    def __init__(self, world: World, access: Access) -> None:
         self._world = world
-        self._endpoint = endpoint
+        self._access = access
         self._made: dict[tuple[str, str], Service] = {}
         self._guard = threading.Lock()
 
@@ -412,7 +413,7 @@ class Services:
                     world=self._world,
                     region=region,
                     account=account,
-                    network=Network(region=region, endpoint=self._endpoint),
+                    network=Network(region=region, access=self._access),
                 )
             return self._made[account, region]
 
