@@ -1,12 +1,19 @@
 """Attacks on the embedded AWS: from another user of the machine, from a web page, and from a job's container."""
 
+import base64
+import http.client
 import io
 import json
+import os
 import re
+import shutil
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +25,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from harness import Lab
 from localaws.attacks import ATTACKER, Call, json_call, query_call, raw, register, stamp
-from localaws.cloud import GROUP, ROLE, Cloud, cloud_of, image_of
+from localaws.cloud import GROUP, ROLE, Cloud, cloud_of, image_of, until
 
 from toolchain.localaws.access import Key
 from toolchain.localaws.batch.backend import LocalBatchBackend
@@ -337,6 +344,26 @@ def test_an_assumed_role_needs_the_key_too(server: Server) -> None:
     refused(query_call("sts", action).sent(server))
 
 
+@pytest.mark.parametrize("body", [b"{", b"[]", b"\xff", b"null", b"1", b"<x/>"])
+def test_a_body_that_is_no_json_object_is_refused_in_the_service_s_own_words(server: Server, body: bytes) -> None:
+    for name in ("fsx", "logs", "ecr", "states", "batch"):
+        answer = replace(CALLS[name], body=body).owned(server)
+        assert (answer.status, answer.code) == (400, "SerializationException"), (name, answer)
+
+
+@pytest.mark.parametrize("service", ["iam", "ec2", "cloudformation", "sns", "sqs", "fsx", "logs", "states", "batch"])
+def test_an_operation_that_is_none_is_refused_in_the_service_s_own_words(server: Server, service: str) -> None:
+    for call in (
+        query_call(service, "NoSuchOperation"),
+        json_call(service, "NoSuch.Operation"),
+        Call(service=service, method="GET", path="/no/such/path"),
+        Call(service=service, method="BREW"),
+    ):
+        answer = call.owned(server)
+        assert answer.status in {400, 404, 500}, answer
+        assert answer.code, answer
+
+
 # ---- the key itself -------------------------------------------------------------------------------------------------
 
 
@@ -622,7 +649,8 @@ from botocore.credentials import Credentials
 
 def ask(service, operation, *key):
     key = key or (os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"])
-    headers = {"X-Amz-Target": "AWSSimbaAPIService_v20180301." + operation, "Content-Type": "application/json"}
+    target = "AWSSimbaAPIService_v20180301." + operation
+    headers = {"X-Amz-Target": target, "Content-Type": "application/x-amz-json-1.1"}
     request = AWSRequest("POST", os.environ["AWS_ENDPOINT_URL"] + "/", headers=headers, data="{}")
     SigV4Auth(Credentials(*key), service, "us-east-1").add_auth(request)
     sent = urllib.request.Request(request.url, b"{}", dict(request.headers.items()))
@@ -685,3 +713,248 @@ def test_what_a_job_is_told_by_others_does_not_lead_it_out(cloud: Cloud, image: 
     environment = [{"name": "AWS_ENDPOINT_URL", "value": "http://172.17.0.1:1"}, {"name": "DOCKER_HOST", "value": "x"}]
     script = "ls /var/run/docker.sock 2>/dev/null; wc -l < /proc/net/route"
     assert cloud.lines(cloud.run(cloud.define(image, environment=environment, logConfiguration=LOGS), script)) == ["1"]
+
+
+# ---- links ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def linked(world: World, server: Server, tmp_path: Path) -> Iterator[Path]:
+    """A bucket with links to a directory outside, a file in it, and the bucket beside."""
+    assert server
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "file").write_bytes(b"hidden")
+    bucket = world.buckets / "linked"
+    bucket.mkdir()
+    (bucket / "folder").symlink_to(outside)
+    (bucket / "file").symlink_to(outside / "file")
+    (bucket / "beside").symlink_to("../kept")
+    (bucket / "plain").write_bytes(b"plain")
+    (world.buckets / "linked-bucket").symlink_to(outside)
+    yield outside
+    assert (outside / "file").read_bytes() == b"hidden"
+    assert [file.name for file in outside.iterdir()] == ["file"]
+    (world.buckets / "linked-bucket").unlink()
+    shutil.rmtree(bucket)
+
+
+LINKED = ("/linked/file", "/linked/folder/file", "/linked/beside/secret", "/linked-bucket/file")
+
+
+@pytest.mark.parametrize("path", LINKED)
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE"])
+def test_a_link_in_a_bucket_is_no_way_out(server: Server, linked: Path, path: str, method: str) -> None:
+    assert linked.is_dir()
+    answer = Call(service="s3", method=method, path=path).owned(server)
+    assert answer.status in ({403, 404} if not path.startswith("/linked/file") or method != "PUT" else {200, 403})
+    assert b"hidden" not in answer.body
+
+
+def test_a_link_in_a_bucket_is_written_to_copied_and_listed_by_nobody(server: Server, linked: Path) -> None:
+    assert linked.is_dir()
+    s3 = boto3.client("s3")
+    listed = s3.list_objects_v2(Bucket="linked")["Contents"]
+    assert [one["Key"] for one in listed] == ["plain"]
+    assert "Contents" not in s3.list_objects_v2(Bucket="linked", Prefix="folder/")
+    assert "linked-bucket" not in [one["Name"] for one in s3.list_buckets()["Buckets"]]
+    for source, target in (("folder/file", "copy"), ("file", "copy"), ("plain", "folder/new"), ("plain", "folder/a/b")):
+        with pytest.raises(ClientError, match="AccessDenied"):
+            s3.copy_object(Bucket="linked", Key=target, CopySource={"Bucket": "linked", "Key": source})
+    with pytest.raises(ClientError, match="AccessDenied"):
+        s3.create_multipart_upload(Bucket="linked", Key="folder/parts") and s3.put_object(
+            Bucket="linked", Key="folder/new", Body=b"x"
+        )
+    with pytest.raises(ClientError, match="AccessDenied"):
+        s3.put_object(Bucket="linked", Key="folder/", Body=b"")
+    assert server
+
+
+def test_a_folder_that_becomes_a_link_while_it_is_looked_at_is_no_way_out(
+    server: Server, world: World, linked: Path
+) -> None:
+    folder, aside, link = (world.buckets / "kept" / name for name in ("swapped", "aside", "link"))
+    over = threading.Event()
+    folder.mkdir()
+    (folder / "file").write_bytes(b"own")
+
+    def swap() -> None:
+        while not over.is_set():
+            # What is put meanwhile makes the folder anew.
+            with suppress(OSError):
+                folder.rename(aside)
+                link.symlink_to(linked)
+                link.rename(folder)
+                folder.unlink()
+            link.unlink(missing_ok=True)
+            if aside.exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                with suppress(OSError):
+                    aside.rename(folder)
+
+    thread = threading.Thread(target=swap)
+    thread.start()
+    try:
+        answers = [Call(service="s3", method="GET", path="/kept/swapped/file").owned(server) for _ in range(150)]
+        for _ in range(50):
+            Call(service="s3", method="PUT", path="/kept/swapped/other", body=b"x").owned(server)
+    finally:
+        over.set()
+        thread.join()
+        for path in (folder, aside):
+            shutil.rmtree(path, ignore_errors=True)
+    assert {answer.status for answer in answers} <= {200, 403, 404}
+    assert all(answer.body == b"own" or answer.code for answer in answers)
+
+
+# ---- FSx ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def working(world: World, server: Server) -> str:
+    """The file system of results, linked to a bucket."""
+    assert server
+    (world.buckets / "results").mkdir()
+    fsx = boto3.client("fsx")
+    made = fsx.create_file_system(
+        FileSystemType="LUSTRE",
+        FileSystemTypeVersion="2.15",
+        StorageCapacity=1200,
+        SubnetIds=["subnet-0123456789abcdef0"],
+        LustreConfiguration={"DeploymentType": "SCRATCH_2"},
+        Tags=[{"Key": "scratch-mount", "Value": "/scratch/working"}],
+    )["FileSystem"]["FileSystemId"]
+    events: Any = {"AutoImportPolicy": {"Events": ["NEW", "CHANGED", "DELETED"]}}
+    fsx.create_data_repository_association(
+        FileSystemId=made, FileSystemPath="/", DataRepositoryPath="s3://results/runs", S3=events
+    )
+    return made
+
+
+def exported(file_system: str, *paths: str, report: str = "s3://results/runs/reports") -> dict[str, Any]:
+    """A task that exports, at its end."""
+    fsx = boto3.client("fsx")
+    enabled: Any = {"Enabled": True, "Path": report, "Format": "REPORT_CSV_20191124", "Scope": "FAILED_FILES_ONLY"}
+    task: Any = fsx.create_data_repository_task(
+        FileSystemId=file_system, Type="EXPORT_TO_REPOSITORY", Paths=list(paths), Report=enabled
+    )["DataRepositoryTask"]
+
+    def look() -> Any:
+        found = fsx.describe_data_repository_tasks(TaskIds=[task["TaskId"]])["DataRepositoryTasks"][0]
+        return found if found["Lifecycle"] in {"SUCCEEDED", "FAILED"} else None
+
+    ended: dict[str, Any] = until(look)
+    return ended
+
+
+def test_nobody_but_jobs_writes_to_the_file_system_of_results(world: World, working: str) -> None:
+    assert working
+    found = (world.scratch / "working").stat()
+    if os.geteuid() in {0, 1000}:
+        assert (found.st_uid, stat.S_IMODE(found.st_mode)) == (1000, 0o755)
+    assert stat.S_IMODE(world.root.stat().st_mode) == 0o700
+
+
+def test_a_job_writes_there_and_nowhere_else(world: World, cloud: Cloud, image: str, working: str) -> None:
+    assert working
+    volumes = [{"name": name, "host": {"sourcePath": str(world.scratch / name)}} for name in ("data", "working")]
+    mounts = [
+        {"sourceVolume": "data", "containerPath": "/scratch/data", "readOnly": True},
+        {"sourceVolume": "working", "containerPath": "/scratch/working"},
+    ]
+    definition = cloud.define(image, volumes=volumes, mountPoints=mounts, logConfiguration=LOGS)
+    script = "touch /scratch/data/x 2>/dev/null && echo data; touch /scratch/working/by-a-job && echo working"
+    assert cloud.lines(cloud.run(definition, script)) == ["working"]
+
+
+def test_what_a_job_planted_is_not_exported(world: World, working: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"hidden")
+    run = world.scratch / "working" / "germline" / "planted"
+    run.mkdir(parents=True)
+    (run / "file").symlink_to(tmp_path / "file")
+    (run / "folder").symlink_to(tmp_path)
+    (run / "own").write_bytes(b"own")
+    os.mkfifo(run / "pipe")
+    assert exported(working, "germline/planted")["Lifecycle"] == "SUCCEEDED"
+    there = world.buckets / "results" / "runs" / "germline" / "planted"
+    assert [file.name for file in there.iterdir()] == ["own"]
+    for path in ("germline/planted/folder", "germline/planted/file", "germline/planted/folder/file"):
+        assert exported(working, path)["Lifecycle"] == "FAILED", path
+    assert [file.name for file in there.iterdir()] == ["own"]
+
+
+def test_what_a_job_planted_leads_no_import_astray(world: World, working: str, tmp_path: Path) -> None:
+    assert working
+    (world.scratch / "working" / "way-out").symlink_to(tmp_path)
+    boto3.client("s3").put_object(Bucket="results", Key="runs/way-out/file", Body=b"x")
+    (tmp_path / "mine").write_bytes(b"mine")
+    boto3.client("s3").put_object(Bucket="results", Key="runs/way-out/mine", Body=b"x")
+    boto3.client("s3").delete_object(Bucket="results", Key="runs/way-out/mine")
+    assert [file.name for file in tmp_path.iterdir()] == ["mine"]
+    assert (tmp_path / "mine").read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize("path", ["../data", "..", "/..", "germline/../../data", "/etc", "germline/../../../../etc"])
+def test_a_path_leads_no_export_out_of_its_file_system(world: World, working: str, path: str) -> None:
+    assert exported(working, path)["Lifecycle"] == "FAILED"
+    assert not (world.buckets / "results" / "etc").exists()
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "s3://..",
+        "s3://../x",
+        "s3://./x",
+        "s3://results/../..",
+        "s3://results/runs/../../../x",
+        "s3://results/./x",
+        "s3:///x",
+    ],
+)
+def test_a_place_in_s3_is_none_beside_the_buckets(world: World, working: str, place: str) -> None:
+    fsx = boto3.client("fsx")
+    with pytest.raises(ClientError, match="BadRequest"):
+        exported(working, "germline", report=place)
+    with pytest.raises(ClientError, match="BadRequest"):
+        fsx.create_data_repository_association(FileSystemId=working, FileSystemPath="/x", DataRepositoryPath=place)
+    lustre: Any = {"DeploymentType": "SCRATCH_2", "ImportPath": place}
+    with pytest.raises(ClientError, match="BadRequest"):
+        fsx.create_file_system(
+            FileSystemType="LUSTRE",
+            StorageCapacity=1200,
+            SubnetIds=["subnet-0123456789abcdef0"],
+            LustreConfiguration=lustre,
+        )
+    assert world.root.is_dir()
+
+
+@pytest.mark.parametrize("mount", ["/scratch/..", "/scratch/../..", "/scratch/working/way-out", "/etc", "//scratch"])
+def test_a_file_system_is_mounted_nowhere_else(world: World, server: Server, mount: str) -> None:
+    assert server
+    before = sorted(world.root.parent.iterdir())
+    fsx = boto3.client("fsx")
+    made = fsx.create_file_system(
+        FileSystemType="LUSTRE",
+        StorageCapacity=1200,
+        SubnetIds=["subnet-0123456789abcdef0"],
+        LustreConfiguration={"DeploymentType": "SCRATCH_2"},
+        Tags=[{"Key": "scratch-mount", "Value": mount}],
+    )["FileSystem"]["FileSystemId"]
+    assert (world.root / "lustre" / made).is_dir()
+    fsx.delete_file_system(FileSystemId=made)
+    assert sorted(world.root.parent.iterdir()) == before
+
+
+# ---- ECR ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_registry_asks_for_its_password(server: Server) -> None:
+    assert server
+    token = boto3.client("ecr").get_authorization_token()["authorizationData"][0]
+    for credentials in ("", "AWS:", "AWS:local", f"AWS:{server.key.secret}"):
+        connection = http.client.HTTPConnection(token["proxyEndpoint"].removeprefix("http://"), timeout=20)
+        given = base64.b64encode(credentials.encode()).decode()
+        connection.request("GET", "/v2/_catalog", headers={"Authorization": f"Basic {given}"} if credentials else {})
+        assert connection.getresponse().status == 401
+        connection.close()

@@ -5,6 +5,7 @@ import threading
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from moto.moto_server.werkzeug_app import MotoRequestHandler
 from werkzeug.serving import ThreadedWSGIServer
@@ -32,7 +33,7 @@ class Handler(MotoRequestHandler):
     def parse_request(self) -> bool:
         """Reads a request's head; one of HTTP/0.9 could not be answered with a status."""
         is_read = bool(super().parse_request())
-        if is_read and self.request_version == "HTTP/0.9":
+        if is_read and (self.request_version == "HTTP/0.9" or not _is_address(self.path)):
             self.send_error(400)
         return is_read and not self._is_refused
 
@@ -56,6 +57,9 @@ class Handler(MotoRequestHandler):
     def log(self, type: str, message: str, *args: object) -> None:  # noqa: A002  # the parent's name for it
         """Keeps quiet."""
 
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        """Likewise; the parent reads the path for it, which may be none."""
+
     def _drain(self) -> None:
         """Reads what is left of a request: closing before that would reset the connection under the answer."""
         with suppress(OSError):
@@ -64,6 +68,14 @@ class Handler(MotoRequestHandler):
             for _ in range(_MOST_DRAINED):
                 if not self.connection.recv(_PIECE):
                     break
+
+
+def _is_address(path: str) -> bool:
+    try:
+        urlsplit(path)
+    except ValueError:
+        return False
+    return True
 
 
 class LocalHandler(Handler):

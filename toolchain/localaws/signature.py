@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
-from urllib.parse import quote, unquote, unquote_to_bytes
+from urllib.parse import unquote
 
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
@@ -25,7 +25,10 @@ ALGORITHM: Final = "AWS4-HMAC-SHA256"
 UNSIGNED_PAYLOAD: Final = "UNSIGNED-PAYLOAD"
 # Where a request's headers are found as they came, in their order: list of name and value.
 HEADERS: Final = "localaws.headers"
+# Where what signs the chunks of a body is found.
+CHUNKS: Final = "localaws.chunks"
 _TIME: Final = "%Y%m%dT%H%M%SZ"
+_SIGNATURE: Final = "X-Amz-Signature"
 _SKEW: Final = timedelta(minutes=15)
 _LONGEST_EXPIRY: Final = 7 * 24 * 3600
 _AUTHORIZATION: Final = re.compile(
@@ -70,9 +73,9 @@ class Claim:
         """
         header = environ.get("HTTP_AUTHORIZATION")
         query = dict(_pairs(environ["QUERY_STRING"]))
-        if header is None and "X-Amz-Signature" not in query:
+        if header is None and _SIGNATURE not in query:
             raise ServiceError(UNSIGNED, "The request is not signed: this embedded AWS answers to its own key only.")
-        if header is not None and "X-Amz-Signature" in query:
+        if header is not None and _SIGNATURE in query:
             raise ServiceError(MALFORMED, "Only one auth mechanism allowed.")
         return cls._of_header(header, environ) if header is not None else cls._of_query(query, environ)
 
@@ -104,7 +107,7 @@ class Claim:
             query.get("X-Amz-Date", ""),
             timedelta(seconds=int(seconds)),
             query.get("X-Amz-SignedHeaders", ""),
-            query["X-Amz-Signature"],
+            query[_SIGNATURE],
             environ.get("HTTP_X_AMZ_CONTENT_SHA256"),
         )
 
@@ -195,12 +198,11 @@ class _Signer:
 
     def again(self, method: str, uri: str, headers: Iterable[tuple[str, str]], payload: str) -> str:
         path, _, query = uri.partition("?")
-        pairs = sorted(
-            f"{quote(name, safe='-_.~')}={quote(value, safe='-_.~')}"
-            for name, value in _pairs(query)
-            if name != "X-Amz-Signature"
-        )
-        request = AWSRequest(method=method, url=f"http://localhost{path}?{'&'.join(pairs)}")
+        # As they were sent, which is as they were signed.
+        pairs = (pair.partition("=") for pair in query.split("&") if pair)
+        told = sorted((name, value) for name, _, value in pairs if name != _SIGNATURE)
+        url = f"http://localhost{path}?" + "&".join(f"{name}={value}" for name, value in told)
+        request = AWSRequest(method=method, url=url)
         for name, value in headers:
             if name.lower() != "x-amz-content-sha256":
                 request.headers.add_header(name, value)
@@ -209,6 +211,36 @@ class _Signer:
         text = self._auth.string_to_sign(request, self._auth.canonical_request(request))
         signature: str = self._auth.signature(text, request)
         return signature
+
+
+class ChunkSigner:
+    """Checks the signatures of a body's chunks, each of which covers the one before.
+
+    Args:
+        claim: What the request says of its own signature, which is the first.
+        key: The key that it names.
+    """
+
+    def __init__(self, claim: Claim, key: Key) -> None:
+        self._claim = claim
+        self._auth = _Auth(Credentials(key.id, key.secret), claim.service, claim.region)
+        self._last = claim.signature
+
+    def is_next(self, chunk: str, signature: str) -> bool:
+        """Whether a signature is that of the next chunk, whose SHA-256 is given."""
+        return self._is_signed(f"{ALGORITHM}-PAYLOAD", (digest(b""), chunk), signature)
+
+    def is_trailer(self, text: str, signature: str) -> bool:
+        """Whether a signature is that of the trailers after the last chunk."""
+        return self._is_signed("AWS4-HMAC-SHA256-TRAILER", (digest(text.encode("latin-1")),), signature)
+
+    def _is_signed(self, algorithm: str, digests: tuple[str, ...], signature: str) -> bool:
+        request = AWSRequest()
+        request.context["timestamp"] = moment = self._claim.time.strftime(_TIME)
+        scope = self._auth.credential_scope(request)
+        text = "\n".join((algorithm, moment, scope, self._last, *digests))
+        self._last = self._auth.signature(text, request)
+        return hmac.compare_digest(self._last.encode(), signature.encode())
 
 
 class _Auth(SigV4Auth):
@@ -225,9 +257,9 @@ class _Auth(SigV4Auth):
         return chosen
 
     def _normalize_url_path(self, path: str) -> str:
-        # S3 signs a key as it is, encoded once, however the client spelled it.
+        # A key is signed as it is: `a//b` and `a/../b` are others than `a/b` and `b`.
         if self.is_s3:
-            return quote(unquote_to_bytes(path), safe="/-_.~")
+            return path
         stock: Any = super()
         return str(stock._normalize_url_path(path))  # noqa: SLF001  # it has no other door
 

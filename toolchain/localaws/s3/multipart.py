@@ -3,12 +3,15 @@
 import hashlib
 import shutil
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 from uuid import uuid4
 
-from toolchain.localaws.s3.objects import CHUNK, Objects, S3Error, Writing
+from toolchain.localaws.s3.checksums import Expected
+from toolchain.localaws.s3.errors import S3Error
+from toolchain.localaws.s3.objects import CHUNK, Objects, Writing
 
 _MOST_PARTS = 10_000
 
@@ -85,14 +88,30 @@ class Uploads:
         etag = upload.etags[number] = writing.md5.hexdigest()
         return etag
 
-    def complete(self, upload: Upload, parts: Iterable[tuple[int, str]]) -> str:
-        """Makes the parts an object, and returns its ETag."""
-        chosen = list(parts)
+    def complete(
+        self, upload: Upload, parts: Sequence[tuple[int, str, Sequence[Expected]]], whole_sums: Sequence[Expected]
+    ) -> str:
+        """Makes the parts an object, and returns its ETag.
+
+        Args:
+            upload: The upload.
+            parts: Each with its number, its ETag, and what its checksums are said to be.
+            whole_sums: What the object's are said to be.
+        """
+        chosen = [(number, etag) for number, etag, _ in parts]
         for number, etag in chosen:
             if upload.etags.get(number) != etag.strip('"'):
                 raise S3Error("InvalidPart", f"Part {number} could not be found, or its ETag is another.")
         if [number for number, _ in chosen] != sorted(number for number, _ in chosen) or not chosen:
             raise S3Error("InvalidPartOrder", "The list of parts was not in ascending order.")
+        for number, _, sums in parts:
+            for piece in _read(upload.folder / str(number)) if sums or whole_sums else ():
+                for expected in (*sums, *whole_sums):
+                    expected.hasher.update(piece)
+            for expected in sums:
+                expected.check()
+        for expected in whole_sums:
+            expected.check()
         digests = b"".join(bytes.fromhex(upload.etags[number]) for number, _ in chosen)
         whole = f"{hashlib.md5(digests, usedforsecurity=False).hexdigest()}-{len(chosen)}"
         with self._objects.new(upload.bucket, upload.key, upload.headers, etag=whole) as writing:
@@ -108,9 +127,15 @@ class Uploads:
         shutil.rmtree(upload.folder, ignore_errors=True)
 
 
-def pieces(file: Path, first: int, last: int) -> Iterable[bytes]:
-    """The bytes of a file from one to another, both included, in pieces."""
+def _read(file: Path) -> Iterator[bytes]:
     with file.open("rb") as data:
+        while piece := data.read(CHUNK):
+            yield piece
+
+
+def pieces(data: BinaryIO, first: int, last: int) -> Iterator[bytes]:
+    """The bytes of an open file from one to another, both included, in pieces; closes it."""
+    with data:
         data.seek(first)
         left = last - first + 1
         while left > 0 and (piece := data.read(min(CHUNK, left))):
