@@ -1,8 +1,8 @@
 """Stands before every service: what did not come from a client with the key goes no further."""
 
+import json
+import logging
 import re
-import sys
-import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
@@ -17,6 +17,7 @@ from toolchain.localaws.service_error import (
     DENIED,
     INTERNAL,
     INVALID,
+    NO_JSON,
     NO_LENGTH,
     TOO_LARGE,
     UNKNOWN_OPERATION,
@@ -25,6 +26,7 @@ from toolchain.localaws.service_error import (
 )
 from toolchain.localaws.signature import Claim
 
+_LOG: Final = logging.getLogger(__name__)
 Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
 # By the names that signatures use. What moto has beside them is not for this AWS: its Lambda runs containers, say.
 SERVICES: Final = frozenset(
@@ -90,7 +92,7 @@ class Gate:
                 error.kind, error.message, service_error.protocol(environ, service), head=head
             )
         except Exception as error:  # noqa: BLE001  # whatever it is: a caller gets an answer, and server.log the rest
-            traceback.print_exc(file=sys.stderr)
+            _LOG.exception("A call failed")
             message = f"The embedded AWS failed: {type(error).__name__}: {error}"
             return service_error.response(INTERNAL, message, service_error.protocol(environ, service), head=head)
         if answer.mimetype == "text/html" and answer.status_code >= 400:  # noqa: PLR2004  # the first of errors
@@ -101,7 +103,7 @@ class Gate:
         """Refuses what a web page can make a browser send: under another name of this address, or across origins."""
         host, uri = environ.get("HTTP_HOST", ""), environ["RAW_URI"]
         # Whatever the port: a tunnel has one of its own.
-        if not _LOCAL_HOST.fullmatch(host.lower()) or not uri.startswith("/"):
+        if not _LOCAL_HOST.fullmatch(host.lower()) or not uri.startswith("/") or "#" in uri:
             raise ServiceError(DENIED, f"The embedded AWS is {self.access.endpoint}, and no other host.")
         if environ.get("HTTP_ORIGIN", self.access.endpoint) != self.access.endpoint:
             raise ServiceError(DENIED, "Requests of web pages are refused.")
@@ -116,9 +118,12 @@ class Gate:
             if not payload:
                 raise ServiceError(INVALID, "Missing required header for this request: x-amz-content-sha256")
             _check_length(environ)
+            environ[signature.CHUNKS] = signature.ChunkSigner(claim, key)
         else:
             payload = _read(environ, claim.payload)
         signature.verify(environ, claim, key, payload)
+        if service_error.protocol(environ, claim.service) == "json":
+            _check_json(environ["wsgi.input"])
         _check_allowed(environ, claim, owner=key is self.access.owner)
 
 
@@ -164,11 +169,21 @@ def _read(environ: dict[str, Any], claimed: str | None) -> str:
     return found
 
 
+def _check_json(body: BytesIO) -> None:
+    try:
+        is_object = isinstance(json.loads(body.getvalue() or b"{}"), dict)
+    except ValueError:
+        is_object = False
+    if not is_object:
+        raise ServiceError(NO_JSON, "The body must be a JSON object.")
+
+
 def _without_html(answer: Response, spoken: service_error.Protocol) -> Response:
     """The service's own error in the place of a web framework's page."""
     body = answer.get_data()
     if not body.lstrip()[:15].lower().startswith((b"<!doctype html", b"<html")):
         answer.set_data(body)
         return answer
-    kind = INTERNAL if answer.status_code >= INTERNAL.status else UNKNOWN_OPERATION
-    return service_error.response(kind, "The embedded AWS has no such operation.", spoken)
+    if answer.status_code >= INTERNAL.status:
+        return service_error.response(INTERNAL, "The embedded AWS failed.", spoken)
+    return service_error.response(UNKNOWN_OPERATION, "The embedded AWS has no such operation.", spoken)

@@ -44,6 +44,7 @@ WRONG_SIGNATURE: Final = Kind(
 WRONG_TIME: Final = Kind(s3="RequestTimeTooSkewed", query="RequestExpired", json="InvalidSignatureException")
 DENIED: Final = Kind(s3="AccessDenied", query="AccessDenied", json="AccessDeniedException")
 INVALID: Final = Kind(s3="InvalidRequest", query="ValidationError", json="ValidationException", status=400)
+NO_JSON: Final = Kind(s3="InvalidRequest", query="MalformedInput", json="SerializationException", status=400)
 NO_LENGTH: Final = Kind(s3="MissingContentLength", query="ValidationError", json="ValidationException", status=411)
 CUT_OFF: Final = Kind(s3="IncompleteBody", query="ValidationError", json="ValidationException", status=400)
 TOO_LARGE: Final = Kind(
