@@ -18,7 +18,7 @@ from toolchain.localaws.world import EXPORT_SOCKET, World, chosen_region
 ACCOUNT: Final = "123456789012"
 # What adds to moto, a module of this package for each service; each has `install(world, access)`. CloudFormation, FSx
 # and S3's objects are not moto's at all.
-SERVICES: Final = ("once", "batch", "ecr", "environments", "stepfunctions")
+SERVICES: Final = ("once", "batch", "ecr", "environments", "logs", "stepfunctions")
 _POLL_SECONDS: Final = 0.02
 
 
