@@ -400,8 +400,35 @@ def test_the_export_s_key_opens_its_two_operations_and_nothing_else(server: Serv
     for service in ("iam", "batch", "s3"):
         call = json_call(service, f"{FSX}.DescribeDataRepositoryTasks")
         refused(call.sent(server, call.signed(server, key)))
+    for target in (
+        "DescribeDataRepositoryTasks",
+        f"x.{FSX}.DescribeDataRepositoryTasks",
+        f"{FSX}.X.DescribeFileSystems",
+    ):
+        call = json_call("fsx", target)
+        refused(call.sent(server, call.signed(server, key)))
     call = json_call("fsx", f"{FSX}.DescribeDataRepositoryTasks")
     assert call.sent(server, call.signed(server, key)).status == 200
+
+
+def test_the_export_s_key_passes_off_no_other_operation_as_its_own(server: Server) -> None:
+    """Moto looks for an operation's name in a query, a form, the body and every header, before the one that counts."""
+    key = LocalBatchBackend.host.access.export
+    allowed = json_call("fsx", f"{FSX}.DescribeDataRepositoryTasks")
+    hidden = json.dumps({"TaskIds": ["&Action=DescribeFileSystems&"]}).encode()
+    form = {**allowed.headers, "Content-Type": "application/x-www-form-urlencoded"}
+    for call in (
+        replace(allowed, path="/?Action=DescribeFileSystems"),
+        replace(allowed, headers={**allowed.headers, "Action": "DescribeFileSystems"}),
+        replace(allowed, body=b"Action=DescribeFileSystems", headers=form),
+        replace(allowed, body=hidden),
+        replace(allowed, path="/service/FSx/operation/DescribeFileSystems"),
+        replace(allowed, method="GET"),
+        replace(allowed, headers={**allowed.headers, "x_amz_target": f"{FSX}.DescribeFileSystems"}),
+    ):
+        answer = call.sent(server, call.signed(server, key))
+        assert b'"FileSystems"' not in answer.body, call
+        assert answer.status == 200 or answer.code, call
 
 
 # ---- with the key, out of the embedded AWS --------------------------------------------------------------------------

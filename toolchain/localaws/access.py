@@ -8,9 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 ADDRESS: Final = "127.0.0.1"
-# What the export's key opens: the service's signing name, and the operations.
+# What the export's key opens: the service's signing name, and the operations as X-Amz-Target names them.
 EXPORT_SERVICE: Final = "fsx"
-EXPORT_OPERATIONS: Final = frozenset({"CreateDataRepositoryTask", "DescribeDataRepositoryTasks"})
+EXPORT_TARGETS: Final = frozenset(
+    f"AWSSimbaAPIService_v20180301.{operation}"
+    for operation in ("CreateDataRepositoryTask", "DescribeDataRepositoryTasks")
+)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from typing import Any, Final
 from werkzeug.wrappers import Response
 
 from toolchain.localaws import service_error, signature
-from toolchain.localaws.access import EXPORT_OPERATIONS, EXPORT_SERVICE, Access, Key
+from toolchain.localaws.access import EXPORT_SERVICE, EXPORT_TARGETS, Access, Key
 from toolchain.localaws.service_error import (
     CUT_OFF,
     DENIED,
@@ -91,12 +91,16 @@ class Gate:
             return service_error.response(
                 error.kind, error.message, service_error.protocol(environ, service), head=head
             )
+        except NotImplementedError as error:
+            return service_error.response(
+                UNKNOWN_OPERATION, str(error), service_error.protocol(environ, service), head=head
+            )
         except Exception as error:  # noqa: BLE001  # whatever it is: a caller gets an answer, and server.log the rest
             _LOG.exception("A call failed")
             message = f"The embedded AWS failed: {type(error).__name__}: {error}"
             return service_error.response(INTERNAL, message, service_error.protocol(environ, service), head=head)
-        if answer.mimetype == "text/html" and answer.status_code >= 400:  # noqa: PLR2004  # the first of errors
-            return _without_html(answer, service_error.protocol(environ, service))
+        if answer.status_code >= 400 and not head:  # noqa: PLR2004  # the first of errors
+            return _in_words(answer, service_error.protocol(environ, service))
         return answer
 
     def _check_source(self, environ: Mapping[str, Any]) -> None:
@@ -128,8 +132,8 @@ class Gate:
 
 
 def _check_allowed(environ: Mapping[str, Any], claim: Claim, *, owner: bool) -> None:
-    operation = environ.get("HTTP_X_AMZ_TARGET", "").rpartition(".")[2]
-    if not owner and not (claim.service == EXPORT_SERVICE and operation in EXPORT_OPERATIONS):
+    is_export = claim.service == EXPORT_SERVICE and environ.get("HTTP_X_AMZ_TARGET") in EXPORT_TARGETS
+    if not owner and not (is_export and environ["REQUEST_METHOD"] == "POST" and environ["RAW_URI"] == "/"):
         raise ServiceError(DENIED, "The export's key opens the data repository tasks of FSx, and nothing else.")
     if claim.service not in SERVICES:
         raise ServiceError(DENIED, f"The embedded AWS has no service {claim.service}.")
@@ -178,10 +182,10 @@ def _check_json(body: BytesIO) -> None:
         raise ServiceError(NO_JSON, "The body must be a JSON object.")
 
 
-def _without_html(answer: Response, spoken: service_error.Protocol) -> Response:
-    """The service's own error in the place of a web framework's page."""
+def _in_words(answer: Response, spoken: service_error.Protocol) -> Response:
+    """The service's own error in the place of a web framework's page, or of nothing."""
     body = answer.get_data()
-    if not body.lstrip()[:15].lower().startswith((b"<!doctype html", b"<html")):
+    if body and not body.lstrip()[:15].lower().startswith((b"<!doctype html", b"<html")):
         answer.set_data(body)
         return answer
     if answer.status_code >= INTERNAL.status:

@@ -166,7 +166,9 @@ def verify(environ: Mapping[str, Any], claim: Claim, key: Key, payload: str, *, 
         ServiceError: It was not signed with this key, or too long ago, or less of it than must be.
     """
     headers: list[tuple[str, str]] = environ[HEADERS]
-    must = {name.lower() for name, _ in headers if name.lower().startswith("x-amz-")} | {"host"}
+    # With a line for a dash, too: to WSGI it is the same.
+    names = {name.lower() for name, _ in headers}
+    must = {name for name in names if name.replace("_", "-").startswith("x-amz-")} | {"host"}
     if unsigned := sorted(must - set(claim.headers)):
         raise ServiceError(WRONG_SIGNATURE, f"There were headers present that are not signed: {', '.join(unsigned)}.")
     signer = _Signer(claim, key)
