@@ -782,9 +782,9 @@ def test_a_link_in_a_bucket_is_written_to_copied_and_listed_by_nobody(server: Se
     assert linked.is_dir()
     s3 = boto3.client("s3")
     listed = s3.list_objects_v2(Bucket="linked")["Contents"]
-    assert [one["Key"] for one in listed] == ["plain"]
+    assert [found["Key"] for found in listed] == ["plain"]
     assert "Contents" not in s3.list_objects_v2(Bucket="linked", Prefix="folder/")
-    assert "linked-bucket" not in [one["Name"] for one in s3.list_buckets()["Buckets"]]
+    assert "linked-bucket" not in [found["Name"] for found in s3.list_buckets()["Buckets"]]
     for source, target in (("folder/file", "copy"), ("file", "copy"), ("plain", "folder/new"), ("plain", "folder/a/b")):
         with pytest.raises(ClientError, match="AccessDenied"):
             s3.copy_object(Bucket="linked", Key=target, CopySource={"Bucket": "linked", "Key": source})

@@ -122,12 +122,18 @@ def test_parts_are_held_against_their_checksums_and_so_is_the_whole(embedded: Em
     assert "Parts" not in s3.list_parts(**where)
     etag = s3.upload_part(**where, PartNumber=1, Body=BODY)["ETag"]
     part = {"PartNumber": 1, "ETag": etag}
+    composite = checksum("crc32", base64.b64decode(checksum("crc32")))
     with pytest.raises(ClientError, match="BadDigest"):
         s3.complete_multipart_upload(**where, MultipartUpload={"Parts": [{**part, **wrong}]})
     with pytest.raises(ClientError, match="BadDigest"):
         s3.complete_multipart_upload(**where, MultipartUpload={"Parts": [part]}, **wrong)
+    for value in (f"{checksum('crc32')}-1", f"{composite}-2"):
+        with pytest.raises(ClientError, match="BadDigest"):
+            s3.complete_multipart_upload(**where, MultipartUpload={"Parts": [part]}, ChecksumCRC32=value)
     right = {"ChecksumCRC32": checksum("crc32")}
-    s3.complete_multipart_upload(**where, MultipartUpload={"Parts": [{**part, **right}]}, **right)
+    s3.complete_multipart_upload(
+        **where, MultipartUpload={"Parts": [{**part, **right}]}, ChecksumCRC32=f"{composite}-1"
+    )
     assert s3.get_object(Bucket=bucket, Key="parts")["Body"].read() == BODY
 
 

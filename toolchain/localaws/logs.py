@@ -212,7 +212,9 @@ def _filtered(  # noqa: PLR0913, PLR0917  # as moto calls it
     interleaved: bool,  # noqa: ARG001, FBT001  # moto's; the service takes it for true, whatever it is
 ) -> tuple[list[dict[str, Any]], str | None, list[dict[str, Any]]]:
     """A page of the events of several streams, the oldest first."""
-    streams: list[Any] = [one for name, one in self.streams.items() if not log_stream_names or name in log_stream_names]
+    streams: list[Any] = [
+        stream for name, stream in self.streams.items() if not log_stream_names or name in log_stream_names
+    ]
     searched = [{"logStreamName": stream.log_stream_name, "searchedCompletely": True} for stream in streams]
     since, skipped = start_time or 0, 0
     if next_token:

@@ -186,14 +186,18 @@ class ObjectApi:
         # A checksum in the headers is that of the object, and not of this request.
         given = ((name.lower(), value) for name, value in request.headers.items())
         headers = {name: value for name, value in given if name.startswith(checksums.PREFIX)}
-        # One that ends in the number of parts is of the parts' own, each of which is compared.
+        # One that ends in the number of parts is the checksum of their checksums; base64 has no hyphen.
         whole = checksums.announced({name: value for name, value in headers.items() if "-" not in value})
+        parted = {name: value.rpartition("-") for name, value in headers.items() if "-" in value}
+        composite = checksums.announced({name: value for name, (value, _, _) in parted.items()})
         root = _document(request, without=headers)
         parts = [
             (int(part.findtext("PartNumber") or 0), part.findtext("ETag") or "", _sums_of(part))
             for part in root.iter("Part")
         ]
-        etag = self.uploads.complete(upload, parts, whole)
+        if any(number != str(len(parts)) for _, _, number in parted.values()):
+            raise S3Error("BadDigest", "A checksum of the parts' checksums names another number of parts.")
+        etag = self.uploads.complete(upload, parts, whole, composite)
         self.listener(upload.bucket, upload.key, True)  # noqa: FBT003  # likewise
         nodes = [text("Bucket", upload.bucket), text("Key", upload.key), text("ETag", f'"{etag}"')]
         return _xml(Node("CompleteMultipartUploadResult", nodes))

@@ -43,8 +43,8 @@ def chunks(request: Request) -> Iterator[bytes]:
     trailers: dict[str, str] = {}
     whole = hashlib.sha256()
     for piece in _Framed(request, payload, trailers).pieces() if payload in _STREAMING else _plain(request):
-        for one in expected:
-            one.hasher.update(piece)
+        for checksum in expected:
+            checksum.hasher.update(piece)
         if _DIGEST.fullmatch(payload):
             whole.update(piece)
         yield piece
@@ -52,10 +52,10 @@ def chunks(request: Request) -> Iterator[bytes]:
         raise S3Error(
             "XAmzContentSHA256Mismatch", "The provided 'x-amz-content-sha256' header does not match what was computed."
         )
-    for one in expected:
-        if one.name in trailers:
-            one.value(trailers[one.name])
-        one.check()
+    for checksum in expected:
+        if checksum.name in trailers:
+            checksum.value(trailers[checksum.name])
+        checksum.check()
 
 
 def document(request: Request) -> bytes:

@@ -87,6 +87,7 @@ class Expected:
 
     def __init__(self, algorithm: str, name: str) -> None:
         self.name = name
+        self.algorithm = algorithm
         self.hasher = ALGORITHMS[algorithm]()
         self._digest: bytes | None = None
 
