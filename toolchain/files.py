@@ -44,6 +44,23 @@ def write_json(file: Path, data: Any) -> None:  # noqa: ANN401  # whatever JSON 
     write(file, json.dumps(data, indent=2, sort_keys=True) + "\n")
 
 
+def make_private(folder: Path) -> None:
+    """Makes a directory that nobody but its owner may enter, or makes one so that is there.
+
+    Raises:
+        CannotCreateError: It cannot be made, or is somebody else's.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o700)
+    except OSError as error:
+        raise CannotCreateError(
+            f"cannot keep {folder} to its owner",
+            why=str(error.strerror),
+            fix="Type the command as the user whose directory it is; or remove the directory.",
+        ) from error
+
+
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Holds a folder's lock, so that reading a file in it, changing and writing it is one act.

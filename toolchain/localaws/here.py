@@ -132,7 +132,7 @@ def alone(here: World) -> Iterator[None]:
     Raises:
         TryAgainError: Another server has it.
     """
-    _private(here.root)
+    files.make_private(here.root)
     with (here.root / ".lock").open("w", encoding="ascii") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -155,7 +155,7 @@ def start(checkout: Checkout, port: int) -> Running:
         UnavailableError: It does not come up.
     """
     here = world(checkout)
-    _private(here.root)
+    files.make_private(here.root)
     # Of two starts at once, the second finds the first one's server.
     with (here.root / ".starting").open("w", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -216,12 +216,6 @@ def told(there: Running) -> str:
     values = environment(there.endpoint, there.region, there.key)
     wanted = ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_DEFAULT_REGION")
     return "\n".join(f"export {name}={values[name]}" for name in wanted)
-
-
-def _private(folder: Path) -> None:
-    """Makes a directory that nobody else looks into: the key is in it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    folder.chmod(0o700)
 
 
 def _record(checkout: Checkout) -> Path:

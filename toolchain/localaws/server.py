@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
-from toolchain.errors import CannotCreateError, UnavailableError
+from toolchain import files
+from toolchain.errors import UnavailableError
 from toolchain.localaws import cloudformation, ecr, fsx, once, s3
 from toolchain.localaws.access import ADDRESS, Access, Key, environment
 from toolchain.localaws.world import EXPORT_SOCKET, World, chosen_region
@@ -74,17 +75,9 @@ def _make_folders(world: World) -> None:
 
     Jobs find theirs all the same, since Docker mounts them and needs no way through the directories above.
     """
-    try:
-        world.root.mkdir(parents=True, exist_ok=True)
-        world.root.chmod(0o700)
-        for folder in (world.scratch, world.buckets):
-            folder.mkdir(exist_ok=True)
-    except OSError as error:
-        raise CannotCreateError(
-            f"cannot keep the embedded AWS's files in {world.root}",
-            why=str(error.strerror),
-            fix="Give the directory to the user that runs this, or remove it.",
-        ) from error
+    files.make_private(world.root)
+    for folder in (world.scratch, world.buckets):
+        folder.mkdir(exist_ok=True)
 
 
 @contextmanager
