@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from aws_clients import lead
 from harness import Bench, Lab, passable
 
 from toolchain import jobdefs, locally, rendering, settings
@@ -216,8 +217,7 @@ def home(lab: Lab, root: Path) -> Iterator[Home]:
     world.scratch.mkdir(parents=True)
     passable(world.scratch)
     with pytest.MonkeyPatch.context() as patch, serve(world) as server:
-        for name, value in server.environment.items():
-            patch.setenv(name, value)
+        lead(patch, server.environment)
         locally.prepare(checkout, Account())
         definitions = jobdefs.render(checkout.jobdefs, rendering.of(checkout))
         bench = Bench(lab=lab, scratch=world.scratch, definitions=definitions)

@@ -156,8 +156,11 @@ class Container:
             "tmpfs": dict(self.tmpfs),
             "ulimits": [DockerUlimit(name=limit.name, soft=limit.soft, hard=limit.hard) for limit in self.ulimits],
             "init": self.init,
-            # As on a Batch host: Batch runs the ECS tasks of EC2 environments so, and there is no other choice.
-            "network_mode": "host",
+            # On a Batch host jobs are in the host's network, and there is no other choice. What it may do is its role's
+            # matter there; a workstation's network, its metadata and its loopback are not for jobs, which need none.
+            "network_mode": "none",
+            "cap_drop": ["ALL"],
+            "security_opt": ["no-new-privileges"],
             "log_config": LogConfig(type="json-file"),
         }
         if self.shared_memory is not None:

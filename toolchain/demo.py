@@ -9,7 +9,7 @@ import shutil
 import time
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from toolchain import accuracy, aligners, jobdefs, locally, rendering, report, settings, simulate
 from toolchain.aws import Account
@@ -18,6 +18,8 @@ from toolchain.console import note
 from toolchain.direct import Host, failure
 from toolchain.errors import CannotCreateError, MissingInputError
 from toolchain.localaws import here
+from toolchain.localaws.beneath import Beneath
+from toolchain.localaws.links import duplicate
 from toolchain.localaws.world import World
 from toolchain.machine import Machine
 from toolchain.paths import Checkout
@@ -205,7 +207,7 @@ def _simulated(host: Host, scratch: Path, workflow: str) -> _Inputs:
     os.utime(reference, (0, 0))  # the same content has the same time, so that its index is made once
     data = scratch / "data" / SIMULATED
     data.mkdir(parents=True, exist_ok=True)
-    made = scratch / "working" / workflow / SIMULATED
+    made = PurePosixPath("working", workflow, SIMULATED)
     length = sum(map(len, sequences.values()))
     note(f"simulating {length:,} bases at {simulate.DEPTH}x with wgsim")
     # The data mount is read-only for every job: wgsim writes to the working one, and the files are moved.
@@ -219,7 +221,8 @@ def _simulated(host: Host, scratch: Path, workflow: str) -> _Inputs:
     if result.exit_code:
         raise failure("wgsim", result)
     for name in ("R1.fastq", "R2.fastq"):
-        shutil.copyfile(made / name, data / name)
+        # A job wrote it: a link in its place leads nowhere.
+        duplicate(Beneath(scratch, made / name), Beneath(data, PurePosixPath(name)))
     truth = data / "planted.vcf"
     truth.write_text(simulate.planted_vcf(result.stdout.splitlines(), sequences), encoding="ascii")
     return _Inputs(

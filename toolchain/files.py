@@ -12,8 +12,13 @@ from typing import Any
 from toolchain.errors import CannotCreateError
 
 
-def write(file: Path, text: str) -> None:
+def write(file: Path, text: str, *, mode: int = 0o644) -> None:
     """Writes a file beneath a temporary name and renames it: a reader sees the old text or the new.
+
+    Args:
+        file: The file.
+        text: What it is to hold.
+        mode: Who may read it.
 
     Raises:
         CannotCreateError: It cannot be written.
@@ -24,7 +29,7 @@ def write(file: Path, text: str) -> None:
         descriptor, temporary = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
         with os.fdopen(descriptor, "w", encoding="utf-8") as out:
             out.write(text)
-        Path(temporary).chmod(0o644)
+        Path(temporary).chmod(mode)
         Path(temporary).replace(file)
     except OSError as error:
         if temporary is not None:
@@ -37,6 +42,23 @@ def write(file: Path, text: str) -> None:
 def write_json(file: Path, data: Any) -> None:  # noqa: ANN401  # whatever JSON can hold
     """Writes JSON: the same bytes for the same data."""
     write(file, json.dumps(data, indent=2, sort_keys=True) + "\n")
+
+
+def make_private(folder: Path) -> None:
+    """Makes a directory that nobody but its owner may enter, or makes one so that is there.
+
+    Raises:
+        CannotCreateError: It cannot be made, or is somebody else's.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o700)
+    except OSError as error:
+        raise CannotCreateError(
+            f"cannot keep {folder} to its owner",
+            why=str(error.strerror),
+            fix="Type the command as the user whose directory it is; or remove the directory.",
+        ) from error
 
 
 @contextmanager

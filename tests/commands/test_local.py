@@ -2,6 +2,7 @@
 
 import signal
 import socket
+import stat
 import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -64,6 +65,18 @@ def test_a_port_that_is_taken_is_one_error(desk: Desk) -> None:
     assert started.code == 69
     assert f"no embedded AWS on port {port}: Address already in use" in started.error
     assert desk.type("local", "status").code == 1
+
+
+def test_the_key_is_for_whoever_started_it_and_nobody_else(desk: Desk) -> None:
+    started = desk.ok("local", "start")
+    record = desk.checkout.local / "server.json"
+    assert stat.S_IMODE(record.stat().st_mode) == 0o600
+    assert stat.S_IMODE(desk.checkout.local.stat().st_mode) == 0o700
+    told = exports(started)
+    assert desk.server["key"] == {"id": told["AWS_ACCESS_KEY_ID"], "secret": told["AWS_SECRET_ACCESS_KEY"]}
+    desk.ok("local", "stop")
+    assert not record.exists()
+    assert exports(desk.ok("local", "start"))["AWS_SECRET_ACCESS_KEY"] != told["AWS_SECRET_ACCESS_KEY"]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
+from aws_clients import lead
 from localaws import stock_server
 from localaws.cloud import Cloud, cloud_of
 from localaws.embedded import Embedded
@@ -17,8 +18,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     """One for a module: its tests name what they make by names of their own."""
     world = World(root=tmp_path_factory.mktemp("world"), vcpus=2, memory=1024)
     with pytest.MonkeyPatch.context() as patch, serve(world) as server:
-        for name, value in server.environment.items():
-            patch.setenv(name, value)
+        lead(patch, server.environment)
         yield cloud_of(world)
 
 
@@ -27,8 +27,7 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
     """One for a module, with nothing in it: its tests name what they make by names of their own."""
     world = World(root=tmp_path_factory.mktemp("world"), vcpus=2, memory=1024)
     with pytest.MonkeyPatch.context() as patch, serve(world) as server:
-        for name, value in server.environment.items():
-            patch.setenv(name, value)
+        lead(patch, server.environment)
         yield Embedded(world=world, server=server)
 
 

@@ -148,25 +148,6 @@ def test_boto3s_own_transfers_work_both_ways(s3: Any, bucket: str) -> None:
     assert out.getvalue() == content
 
 
-def test_chunks_with_trailers_are_taken_apart(embedded: Embedded, bucket: str) -> None:
-    """What SDKs send where they sign no body: `aws-chunked`."""
-    import urllib.request
-
-    body = b"3\r\nabc\r\n2\r\nde\r\n0\r\nx-amz-checksum-crc32:AAAAAA==\r\n\r\n"
-    request = urllib.request.Request(  # of this machine
-        f"{embedded.server.endpoint}/{bucket}/chunked",
-        data=body,
-        method="PUT",
-        headers={
-            "x-amz-content-sha256": "STREAMING-UNSIGNED-PAYLOAD-TRAILER",
-            "content-encoding": "aws-chunked",
-            "Authorization": "AWS4-HMAC-SHA256 Credential=x/20260101/us-east-1/s3/aws4_request",
-        },
-    )
-    urllib.request.urlopen(request, timeout=10).close()
-    assert (folder(embedded, bucket) / "chunked").read_bytes() == b"abcde"
-
-
 def test_a_buckets_settings_are_kept(s3: Any, bucket: str) -> None:
     s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
     assert s3.get_bucket_versioning(Bucket=bucket)["Status"] == "Enabled"

@@ -1,5 +1,6 @@
 """The embedded AWS as a process's own: it starts, answers, and leaves nothing behind."""
 
+import json
 import os
 import socket
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import boto3
 import pytest
+from aws_clients import lead
 
 from toolchain.errors import UnavailableError
 from toolchain.localaws.server import Server, serve
@@ -23,8 +25,7 @@ def world(tmp_path: Path) -> World:
 
 
 def roles(server: Server, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    for name, value in server.environment.items():
-        monkeypatch.setenv(name, value)
+    lead(monkeypatch, server.environment)
     client = boto3.client("iam")
     client.create_role(RoleName="one", AssumeRolePolicyDocument="{}")
     return [role["RoleName"] for role in client.list_roles()["Roles"]]
@@ -58,7 +59,7 @@ def test_a_connection_that_a_client_keeps_open_does_not_outlive_it(world: World)
     with serve(world) as server:
         kept = socket.create_connection(("127.0.0.1", int(server.endpoint.rpartition(":")[2])), timeout=5)
         kept.sendall(b"GET /")
-        while threading.active_count() < threads + 2:  # the server's own, and this connection's
+        while threading.active_count() < threads + 3:  # the server's own two, and this connection's
             time.sleep(0.01)
     assert threading.active_count() == threads
     with kept, suppress(ConnectionResetError):
@@ -79,13 +80,17 @@ def test_a_port_that_is_taken_is_an_error_that_says_so(world: World) -> None:
             pass
 
 
-def test_a_process_of_its_own_tells_its_address_answers_and_ends_when_told(tmp_path: Path) -> None:
+def test_a_process_of_its_own_tells_its_address_and_key_answers_and_ends_when_told(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "toolchain.localaws", str(tmp_path), "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        endpoint = process.stdout.readline().strip()
+        told = json.loads(process.stdout.readline())
         client = boto3.client(
-            "s3", endpoint_url=endpoint, aws_access_key_id="x", aws_secret_access_key="x", region_name="us-east-1"
+            "s3",
+            endpoint_url=told["endpoint"],
+            aws_access_key_id=told["key"]["id"],
+            aws_secret_access_key=told["key"]["secret"],
+            region_name="us-east-1",
         )
         client.create_bucket(Bucket="kept-by-it")
         process.terminate()

@@ -157,6 +157,6 @@ def test_three_jobs_cost_little_over_three_containers(cloud: Cloud, shell: str, 
         ours = time.monotonic() - began
         began = time.monotonic()
         for _ in range(3):
-            subprocess.run(["docker", "run", "--rm", "--network", "host", "--init", image, "true"], check=True)
+            subprocess.run(["docker", "run", "--rm", "--network", "none", "--init", image, "true"], check=True)
         differences.append((ours - (time.monotonic() - began)) / 3)
     assert statistics.median(differences) < 0.3

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import boto3
 import pytest
+from aws_clients import lead
 from push.fault_proxy import fault_proxy
 
 from toolchain import jobdefs
@@ -46,8 +47,7 @@ def embedded(tmp_path: Path, checkout: Checkout, monkeypatch: pytest.MonkeyPatch
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_REGION", "eu-central-1")
     with serve(World(root=tmp_path / "world", vcpus=2, memory=2048)) as server:
-        for name, value in server.environment.items():
-            monkeypatch.setenv(name, value)
+        lead(monkeypatch, server.environment)
         s3 = boto3.client("s3")
         for bucket in ("references", "reads"):
             s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})

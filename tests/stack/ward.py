@@ -13,6 +13,7 @@ from urllib.parse import quote, urlsplit
 
 import boto3
 import pytest
+from aws_clients import lead
 from botocore.validate import validate_parameters
 
 from toolchain import catalog, files, jobdefs, registration
@@ -148,8 +149,7 @@ def deployed(root: Path) -> Iterator[Checkout]:
         (checkout.root / name).symlink_to(HERE.root / name)
     checkout.settings.write_text(GIVEN, encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch, serve(World(root=root / "world", vcpus=2, memory=2048)) as server:
-        for name, value in {**server.environment, "AWS_REGION": REGION, "AWS_DEFAULT_REGION": REGION}.items():
-            patch.setenv(name, value)
+        lead(patch, {**server.environment, "AWS_REGION": REGION, "AWS_DEFAULT_REGION": REGION})
         for bucket in ("references", "reads"):
             boto3.client("s3").create_bucket(
                 Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"}

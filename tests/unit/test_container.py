@@ -309,7 +309,9 @@ def test_docker_is_told_the_rest_to_the_letter() -> None:
         "tmpfs": {"/x": "size=1m"},
         "ulimits": [{"Name": "nofile", "Soft": 1, "Hard": 2}],
         "init": True,
-        "network_mode": "host",
+        "network_mode": "none",
+        "cap_drop": ["ALL"],
+        "security_opt": ["no-new-privileges"],
         "log_config": {"Type": "json-file", "Config": {}},
     }
 

@@ -11,7 +11,8 @@ from moto.core.exceptions import AWSError
 
 from toolchain.localaws.batch.backend import LocalBatchBackend
 from toolchain.localaws.batch.host import JOB_LABEL
-from toolchain.localaws.s3.objects import Objects, S3Error
+from toolchain.localaws.s3.errors import S3Error
+from toolchain.localaws.s3.objects import Objects
 from toolchain.localaws.stepfunctions.backend import LocalStepFunctionsBackend
 from toolchain.runs import stopping
 from toolchain.runs.order import Order

@@ -1,9 +1,11 @@
 """A server of its own: `python -m toolchain.localaws ROOT [--port N]`, until SIGTERM or Ctrl-C."""
 
 import argparse
+import json
 import signal
 import sys
 import threading
+from dataclasses import asdict
 from pathlib import Path
 
 from toolchain.errors import ToolchainError
@@ -13,7 +15,7 @@ from toolchain.localaws.world import World
 
 
 def main() -> int:
-    """Serves until it is told to end; prints its address once it answers."""
+    """Serves until it is told to end; prints its address and key, as JSON, once it answers."""
     parser = argparse.ArgumentParser(prog="python -m toolchain.localaws")
     parser.add_argument("root", type=Path, help="where it keeps what it holds")
     parser.add_argument("--port", type=int, default=0, help="on the loopback; any free one if none")
@@ -24,7 +26,8 @@ def main() -> int:
         signal.signal(number, lambda *_: over.set())
     try:
         with alone(world), serve(world, port=arguments.port) as server:
-            print(server.endpoint, flush=True)  # noqa: T201  # for whoever started it
+            told = {"endpoint": server.endpoint, "key": asdict(server.key)}
+            print(json.dumps(told), flush=True)  # noqa: T201  # for whoever started it
             over.wait()
     except ToolchainError as error:
         sys.stderr.write(f"error: {error}\n")

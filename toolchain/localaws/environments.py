@@ -8,6 +8,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from toolchain.localaws.access import Access
 from toolchain.localaws.world import World
 
 _DEFAULTS: Final = frozenset({"default_x86_64", "default_arm64"})
@@ -15,7 +16,7 @@ _LINKED: Final = "AWSServiceRoleForBatch"
 _PATH: Final = "/aws-service-role/batch.amazonaws.com/"
 
 
-def install(_world: World) -> None:
+def install(_world: World, _access: Access) -> None:
     """Gives moto's backend these ways, once."""
     from moto.batch.models import BatchBackend
 

@@ -12,13 +12,14 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
 from toolchain import files
 from toolchain.errors import TryAgainError, UnavailableError
-from toolchain.localaws.server import Server, environment, serve
+from toolchain.localaws.access import Key, environment
+from toolchain.localaws.server import Server, serve
 from toolchain.localaws.world import World, chosen_region
 from toolchain.paths import Checkout
 
@@ -35,19 +36,22 @@ class Running:
         pid: Its process.
         endpoint: Its address.
         region: What its clients use.
+        key: What opens it.
     """
 
     pid: int
     endpoint: str
     region: str
+    key: Key
 
     @property
     def answers(self) -> bool:
         """Whether it does."""
         try:
-            with urllib.request.urlopen(f"{self.endpoint}/moto-api/", timeout=5):  # noqa: S310  # the loopback
+            with urllib.request.urlopen(self.endpoint, timeout=5):  # noqa: S310  # the loopback
                 return True
-        except urllib.error.HTTPError:
+        except urllib.error.HTTPError as error:  # it is not signed: what answers refuses it
+            error.close()
             return True
         except OSError:
             return False
@@ -75,7 +79,7 @@ def running(checkout: Checkout) -> Running | None:
     """The server that `local start` left running; none if it is gone."""
     try:
         data = json.loads(_record(checkout).read_text(encoding="utf-8"))
-        found = Running(pid=data["pid"], endpoint=data["endpoint"], region=data["region"])
+        found = Running(pid=data["pid"], endpoint=data["endpoint"], region=data["region"], key=Key(**data["key"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return found if _is_ours(found.pid) else None
@@ -97,7 +101,7 @@ def connected(checkout: Checkout) -> Iterator[Connected]:
     here = world(checkout)
     there = answering(checkout)
     if there is not None:
-        with _environment(Server(endpoint=there.endpoint, region=there.region)):
+        with _environment(Server(endpoint=there.endpoint, region=there.region, key=there.key)):
             yield Connected(world=here, checkout=checkout.at_home)
         return
     with alone(here), serve(here) as server, _environment(server):
@@ -128,7 +132,7 @@ def alone(here: World) -> Iterator[None]:
     Raises:
         TryAgainError: Another server has it.
     """
-    here.root.mkdir(parents=True, exist_ok=True)
+    files.make_private(here.root)
     with (here.root / ".lock").open("w", encoding="ascii") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -151,7 +155,7 @@ def start(checkout: Checkout, port: int) -> Running:
         UnavailableError: It does not come up.
     """
     here = world(checkout)
-    here.root.mkdir(parents=True, exist_ok=True)
+    files.make_private(here.root)
     # Of two starts at once, the second finds the first one's server.
     with (here.root / ".starting").open("w", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -172,8 +176,8 @@ def _started(checkout: Checkout, here: World, port: int) -> Running:
             stderr=out,
             start_new_session=True,
         )
-    endpoint = _first_line(process)
-    if not endpoint:
+    line = _first_line(process)
+    if not line:
         process.wait(_END_SECONDS)
         lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
         raise UnavailableError(
@@ -181,8 +185,9 @@ def _started(checkout: Checkout, here: World, port: int) -> Running:
             why=lines[-1].removeprefix("error: ").rstrip(".") if lines else f"it ended with {process.returncode}",
             fix=f"See {log}.",
         )
-    found = Running(pid=process.pid, endpoint=endpoint, region=chosen_region())
-    files.write(_record(checkout), json.dumps(found.__dict__))
+    told = json.loads(line)
+    found = Running(pid=process.pid, endpoint=told["endpoint"], region=chosen_region(), key=Key(**told["key"]))
+    files.write(_record(checkout), json.dumps(asdict(found)), mode=0o600)
     return found
 
 
@@ -208,7 +213,7 @@ def stop(checkout: Checkout) -> Running | None:
 
 def told(there: Running) -> str:
     """What a shell needs to use a server, as `export` lines."""
-    values = environment(there.endpoint, there.region)
+    values = environment(there.endpoint, there.region, there.key)
     wanted = ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_DEFAULT_REGION")
     return "\n".join(f"export {name}={values[name]}" for name in wanted)
 
@@ -218,7 +223,7 @@ def _record(checkout: Checkout) -> Path:
 
 
 def _first_line(process: "subprocess.Popen[bytes]") -> str:
-    """The address that a server prints once it answers; nothing if it ended before."""
+    """The address and key that a server prints once it answers; nothing if it ended before."""
     if process.stdout is None:
         return ""
     with process.stdout as out:

@@ -10,20 +10,19 @@ import errno
 import fcntl
 import os
 import shutil
-import tempfile
-from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
+
+from toolchain.localaws.beneath import Beneath
 
 _LINKED_FROM: Final = 16 * 1024 * 1024
-# What a write in progress is beneath.
-HIDDEN: Final = ".new-"
+_CHUNK: Final = 1024 * 1024
 # From linux/fs.h: FICLONE.
 _CLONE: Final = 0x40049409
+_NO_CLONES: Final = frozenset({errno.EOPNOTSUPP, errno.ENOTTY, errno.EXDEV, errno.EINVAL, errno.EPERM, errno.ENOSYS})
 
 
-def duplicate(source: Path, target: Path) -> None:
+def duplicate(source: Beneath, target: Beneath) -> None:
     """Makes a file the same as another, in place of what is there: a reader sees the old one or the new.
 
     Args:
@@ -31,58 +30,37 @@ def duplicate(source: Path, target: Path) -> None:
         target: Its folder is made if need be.
 
     Raises:
-        OSError: It cannot be read or written.
+        OSError: It cannot be read or written, or a link leads to it.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=HIDDEN) as folder:
-        new = Path(folder) / "file"
-        large = source.stat().st_size >= _LINKED_FROM
-        if not large or not (_cloned(source, new) or _linked(source, new)):
-            _copied(source, new)
-        new.replace(target)
+    with source.open() as old:
+        large = os.fstat(old.fileno()).st_size >= _LINKED_FROM
+        if large and _is_cloned(old, target):
+            return
+        # Another file system, or a file of somebody else's that the kernel lets nobody link: a copy does.
+        with suppress(OSError):
+            if large:
+                with target.replacing(linked=old):
+                    return
+        with target.replacing() as new:
+            shutil.copyfileobj(old, new, _CHUNK)
+            _dress(old, new)
 
 
-def _linked(source: Path, new: Path) -> bool:
-    # Another file system, or a file of somebody else's that the kernel lets nobody link: a copy does.
-    with suppress(OSError):
-        new.hardlink_to(source)
-        return True
-    return False
+def _is_cloned(old: BinaryIO, target: Beneath) -> bool:
+    try:
+        with target.replacing() as new:
+            fcntl.ioctl(new.fileno(), _CLONE, old.fileno())
+            _dress(old, new)
+    except OSError as error:
+        if error.errno not in _NO_CLONES:
+            raise
+        return False
+    return True
 
 
-def _cloned(source: Path, new: Path) -> bool:
-    with source.open("rb") as old, new.open("wb") as out:
-        try:
-            fcntl.ioctl(out.fileno(), _CLONE, old.fileno())
-        except OSError as error:
-            if error.errno not in {
-                errno.EOPNOTSUPP,
-                errno.ENOTTY,
-                errno.EXDEV,
-                errno.EINVAL,
-                errno.EPERM,
-                errno.ENOSYS,
-            }:
-                raise
-        else:
-            shutil.copystat(source, new)
-            return True
-    new.unlink()
-    return False
-
-
-def _copied(source: Path, new: Path) -> None:
-    # In the kernel, where it can; never the whole file at once.
-    shutil.copyfile(source, new)
-    shutil.copystat(source, new)
-    os.chmod(new, 0o644 | (source.stat().st_mode & 0o111))  # noqa: PTH101
-
-
-def regular_files(top: Path) -> Iterator[Path]:
-    """The regular files beneath a directory; what a write in progress keeps out of sight is none of them."""
-    for folder, folders, names in os.walk(top):
-        folders[:] = sorted(one for one in folders if not one.startswith(HIDDEN))
-        for name in sorted(names):
-            one = Path(folder) / name
-            if one.is_file() and not one.is_symlink():
-                yield one
+def _dress(old: BinaryIO, new: BinaryIO) -> None:
+    """Gives a file the times of another, and a mode with which jobs can read it."""
+    status = os.fstat(old.fileno())
+    new.flush()
+    os.fchmod(new.fileno(), 0o644 | (status.st_mode & 0o111))
+    os.utime(new.fileno(), ns=(status.st_atime_ns, status.st_mtime_ns))

@@ -10,10 +10,11 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+from toolchain.localaws.access import Access
 from toolchain.localaws.world import World, chosen_region
 
 
-def install(_world: World) -> None:
+def install(_world: World, _access: Access) -> None:
     """Gives them these ways, once."""
     from botocore.loaders import JSONFileLoader
     from moto.iam.models import IAMBackend

@@ -1,25 +1,26 @@
-"""Runs the embedded AWS: moto's application behind a loopback port of this process."""
+"""Runs the embedded AWS: its services behind a loopback port of this process, and FSx behind a socket for exports."""
 
 import importlib
 import os
 import socket
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
+from toolchain import files
 from toolchain.errors import UnavailableError
 from toolchain.localaws import cloudformation, ecr, fsx, once, s3
-from toolchain.localaws.world import World, chosen_region
+from toolchain.localaws.access import ADDRESS, Access, Key, environment
+from toolchain.localaws.world import EXPORT_SOCKET, World, chosen_region
 
-ADDRESS: Final = "127.0.0.1"
 ACCOUNT: Final = "123456789012"
-# What adds to moto, a module of this package for each service; each has `install(world)`. CloudFormation, FSx
+# What adds to moto, a module of this package for each service; each has `install(world, access)`. CloudFormation, FSx
 # and S3's objects are not moto's at all.
-SERVICES: Final = ("once", "batch", "ecr", "environments", "stepfunctions")
+SERVICES: Final = ("once", "batch", "ecr", "environments", "logs", "stepfunctions")
 _POLL_SECONDS: Final = 0.02
-_END_SECONDS: Final = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,31 +30,17 @@ class Server:
     Attributes:
         endpoint: Its address, as AWS_ENDPOINT_URL takes it.
         region: The region that its clients use.
+        key: The key that opens it.
     """
 
     endpoint: str
     region: str
+    key: Key
 
     @property
     def environment(self) -> Mapping[str, str]:
         """What a client needs to find this AWS, and to read nothing of the user's own."""
-        return environment(self.endpoint, self.region)
-
-
-def environment(endpoint: str, region: str) -> Mapping[str, str]:
-    """What a client needs to find an embedded AWS, and to read nothing of the user's own."""
-    return {
-        "AWS_ENDPOINT_URL": endpoint,
-        "AWS_ACCESS_KEY_ID": "local",
-        "AWS_SECRET_ACCESS_KEY": "local",
-        "AWS_REGION": region,
-        "AWS_DEFAULT_REGION": region,
-        "AWS_CONFIG_FILE": os.devnull,
-        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "NO_PROXY": ADDRESS,
-        "no_proxy": ADDRESS,
-    }
+        return environment(self.endpoint, self.region, self.key)
 
 
 @contextmanager
@@ -66,21 +53,31 @@ def serve(world: World, *, port: int = 0) -> Iterator[Server]:
 
     Raises:
         UnavailableError: The port is taken.
+        CannotCreateError: The directory is somebody else's.
     """
-    for folder in (world.scratch, world.buckets):
-        folder.mkdir(parents=True, exist_ok=True)
+    _make_folders(world)
     with _listening(port) as listener:
         number: int = listener.getsockname()[1]
         # moto calls itself by this address: Step Functions calls Batch so.
         with _variables({"MOTO_PORT": str(number), **_MOTO}):
-            _install(world)
-            server = Server(endpoint=f"http://{ADDRESS}:{number}", region=chosen_region())
-            with _answering(world, listener, server.endpoint):
-                yield server
+            access = Access(endpoint=f"http://{ADDRESS}:{number}")
+            _install(world, access)
+            with _answering(world, listener, access):
+                yield Server(endpoint=access.endpoint, region=chosen_region(), key=access.owner)
 
 
 # The policies of AWS itself, which roles attach, and no images to pick from, which take a second to read.
 _MOTO: Final = {"MOTO_IAM_LOAD_MANAGED_POLICIES": "true", "MOTO_EC2_LOAD_DEFAULT_AMIS": "false"}
+
+
+def _make_folders(world: World) -> None:
+    """Makes the directories. What is below the root is its owner's only: references, reads, results and the key.
+
+    Jobs find theirs all the same, since Docker mounts them and needs no way through the directories above.
+    """
+    files.make_private(world.root)
+    for folder in (world.scratch, world.buckets):
+        folder.mkdir(exist_ok=True)
 
 
 @contextmanager
@@ -114,84 +111,75 @@ def _variables(values: Mapping[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _install(world: World) -> None:
+def _install(world: World, access: Access) -> None:
     for service in SERVICES:
-        importlib.import_module(f"toolchain.localaws.{service}").install(world)
+        importlib.import_module(f"toolchain.localaws.{service}").install(world, access)
     # A backend that an earlier server of this process made knows nothing of what was installed now.
     once.forget()
 
 
 @contextmanager
-def _answering(world: World, listener: socket.socket, endpoint: str) -> Iterator[None]:
+def _answering(world: World, listener: socket.socket, access: Access) -> Iterator[None]:
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
+    from toolchain.localaws.gate import Gate
+
     dispatcher = DomainDispatcherApplication(create_backend_app)
-    server = _server_class()(ADDRESS, 0, dispatcher, handler=_handler_class(), fd=listener.fileno())
+    # The dispatcher has these already when it looks for them, and asks moto for none.
+    own: dict[str, Any] = dispatcher.app_instances
+
+    def buckets(environ: dict[str, Any], start: Any) -> Iterable[bytes]:  # noqa: ANN401  # as WSGI has it
+        answer: Iterable[bytes] = own["s3"](environ, start)
+        return answer
+
+    gate = partial(Gate, access=access, s3=buckets, services=dispatcher)
+    with ExitStack() as stack:
+        # Last of all: nothing calls a backend any more.
+        stack.callback(once.forget)
+        stack.enter_context(_serving(listener, ADDRESS, gate(keys=(access.owner, access.export))))
+        exports = stack.enter_context(_listening_for_exports(world))
+        stack.enter_context(_serving(exports, f"unix://{EXPORT_SOCKET}", gate(keys=(access.export,))))
+        # These call each other through the door: they end before it is shut.
+        own["cloudformation"] = stack.enter_context(cloudformation.application(access))
+        file_systems = stack.enter_context(fsx.application(world, access))
+        own["fsx"] = file_systems.answer
+        own["s3"] = stack.enter_context(s3.application(world, file_systems.heard))
+        stack.enter_context(ecr.pushable(world))
+        yield
+
+
+@contextmanager
+def _listening_for_exports(world: World) -> Iterator[socket.socket]:
+    """The socket that is mounted into the containers of exports, which have no network."""
+    world.door.mkdir(exist_ok=True)
+    world.door.chmod(0o755)
+    file = world.door / EXPORT_SOCKET
+    file.unlink(missing_ok=True)
+    folder = os.open(world.door, os.O_PATH | os.O_DIRECTORY)
+    try:
+        with socket.socket(socket.AF_UNIX) as listener:
+            # The path of a socket may have 107 characters, and that of a checkout more.
+            listener.bind(f"/proc/self/fd/{folder}/{EXPORT_SOCKET}")
+            file.chmod(0o666)
+            listener.listen()
+            yield listener
+    finally:
+        os.close(folder)
+        file.unlink(missing_ok=True)
+
+
+@contextmanager
+def _serving(listener: socket.socket, host: str, application: Any) -> Iterator[None]:  # noqa: ANN401  # WSGI's, which is any callable
+    """Answers what comes at a socket until the block ends."""
+    from toolchain.localaws.http import Handler, HttpServer, LocalHandler
+
+    handler = LocalHandler if listener.family == socket.AF_UNIX else Handler
+    server = HttpServer(host, 0, application, handler=handler, fd=listener.fileno())
     thread = threading.Thread(target=server.serve_forever, args=(_POLL_SECONDS,), name="embedded AWS", daemon=True)
     thread.start()
     try:
-        with (
-            cloudformation.application(endpoint) as stacks,
-            fsx.application(world, endpoint) as file_systems,
-            s3.application(world, file_systems.heard) as buckets,
-            ecr.pushable(world),
-        ):
-            # The dispatcher has them already when it looks for them, and asks moto for none.
-            own = {"cloudformation": stacks, "fsx": file_systems.answer, "s3": buckets}
-            dispatcher.app_instances.update(own)
-            yield
+        yield
     finally:
         server.shutdown()
         thread.join()
         server.hang_up()
-        once.forget()
-
-
-def _handler_class() -> type[Any]:
-    from moto.moto_server.werkzeug_app import MotoRequestHandler
-
-    class Handler(MotoRequestHandler):
-        # Else each answer's body waits for the acknowledgement of its head: 40 ms a call.
-        disable_nagle_algorithm = True
-
-        def log(self, type: str, message: str, *args: object) -> None:  # noqa: A002  # the parent's name for it
-            """Keeps quiet."""
-
-    return Handler
-
-
-def _server_class() -> type[Any]:
-    from werkzeug.serving import ThreadedWSGIServer
-
-    class Embedded(ThreadedWSGIServer):
-        """A server that ends its connections when it ends: a client may keep one open as long as it likes."""
-
-        def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401  # handed on
-            self._open: dict[socket.socket, threading.Thread] = {}
-            self._guard = threading.Lock()
-            super().__init__(*args, **kwargs)
-
-        def process_request_thread(self, request: Any, client_address: Any) -> None:  # noqa: ANN401  # likewise
-            with self._guard:
-                self._open[request] = threading.current_thread()
-            try:
-                super().process_request_thread(request, client_address)
-            finally:
-                with self._guard:
-                    del self._open[request]
-
-        def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401  # likewise
-            """Says nothing: a client hung up. What goes wrong in moto is an answer of its own."""
-
-        def hang_up(self) -> None:
-            with self._guard:
-                left = list(self._open.items())
-            for connection, _ in left:
-                try:
-                    connection.shutdown(socket.SHUT_RDWR)
-                except OSError:  # the other side was first
-                    continue
-            for _, thread in left:
-                thread.join(_END_SECONDS)
-
-    return Embedded

@@ -16,6 +16,8 @@ def answering(name: str, response_class: type[Any]) -> Any:  # noqa: ANN401  # a
 
     flask = Flask(name)
     flask.request_class = BackendRequest
+    # What goes wrong is the gate's to answer for.
+    flask.config["PROPAGATE_EXCEPTIONS"] = True
     view = convert_to_flask_response(response_class.dispatch)
     flask.add_url_rule("/", "dispatch", view_func=view, methods=["GET", "POST"])
     return flask

@@ -3,8 +3,12 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from toolchain.machine import Machine
+
+# The name of the socket in `World.door`.
+EXPORT_SOCKET: Final = "fsx.sock"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +35,11 @@ class World:
     def scratch(self) -> Path:
         """What stands for the Lustre file systems: reference, data and working."""
         return self.root / "scratch"
+
+    @property
+    def door(self) -> Path:
+        """What is mounted into the containers of exports: a socket, and nothing else."""
+        return self.root / "door"
 
     @property
     def buckets(self) -> Path:

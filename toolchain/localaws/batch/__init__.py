@@ -3,10 +3,11 @@
 moto keeps queues, compute environments and job definitions; what becomes of a job is decided here.
 """
 
+from toolchain.localaws.access import Access
 from toolchain.localaws.world import World
 
 
-def install(world: World) -> None:
+def install(world: World, access: Access) -> None:
     """Gives moto these jobs, and removes the containers that a dead server of the same root left."""
     from moto.batch.models import batch_backends
 
@@ -14,7 +15,7 @@ def install(world: World) -> None:
     from toolchain.localaws.batch.backend import LocalBatchBackend
     from toolchain.localaws.batch.host import Host
 
-    LocalBatchBackend.host = Host(world)
+    LocalBatchBackend.host = Host(world, access)
     LocalBatchBackend.host.sweep()
     LocalBatchBackend.host.close()
     batch_backends.backend = LocalBatchBackend

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from toolchain.errors import UnavailableError
+from toolchain.localaws.batch.guard import ForbiddenError
 from toolchain.localaws.batch.host import Host
 from toolchain.localaws.batch.logs import Stream
 from toolchain.localaws.batch.rules import Ending
@@ -76,14 +77,18 @@ class Attempt:
         container: What the engine is asked to run.
         logs: Where its output goes.
         name: The container's name.
+        exports: Whether the job's role lets it export.
     """
 
-    def __init__(self, *, host: Host, job_id: str, container: "Container", logs: LogPlace, name: str) -> None:
+    def __init__(
+        self, *, host: Host, job_id: str, container: "Container", logs: LogPlace, name: str, exports: bool
+    ) -> None:
         self._host = host
         self._job_id = job_id
         self._asked = container
         self._logs = logs
         self._name = name
+        self._exports = exports
         self._guard = threading.Lock()
         self._made: DockerContainer | None = None
         self._output: Any = None
@@ -98,13 +103,18 @@ class Attempt:
         Raises:
             NotStartedError: It does not start.
         """
+        from docker.types import LogConfig
+
         with _not_started("CannotCreateContainerError"):
+            container = self._host.confined(self._asked, exports=self._exports)
+            # What it says is read as it says it, and kept in its log stream: the engine need not keep it too.
+            arguments = {**container.docker_arguments(), "log_config": LogConfig(type="none")}
             self._made = self._host.engine().client.containers.create(
-                self._asked.image,
-                list(self._asked.command) or None,
+                container.image,
+                list(container.command) or None,
                 name=self._name,
                 labels=self._host.labels(self._job_id),
-                **self._asked.docker_arguments(),
+                **arguments,
             )
         # Docker makes the stream when it starts a container: one that has no image has no log.
         stream = self._logs.open()
@@ -206,7 +216,7 @@ def _not_started(kind: str) -> Iterator[None]:
         raise NotStartedError(f"CannotPullContainerError: {_daemon(error)}") from error
     except APIError as error:
         raise NotStartedError(f"{kind}: {_daemon(error)}") from error
-    except (DockerException, requests.RequestException, UnavailableError) as error:
+    except (DockerException, requests.RequestException, UnavailableError, ForbiddenError) as error:
         raise NotStartedError(f"{kind}: {error}") from error
 
 

@@ -10,8 +10,10 @@ from moto.batch.exceptions import ClientException
 from moto.batch.models import BatchBackend, JobDefinition, JobQueue
 from moto.batch.utils import make_arn_for_job
 
+from toolchain.localaws.batch import guard
 from toolchain.localaws.batch.array import ArrayJob
 from toolchain.localaws.batch.description import detail
+from toolchain.localaws.batch.guard import ForbiddenError, may_export
 from toolchain.localaws.batch.host import Host
 from toolchain.localaws.batch.job import Job, NamedQueue, Setting
 from toolchain.localaws.batch.placing import Environment
@@ -77,6 +79,14 @@ class LocalBatchBackend(BatchBackend):
         self.host.close()
         super().reset()
 
+    def register_job_definition(self, *args: Any, **kwargs: Any) -> JobDefinition:  # noqa: ANN401  # moto's own
+        """Registers a definition whose jobs may have what it asks for."""
+        try:
+            guard.check(kwargs.get("container_properties") or {}, self.host.world)
+        except (ForbiddenError, AttributeError, TypeError) as error:  # what is no object has no parts
+            raise ClientException(f"Error executing request, Exception : {error}") from error
+        return super().register_job_definition(*args, **kwargs)
+
     def submit(self, request: Mapping[str, Any]) -> Job | ArrayJob:
         """Takes a job as SubmitJob sends it."""
         queue = self.get_job_queue(str(request.get("jobQueue", "")))
@@ -135,6 +145,9 @@ class LocalBatchBackend(BatchBackend):
             raise ClientException(f"Job {job_id} does not exist")
         return job
 
+    def _role(self, arn: str | None) -> Any:  # noqa: ANN401  # moto's role, or none
+        return next((role for role in self.iam_backend.roles.values() if role.arn == arn), None)
+
     def _queue(self, queue: JobQueue) -> LiveQueue:
         # One object for each queue: tickets of one queue wait in one line.
         live = self._live.get(queue.arn)
@@ -168,6 +181,7 @@ class LocalBatchBackend(BatchBackend):
                 logs=self.logs_backend,
                 arn_prefix=f"arn:{self.partition}:ecs:{self.region_name}:{self.account_id}",
                 number=next(_NUMBERS),
+                exports=may_export(self._role(submission.properties.get("jobRoleArn"))),
             )
             arn = make_arn_for_job(self.account_id, job_id, self.region_name)
             return Job(job_id=job_id, arn=arn, submission=submission, setting=setting, index=index)

@@ -2,13 +2,16 @@
 
 import contextlib
 import hashlib
-import os
 import threading
 import uuid
 from typing import Final
 
+from toolchain.container import Container
 from toolchain.engine import LABEL, Engine
 from toolchain.errors import UnavailableError
+from toolchain.localaws.access import Access
+from toolchain.localaws.batch import guard
+from toolchain.localaws.batch.export import with_fsx
 from toolchain.localaws.batch.placing import Placing
 from toolchain.localaws.world import World
 
@@ -19,7 +22,9 @@ ROOT_LABEL: Final = "genomics.localaws.root"
 class Host:
     """Where jobs run."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, access: Access) -> None:
+        self.world = world
+        self.access = access
         self.placing = Placing(vcpus=world.vcpus, memory=world.memory)
         self._root = str(world.root.resolve())
         self._engine: Engine | None = None
@@ -30,16 +35,23 @@ class Host:
         """The id of the EC2 instance that this machine stands for."""
         return "i-" + hashlib.sha256(self._root.encode()).hexdigest()[:17]
 
-    @property
-    def environment(self) -> dict[str, str]:
-        """What a job finds this AWS by: in the cloud its role's credentials come from the ECS agent."""
-        return {
-            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{os.environ['MOTO_PORT']}",
-            "AWS_ACCESS_KEY_ID": "local",
-            "AWS_SECRET_ACCESS_KEY": "local",
-            # An export is done here in milliseconds, and a look costs nobody anything.
-            "EXPORT_POLL_SECONDS": "0.05",
-        }
+    def confined(self, container: Container, *, exports: bool) -> Container:
+        """What the engine is asked to run for a job.
+
+        Args:
+            container: What its definition asks for.
+            exports: Whether its role lets it export.
+
+        Raises:
+            ForbiddenError: It asks for more than a job may have.
+            docker.errors.ImageNotFound: The engine has no such image.
+        """
+        user = container.user
+        if not user:
+            image = self.engine().client.images.get(container.image)
+            user = str((image.attrs.get("Config") or {}).get("User") or "")
+        allowed = guard.confined(container, user, self.world)
+        return with_fsx(allowed, self.world, self.access) if exports else allowed
 
     def labels(self, job_id: str) -> dict[str, str]:
         """What a job's containers carry."""

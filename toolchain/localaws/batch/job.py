@@ -1,6 +1,5 @@
 """A job's life: from SUBMITTED to SUCCEEDED or FAILED. No thread waits for a job that is not running."""
 
-import dataclasses
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -49,6 +48,7 @@ class Setting:
         logs: moto's logs backend.
         arn_prefix: `arn:aws:ecs:<region>:<account>`.
         number: Jobs are served in the order of their numbers.
+        exports: Whether its role lets it export.
     """
 
     host: Host
@@ -56,6 +56,7 @@ class Setting:
     logs: Any
     arn_prefix: str
     number: int
+    exports: bool
 
 
 @dataclass(kw_only=True)
@@ -210,6 +211,7 @@ class Job:
             container=self._container(environment),
             logs=logs,
             name=f"{submission.name}-{task[:12]}",
+            exports=self.setting.exports,
         )
         cluster = f"{environment.name}_Batch"
         record = Record(
@@ -250,7 +252,7 @@ class Job:
         return record.ending, attempt.expired
 
     def _container(self, environment: Environment) -> Container:
-        container = self.submission.container(
+        return self.submission.container(
             Told(
                 job_id=self.job_id,
                 queue=self.setting.queue.name,
@@ -259,7 +261,6 @@ class Job:
                 array_index=self.index,
             )
         )
-        return dataclasses.replace(container, environment={**self.setting.host.environment, **container.environment})
 
     def _end(self, status: Literal["SUCCEEDED", "FAILED"], because: str | None) -> None:
         with self._guard:

@@ -11,19 +11,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from toolchain.localaws.access import Access
+
 
 @contextmanager
-def application(endpoint: str) -> Iterator[Any]:
+def application(access: Access) -> Iterator[Any]:
     """A WSGI application that answers for CloudFormation in every region, until the block ends.
 
     Args:
-        endpoint: Where the services answer of which stacks are made.
+        access: Where the services answer of which stacks are made, and the key.
     """
     from toolchain.localaws.cloudformation.api import response_class
     from toolchain.localaws.cloudformation.service import Services
     from toolchain.localaws.web import answering
 
-    services = Services(endpoint)
+    services = Services(access)
     try:
         yield answering("cloudformation", response_class(services))
     finally:

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from toolchain.localaws.access import Access
 from toolchain.localaws.cloudformation.errors import RefusalError
 
 
@@ -13,14 +14,14 @@ class Region:
     Args:
         name: As in `eu-central-1`.
         account: The account's number.
-        endpoint: Where its services answer.
+        access: Where its services answer, and the key.
         exports: All exports of its stacks, by name.
     """
 
-    def __init__(self, *, name: str, account: str, endpoint: str, exports: Callable[[], Mapping[str, str]]) -> None:
+    def __init__(self, *, name: str, account: str, access: Access, exports: Callable[[], Mapping[str, str]]) -> None:
         self.name = name
         self.account = account
-        self._endpoint = endpoint
+        self._access = access
         self._exports = exports
         self._clients: dict[str, Any] = {}
         self._guard = threading.Lock()
@@ -69,19 +70,11 @@ class Region:
 
     def client(self, service: str) -> Any:  # noqa: ANN401  # a client of any service
         """A client of a service here, made once."""
-        import boto3
-        from botocore.config import Config
-
         with self._guard:
             if service not in self._clients:
-                session: Any = boto3.Session(
-                    aws_access_key_id="local",
-                    aws_secret_access_key="local",  # noqa: S106  # it opens nothing
-                    region_name=self.name,
-                )
                 # One try: what fails here fails for good, and a stack says so at once.
-                config = Config(retries={"total_max_attempts": 1}, proxies={}, s3={"addressing_style": "path"})
-                self._clients[service] = session.client(service, endpoint_url=self._endpoint, config=config)
+                config: dict[str, Any] = {"retries": {"total_max_attempts": 1}, "s3": {"addressing_style": "path"}}
+                self._clients[service] = self._access.client(service, self.name, **config)
             return self._clients[service]
 
     def close(self) -> None:

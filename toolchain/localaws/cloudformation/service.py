@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 from uuid import uuid4
 
+from toolchain.localaws.access import Access
 from toolchain.localaws.cloudformation import parameters as checked
 from toolchain.localaws.cloudformation.errors import RefusalError
 from toolchain.localaws.cloudformation.known import Live
@@ -66,13 +67,13 @@ class Service(Exports):
     Args:
         name: The region.
         account: The account's number.
-        endpoint: Where the other services answer.
+        access: Where the other services answer, and the key.
     """
 
-    def __init__(self, *, name: str, account: str, endpoint: str) -> None:
+    def __init__(self, *, name: str, account: str, access: Access) -> None:
         self.stacks: dict[str, Stack] = {}
         self.lock = threading.RLock()
-        self.region = Region(name=name, account=account, endpoint=endpoint, exports=self.exports)
+        self.region = Region(name=name, account=account, access=access, exports=self.exports)
         self._threads: list[threading.Thread] = []
         self._rolling: dict[str, Operation] = {}
 
@@ -452,11 +453,11 @@ class Services:
     """CloudFormation in every account and region, each made when it is first asked for.
 
     Args:
-        endpoint: Where the other services answer.
+        access: Where the other services answer, and the key.
     """
 
-    def __init__(self, endpoint: str) -> None:
-        self._endpoint = endpoint
+    def __init__(self, access: Access) -> None:
+        self._access = access
         self._made: dict[tuple[str, str], Service] = {}
         self._guard = threading.Lock()
 
@@ -464,7 +465,7 @@ class Services:
         """That of one account and region."""
         with self._guard:
             if (account, region) not in self._made:
-                self._made[account, region] = Service(name=region, account=account, endpoint=self._endpoint)
+                self._made[account, region] = Service(name=region, account=account, access=self._access)
             return self._made[account, region]
 
     def close(self) -> None:

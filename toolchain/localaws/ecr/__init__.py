@@ -8,10 +8,11 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from toolchain.localaws.access import Access
 from toolchain.localaws.world import World
 
 
-def install(_world: World) -> None:
+def install(_world: World, _access: Access) -> None:
     """Lets moto take rules that archive images, and rules by an image's last pull.
 
     As in https://docs.aws.amazon.com/AmazonECR/latest/userguide/lifecycle_policy_parameters.html

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from toolchain.localaws.access import Access
 from toolchain.localaws.world import World
 
 
@@ -28,12 +29,12 @@ class FileSystems:
 
 
 @contextmanager
-def application(world: World, endpoint: str) -> Iterator[FileSystems]:
+def application(world: World, access: Access) -> Iterator[FileSystems]:
     """FSx in every region, until the block ends.
 
     Args:
         world: Where the files are.
-        endpoint: Where EC2 answers.
+        access: Where EC2 answers, and the key.
     """
     from toolchain.localaws.fsx.api import response_class
     from toolchain.localaws.fsx.service import Services
@@ -42,7 +43,7 @@ def application(world: World, endpoint: str) -> Iterator[FileSystems]:
     # The file systems of a server that is no more.
     for name in ("lustre", "removed"):
         shutil.rmtree(world.root / name, ignore_errors=True)
-    services = Services(world, endpoint)
+    services = Services(world, access)
     try:
         yield FileSystems(answer=answering("fsx", response_class(services)), heard=services.heard)
     finally:

@@ -23,6 +23,13 @@ class FsxResponse(Api):
     def __init__(self) -> None:
         super().__init__(service_name="fsx")
 
+    def _get_action(self) -> str:
+        """The operation, by the header that names it to FSx, and that its caller may call.
+
+        moto's own way takes it from a query, a form, or another header, if there is one.
+        """
+        return str(self.headers.get("X-Amz-Target", "")).rpartition(".")[2]
+
     @property
     def _service(self) -> Service:
         return self.services.of(self.current_account, self.region)

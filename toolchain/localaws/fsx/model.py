@@ -1,5 +1,6 @@
 """File systems, their links to S3, and the tasks on them, as the service keeps them."""
 
+import re
 import secrets
 import string
 import threading
@@ -7,11 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from toolchain.localaws.refusing import RefusalError
 
 Json = Any
+_BUCKET: Final = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 
 
 def bad(message: str) -> RefusalError:
@@ -58,6 +60,8 @@ class Place:
         if not text.startswith("s3://") or not text.removeprefix("s3://").split("/", 1)[0]:
             raise bad(f"The data repository path {text} is not valid: it must be s3://bucket/prefix.")
         bucket, _, prefix = text.removeprefix("s3://").partition("/")
+        if not _BUCKET.fullmatch(bucket) or any(part in {".", ".."} for part in prefix.split("/")):
+            raise bad(f"The data repository path {text} is not valid.")
         return cls(bucket=bucket, prefix=prefix.strip("/"))
 
     def key(self, relative: PurePosixPath) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from toolchain.localaws.access import Access
 from toolchain.localaws.fsx.model import Json
 from toolchain.localaws.refusing import RefusalError
 
@@ -14,12 +15,12 @@ class Network:
 
     Args:
         region: Where.
-        endpoint: Where EC2 answers.
+        access: Where EC2 answers, and the key.
     """
 
-    def __init__(self, *, region: str, endpoint: str) -> None:
+    def __init__(self, *, region: str, access: Access) -> None:
         self._region = region
-        self._endpoint = endpoint
+        self._access = access
         self._client: Any = None
 
     def check(self, given: Mapping[str, Json]) -> str | None:
@@ -61,14 +62,7 @@ class Network:
 
     def _ec2(self) -> Any:  # noqa: ANN401  # a client
         if self._client is None:
-            import boto3
-
-            session: Any = boto3.Session(
-                aws_access_key_id="local",
-                aws_secret_access_key="local",  # noqa: S106  # it opens nothing
-                region_name=self._region,
-            )
-            self._client = session.client("ec2", endpoint_url=self._endpoint)
+            self._client = self._access.client("ec2", self._region)
         return self._client
 
 

@@ -85,7 +85,7 @@ def check_association(given: Mapping[str, Json], file_system: FileSystem, others
     if any(name in file_system.lustre for name in _LINKED):
         raise bad("A file system with an import path cannot have data repository associations.")
     text = str(given.get("FileSystemPath") or "")
-    if not text.startswith("/") or ".." in PurePosixPath(text).parts:
+    if not text.startswith("/") or text.startswith("//") or ".." in PurePosixPath(text).parts:
         raise bad(f"FileSystemPath {text} is not valid: it must begin with a slash.")
     path, place = PurePosixPath(text), Place.parse(str(given.get("DataRepositoryPath") or ""))
     linked = list(others)

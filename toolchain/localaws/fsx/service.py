@@ -4,9 +4,12 @@ import csv
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from io import StringIO
+from pathlib import PurePosixPath
 from typing import Final
 
+from toolchain.localaws.access import Access
+from toolchain.localaws.beneath import Beneath
 from toolchain.localaws.fsx import rules
 from toolchain.localaws.fsx.model import (
     ENDED,
@@ -28,6 +31,8 @@ from toolchain.localaws.world import World
 # The tag that says where hosts mount a file system; here, which directory it is.
 MOUNT_TAG: Final = "scratch-mount"
 _SCRATCH: Final = PurePosixPath("/scratch")
+# The directory that steps write to.
+_WORKING: Final = "working"
 _END_SECONDS: Final = 30
 
 
@@ -71,7 +76,7 @@ class Service:
             rules.check_file_system(given)
             lustre = given.get("LustreConfiguration") or {}
             if "ImportPath" in lustre:
-                self._bucket(Place.parse(lustre["ImportPath"]), "InvalidImportPath")
+                self._check_bucket(Place.parse(lustre["ImportPath"]), "InvalidImportPath")
             vpc = self.network.check(given)
             new = identifier("fs")
             found = FileSystem(
@@ -86,7 +91,7 @@ class Service:
             self.file_systems[new] = found
             self._note(token, given, new)
             files = self.tree(found)
-            files.prepare(PurePosixPath("/"))
+            self._prepare(files, PurePosixPath("/"))
         if "ImportPath" in lustre:
             files.bring(self._legacy(found, "ImportPath"), keep_keys=True)
         return found
@@ -135,7 +140,8 @@ class Service:
         if file_system.id not in self._trees:
             mount = PurePosixPath(file_system.tags.get(MOUNT_TAG, ""))
             root = self.world.root / "lustre" / file_system.id
-            if mount.is_relative_to(_SCRATCH) and ".." not in mount.parts:
+            # None within a file system: what is there is for jobs to change.
+            if mount.parent in {_SCRATCH, _SCRATCH.parent} and mount.is_relative_to(_SCRATCH) and mount.name != "..":
                 root = self.world.scratch / mount.relative_to(_SCRATCH)
             self._trees[file_system.id] = Tree(root=root)
         return self._trees[file_system.id]
@@ -153,7 +159,7 @@ class Service:
             file_system = self.file_system(str(given.get("FileSystemId")))
             rules.check_association(given, file_system, self.linked(file_system.id))
             place = Place.parse(given["DataRepositoryPath"])
-            self._bucket(place, "BadRequest")
+            self._check_bucket(place, "BadRequest")
             new = identifier("dra")
             found = Association(
                 id=new,
@@ -167,7 +173,7 @@ class Service:
             self.associations[new] = found
             self._note(token, given, new)
             files = self.tree(file_system)
-            files.prepare(found.path)
+            self._prepare(files, found.path)
         if given.get("BatchImportMetaDataOnCreate"):
             files.bring(self._mapping(found), keep_keys=False)
         return found
@@ -335,13 +341,13 @@ class Service:
             return
         place = Place.parse(task.report["Path"])
         name = "failures.csv" if task.kind == "EXPORT_TO_REPOSITORY" else "report.csv"
-        file = self.world.buckets / place.bucket / place.key(PurePosixPath(task.id) / name)
-        file.parent.mkdir(parents=True, exist_ok=True)
+        file = self._beneath(place) / place.key(PurePosixPath(task.id) / name)
         # Path, status, code, and no line of headings: as in
         # https://docs.aws.amazon.com/fsx/latest/LustreGuide/task-completion-report.html
-        with file.open("w", encoding="utf-8", newline="") as out:
-            writer = csv.writer(out)
-            writer.writerows((_quoted(path), "failed", code) for path, code in failures)
+        text = StringIO(newline="")
+        csv.writer(text).writerows((_quoted(path), "failed", code) for path, code in failures)
+        with file.replacing() as out:
+            out.write(text.getvalue().encode())
 
     # ---- parts of the above -------------------------------------------------------------------------------------
 
@@ -361,19 +367,31 @@ class Service:
         if token is not None:
             self._asked[token] = (dict(given), made)
 
-    def _bucket(self, place: Place, code: str) -> Path:
-        folder = self.world.buckets / place.bucket
-        if not folder.is_dir():
+    def _beneath(self, place: Place) -> Beneath:
+        return Beneath(self.world.buckets, PurePosixPath(place.bucket))
+
+    def _prepare(self, files: Tree, path: PurePosixPath) -> None:
+        working = self.world.scratch / _WORKING
+        try:
+            files.prepare(path, writable=(files.root / path.relative_to("/")).is_relative_to(working))
+        except OSError as error:
+            raise bad(f"The directory {path} cannot be made: {error.strerror}.") from error
+
+    def _check_bucket(self, place: Place, code: str) -> None:
+        try:
+            found = self._beneath(place).is_folder
+        except OSError:
+            found = False
+        if not found:
             raise RefusalError(code, f"Amazon FSx is unable to access the S3 bucket {place.bucket}: it does not exist.")
-        return folder
 
     def _mapping(self, association: Association) -> Linked:
         place = association.place
-        return Linked(path=association.path, bucket=self.world.buckets / place.bucket, prefix=place.prefix)
+        return Linked(path=association.path, bucket=self._beneath(place), prefix=place.prefix)
 
     def _legacy(self, file_system: FileSystem, name: str) -> Linked:
         place = Place.parse(file_system.lustre[name])
-        return Linked(path=PurePosixPath("/"), bucket=self.world.buckets / place.bucket, prefix=place.prefix)
+        return Linked(path=PurePosixPath("/"), bucket=self._beneath(place), prefix=place.prefix)
 
     def _mappings(self, file_system: FileSystem) -> list[Linked]:
         if "ImportPath" in file_system.lustre:
@@ -395,12 +413,12 @@ class Services:
 
     Args:
         world: Where the files are.
-        endpoint: Where EC2 answers.
+        access: Where EC2 answers, and the key.
     """
 
-    def __init__(self, world: World, endpoint: str) -> None:
+    def __init__(self, world: World, access: Access) -> None:
         self._world = world
-        self._endpoint = endpoint
+        self._access = access
         self._made: dict[tuple[str, str], Service] = {}
         self._guard = threading.Lock()
 
@@ -412,7 +430,7 @@ class Services:
                     world=self._world,
                     region=region,
                     account=account,
-                    network=Network(region=region, endpoint=self._endpoint),
+                    network=Network(region=region, access=self._access),
                 )
             return self._made[account, region]
 

@@ -1,16 +1,19 @@
 """The files of a file system: a directory, what came into it from S3, and what has gone there."""
 
+import os
 import shutil
+import stat
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from toolchain.localaws.links import duplicate, regular_files
+from toolchain.localaws.beneath import Beneath, LinkError
+from toolchain.localaws.links import duplicate
 
 _LONGEST_KEY: Final = 1024
 _LARGEST_FILE: Final = 5 * 1024**4
-# As the hosts' user data does to the working directory: steps are another user than whoever runs this.
-_OPEN: Final = 0o1777
+# Whom steps run as.
+_STEP_USER: Final = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +27,7 @@ class Linked:
     """
 
     path: PurePosixPath
-    bucket: Path
+    bucket: Beneath
     prefix: str
 
     def key(self, path: PurePosixPath) -> str:
@@ -49,12 +52,22 @@ class Tree:
     # What S3 has of it, each file's size and time: only what changed is exported.
     _known: dict[PurePosixPath, tuple[int, int]] = field(default_factory=dict)
 
-    def prepare(self, path: PurePosixPath) -> None:
-        """Makes a directory, open to the steps' user."""
-        folder = self._at(path)
-        if not folder.exists():
-            folder.mkdir(parents=True)
-            folder.chmod(_OPEN)
+    def prepare(self, path: PurePosixPath, *, writable: bool) -> None:
+        """Makes a directory.
+
+        Args:
+            path: The directory.
+            writable: Whether steps write to it.
+
+        Raises:
+            OSError: It cannot be made, or a link leads to it.
+        """
+        if not self.root.is_dir():
+            self.root.mkdir(parents=True)
+            self.root.chmod(0o755)
+        with self._at(path).folder(make=True) as folder:
+            if writable:
+                _give_to_steps(folder)
 
     def bring(self, mapping: Linked, *, keep_keys: bool) -> int:
         """Brings the files of S3 that are beneath a mapping's prefix, and returns how many are new.
@@ -65,14 +78,14 @@ class Tree:
         """
         top = mapping.bucket / mapping.prefix
         brought = 0
-        for source in regular_files(top):
-            relative = PurePosixPath(source.relative_to(mapping.bucket if keep_keys else top))
-            path = mapping.path / relative
+        for source, status in top.files():
+            path = mapping.path / source.path.relative_to(mapping.bucket.path if keep_keys else top.path)
             target = self._at(path)
+            there = _mark_of(target)
             # What was changed here stays as it is.
-            if not target.exists() or self._known.get(path) == _mark(target) != _mark(source):
+            if there is None or self._known.get(path) == there != _mark(status):
                 duplicate(source, target)
-                self._known[path] = _mark(target)
+                self._known[path] = _mark(target.status())
                 brought += 1
         return brought
 
@@ -80,27 +93,34 @@ class Tree:
         """Does to one file what was done to its object, unless the file was changed here."""
         path = linked.path / PurePosixPath(key).relative_to(linked.prefix)
         target = self._at(path)
-        if target.exists() and self._known.get(path) != _mark(target):
+        try:
+            mark = _mark_of(target)
+            if mark is not None and self._known.get(path) != mark:
+                return
+            source = linked.bucket / key
+            if not there:
+                target.remove()
+            elif source.is_file:
+                duplicate(source, target)
+                self._known[path] = _mark(target.status())
+        except LinkError:
+            # What a job put there in its place was changed here too.
             return
-        source = linked.bucket / key
-        if not there:
-            target.unlink(missing_ok=True)
-        elif source.is_file():
-            duplicate(source, target)
-            self._known[path] = _mark(target)
 
     def changed(self, path: PurePosixPath) -> list[PurePosixPath]:
         """The files at or beneath a path that S3 does not have as they are, in order.
 
         Raises:
-            FileNotFoundError: There is nothing at the path.
+            FileNotFoundError: There is nothing at the path, or a link leads to it.
         """
         top = self._at(path)
-        if not top.exists():
-            raise FileNotFoundError(str(path))
-        found = [top] if top.is_file() else regular_files(top)
-        paths = [(PurePosixPath("/") / one.relative_to(self.root), one) for one in found]
-        return sorted(name for name, one in paths if self._known.get(name) != _mark(one))
+        try:
+            status = top.status() if path != PurePosixPath("/") else self.root.stat()
+        except OSError as error:
+            raise FileNotFoundError(str(path)) from error
+        found = [(top, status)] if stat.S_ISREG(status.st_mode) else top.files()
+        paths = [(PurePosixPath("/") / file.path, _mark(status)) for file, status in found]
+        return sorted(name for name, mark in paths if self._known.get(name) != mark)
 
     def export(self, path: PurePosixPath, mapping: Linked) -> None:
         """Puts one file into S3.
@@ -111,19 +131,21 @@ class Tree:
         key, source = mapping.key(path), self._at(path)
         if len(key.encode()) > _LONGEST_KEY:
             raise ExportError("PathSizeTooLong")
-        if not mapping.bucket.is_dir():
+        if not mapping.bucket.is_folder:
             raise ExportError("S3BucketNotFound")
         try:
-            if source.stat().st_size > _LARGEST_FILE:
+            status = source.status()
+            if status.st_size > _LARGEST_FILE:
                 raise ExportError("FileSizeTooLarge")
-            before = _mark(source)
             duplicate(source, mapping.bucket / key)
         except PermissionError as error:
             raise ExportError("S3AccessDenied") from error
+        except FileNotFoundError as error:
+            raise ExportError("FileNotFound") from error
         except OSError as error:
-            raise ExportError("ResourceBusy" if source.exists() else "FileNotFound") from error
+            raise ExportError("ResourceBusy") from error
         # What was written meanwhile is not what was exported: it counts as changed.
-        self._known[path] = before
+        self._known[path] = _mark(status)
 
     def remove(self, bin_: Path) -> None:
         """Takes the directory away: at once out of sight, and then as far as its files' owners let it."""
@@ -132,10 +154,30 @@ class Tree:
             self.root.replace(bin_)
             shutil.rmtree(bin_, ignore_errors=True)
 
-    def _at(self, path: PurePosixPath) -> Path:
-        return self.root / path.relative_to("/")
+    def _at(self, path: PurePosixPath) -> Beneath:
+        return Beneath(self.root, path.relative_to("/"))
 
 
-def _mark(file: Path) -> tuple[int, int]:
-    status = file.stat()
+def _give_to_steps(folder: int) -> None:
+    """Lets steps write to an open directory, and nobody else where that can be.
+
+    Root gives it to them. Another user cannot: there everybody may write to it, and nobody comes to it but through the
+    embedded AWS's root, which is its owner's only.
+    """
+    if os.geteuid() == 0:
+        os.fchown(folder, _STEP_USER, _STEP_USER)
+    is_theirs = os.fstat(folder).st_uid == _STEP_USER
+    if not is_theirs or os.geteuid() in {0, _STEP_USER}:
+        os.fchmod(folder, 0o755 if is_theirs else 0o1777)
+
+
+def _mark(status: os.stat_result) -> tuple[int, int]:
     return status.st_size, status.st_mtime_ns
+
+
+def _mark_of(file: Beneath) -> tuple[int, int] | None:
+    """The same of a file that may not be there."""
+    try:
+        return _mark(file.status())
+    except (FileNotFoundError, NotADirectoryError):
+        return None

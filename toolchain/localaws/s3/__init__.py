@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 from toolchain.localaws.world import World
 
 if TYPE_CHECKING:
+    from werkzeug.wrappers import Request, Response
+
     from toolchain.localaws.s3.api import Listener
 
 
@@ -46,6 +48,8 @@ def application(world: World, listener: "Listener") -> Iterator[Any]:
         found = api.answer(request)
         if found is not None:
             return found(environ, start)
+        if refused := _with_content(request):
+            return refused(environ, start)
         # One at a time: a bucket that is half made, or half gone, would be met as somebody's directory.
         with guard, buckets.followed():
             bucket = request.path.strip("/")
@@ -55,3 +59,21 @@ def application(world: World, listener: "Listener") -> Iterator[Any]:
             return stock(environ, start)
 
     yield answer
+
+
+def _with_content(request: "Request") -> "Response | None":
+    """Puts the content of a request in the place of its chunks, for moto; or gives the answer that refuses it."""
+    from io import BytesIO
+
+    from toolchain.localaws.s3 import body
+    from toolchain.localaws.s3.api import refusal
+    from toolchain.localaws.s3.errors import S3Error
+
+    try:
+        content = body.document(request)
+    except S3Error as error:
+        return refusal(error, request)
+    request.environ.update({"wsgi.input": BytesIO(content), "CONTENT_LENGTH": str(len(content))})
+    for name in ("HTTP_TRANSFER_ENCODING", "wsgi.input_terminated"):
+        request.environ.pop(name, None)
+    return None

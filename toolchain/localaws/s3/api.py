@@ -1,20 +1,25 @@
 """S3's operations on objects over HTTP; those on buckets are moto's."""
 
+import errno
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from email.utils import format_datetime
+from types import MappingProxyType
 from typing import Any, Final
-from urllib.parse import unquote
+from urllib.parse import unquote, unquote_to_bytes
 from uuid import uuid4
 from xml.etree.ElementTree import ParseError
 
 from werkzeug.datastructures import Headers
+from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Request, Response
 
-from toolchain.localaws.s3 import listing, xml
+from toolchain.localaws.beneath import LinkError
+from toolchain.localaws.s3 import body, checksums, listing, xml
+from toolchain.localaws.s3.errors import S3Error
 from toolchain.localaws.s3.multipart import Upload, Uploads, pieces
-from toolchain.localaws.s3.objects import CHUNK, Object, Objects, S3Error
+from toolchain.localaws.s3.objects import Object, Objects, is_bucket_name
 from toolchain.localaws.s3.xml import Node, text
 
 # Told of an object that came or went: the bucket, the key, and whether it is there now.
@@ -65,19 +70,36 @@ class ObjectApi:
 
     def answer(self, request: Request) -> Response | None:
         """The answer to a request; none if it is about a bucket."""
-        bucket, _, key = request.path.removeprefix("/").partition("/")
-        query = request.args
         try:
-            if key:
-                return self._of_object(request, bucket, key)
-            if request.method == "POST" and "delete" in query:
-                return self._delete_many(bucket, request)
-            if request.method == "GET" and bucket and not set(query) - _LISTING:
-                return _xml(listing.answer(self.objects, bucket, query))
-            if request.method == "GET" and "uploads" in query:
-                return _xml(self._list_uploads(bucket))
+            return self._answer(request)
         except S3Error as error:
-            return _refusal(error, request)
+            return refusal(error, request)
+        except LinkError:
+            message = "Access Denied: a symbolic link is no object, and leads to none."
+            return refusal(S3Error("AccessDenied", message, status=403), request)
+        except (HTTPException, ValueError) as error:  # a parameter that is missing, or no number
+            return refusal(S3Error("InvalidArgument", str(error)), request)
+        except OSError as error:
+            return refusal(_of_system(error), request)
+
+    def _answer(self, request: Request) -> Response | None:
+        bucket, _, key = _path(request).removeprefix("/").partition("/")
+        query = request.args
+        if bucket and not is_bucket_name(bucket):
+            if request.method == "PUT" and not key:
+                raise S3Error("InvalidBucketName", "The specified bucket is not valid.")
+            raise S3Error("NoSuchBucket", f"The specified bucket does not exist: {bucket}", status=404)
+        return self._of(request, bucket, key, query)
+
+    def _of(self, request: Request, bucket: str, key: str, query: Mapping[str, str]) -> Response | None:
+        if key:
+            return self._of_object(request, bucket, key)
+        if request.method == "POST" and "delete" in query:
+            return self._delete_many(bucket, request)
+        if request.method == "GET" and bucket and not set(query) - _LISTING:
+            return _xml(listing.answer(self.objects, bucket, query))
+        if request.method == "GET" and "uploads" in query:
+            return _xml(self._list_uploads(bucket))
         return None
 
     def _of_object(self, request: Request, bucket: str, key: str) -> Response:
@@ -125,13 +147,13 @@ class ObjectApi:
     def _put(self, bucket: str, key: str, request: Request) -> Response:
         self._check_conditions(bucket, key, request)
         with self.objects.new(bucket, key, _kept(request.headers)) as writing:
-            for chunk in _body(request):
+            for chunk in body.chunks(request):
                 writing.write(chunk)
         self.listener(bucket, key, True)  # noqa: FBT003  # likewise
         return Response(headers={"ETag": f'"{writing.md5.hexdigest()}"'})
 
     def _check_conditions(self, bucket: str, key: str, request: Request) -> None:
-        if request.headers.get("If-None-Match") == "*" and self.objects.file(bucket, key).is_file():
+        if request.headers.get("If-None-Match") == "*" and self.objects.file(bucket, key).is_file:
             raise S3Error(
                 "PreconditionFailed", "At least one of the pre-conditions you specified did not hold", status=412
             )
@@ -151,19 +173,31 @@ class ObjectApi:
         except ValueError as error:
             raise S3Error("InvalidArgument", str(error)) from error
         if "x-amz-copy-source" not in request.headers:
-            etag = self.uploads.part(upload, number, _body(request))
+            etag = self.uploads.part(upload, number, body.chunks(request))
             return Response(headers={"ETag": f'"{etag}"'})
         source = self._source(request)
         first, last = _span(request.headers.get("x-amz-copy-source-range"), source.size) or (0, source.size - 1)
-        etag = self.uploads.part(upload, number, pieces(source.file, first, last))
+        etag = self.uploads.part(upload, number, pieces(source.file.open(), first, last))
         return _xml(
             Node("CopyPartResult", [text("ETag", f'"{etag}"'), text("LastModified", xml.moment(source.modified))])
         )
 
     def _complete(self, upload: Upload, request: Request) -> Response:
-        root = _document(request)
-        parts = [(int(one.findtext("PartNumber") or 0), one.findtext("ETag") or "") for one in root.iter("Part")]
-        etag = self.uploads.complete(upload, parts)
+        # A checksum in the headers is that of the object, and not of this request.
+        given = ((name.lower(), value) for name, value in request.headers.items())
+        headers = {name: value for name, value in given if name.startswith(checksums.PREFIX)}
+        # One that ends in the number of parts is the checksum of their checksums; base64 has no hyphen.
+        whole = checksums.announced({name: value for name, value in headers.items() if "-" not in value})
+        parted = {name: value.rpartition("-") for name, value in headers.items() if "-" in value}
+        composite = checksums.announced({name: value for name, (value, _, _) in parted.items()})
+        root = _document(request, without=headers)
+        parts = [
+            (int(part.findtext("PartNumber") or 0), part.findtext("ETag") or "", _sums_of(part))
+            for part in root.iter("Part")
+        ]
+        if any(number != str(len(parts)) for _, _, number in parted.values()):
+            raise S3Error("BadDigest", "A checksum of the parts' checksums names another number of parts.")
+        etag = self.uploads.complete(upload, parts, whole, composite)
         self.listener(upload.bucket, upload.key, True)  # noqa: FBT003  # likewise
         nodes = [text("Bucket", upload.bucket), text("Key", upload.key), text("ETag", f'"{etag}"')]
         return _xml(Node("CompleteMultipartUploadResult", nodes))
@@ -231,7 +265,10 @@ def _content(found: Object, request: Request) -> Response:
     status = 200 if span is None else 206
     if request.method == "HEAD":
         return Response(status=status, headers=headers)
-    return Response(pieces(found.file, first, last), status=status, headers=headers, direct_passthrough=True)
+    data = found.file.open()
+    answer = Response(pieces(data, first, last), status=status, headers=headers, direct_passthrough=True)
+    answer.call_on_close(data.close)
+    return answer
 
 
 def _span(asked: str | None, size: int) -> tuple[int, int] | None:
@@ -258,44 +295,62 @@ def _kept(headers: Headers) -> dict[str, str]:
     return kept
 
 
-def _body(request: Request) -> Iterator[bytes]:
-    """What is put, piece by piece."""
-    stream = request.stream
-    chunked = request.headers.get("x-amz-content-sha256", "").startswith("STREAMING-")
-    if not chunked and "aws-chunked" not in request.headers.get("content-encoding", ""):
-        while piece := stream.read(CHUNK):
-            yield piece
-        return
-    # aws-chunked: `SIZE;chunk-signature=...`, that many bytes, and so on; a chunk of none, then trailers.
-    while size := int(stream.readline().split(b";")[0] or b"0", 16):
-        left = size
-        while left and (piece := stream.read(min(CHUNK, left))):
-            left -= len(piece)
-            yield piece
-        stream.readline()
-    while stream.readline().strip():
-        continue
+def _document(request: Request, *, without: Mapping[str, str] = MappingProxyType({})) -> Any:  # noqa: ANN401  # an element of an XML document
+    """A request's XML.
 
-
-def _document(request: Request) -> Any:  # noqa: ANN401  # an element of an XML document
+    Args:
+        request: The request.
+        without: Headers that say nothing of this document.
+    """
+    if without:
+        request = Request({name: value for name, value in request.environ.items() if name not in _keys(without)})
     try:
-        return xml.read(b"".join(_body(request)))
+        return xml.read(body.document(request))
     except ParseError as error:
         raise S3Error("MalformedXML", str(error)) from error
+
+
+def _keys(headers: Iterable[str]) -> set[str]:
+    return {f"HTTP_{name.upper().replace('-', '_')}" for name in headers}
+
+
+def _sums_of(part: Any) -> list[checksums.Expected]:  # noqa: ANN401  # an element of an XML document
+    """What the checksums of a part are said to be."""
+    given = {
+        checksums.PREFIX + element.tag.removeprefix("Checksum").lower(): element.text or ""
+        for element in part
+        if element.tag.startswith("Checksum")
+    }
+    return checksums.announced(given)
+
+
+def _path(request: Request) -> str:
+    """A request's path; werkzeug's own has other characters in the place of what is no UTF-8."""
+    sent: str = request.environ["RAW_URI"].partition("?")[0]
+    try:
+        return unquote_to_bytes(sent.encode("latin-1")).decode()
+    except UnicodeDecodeError as error:
+        raise S3Error("InvalidURI", "Couldn't parse the specified URI.") from error
+
+
+def _of_system(error: OSError) -> S3Error:
+    match error.errno:
+        case errno.ENAMETOOLONG:
+            return S3Error("KeyTooLongError", "Your key is too long")
+        case errno.ENOENT | errno.ENOTDIR:
+            return S3Error("NoSuchKey", "The specified key does not exist.", status=404)
+        case errno.EACCES | errno.EPERM:
+            return S3Error("AccessDenied", f"Access Denied: {error.strerror}", status=403)
+        case _:
+            return S3Error("InternalError", f"The embedded AWS failed: {error.strerror}", status=500)
 
 
 def _xml(node: Node) -> Response:
     return Response(xml.written(node), content_type="application/xml")
 
 
-def _refusal(error: S3Error, request: Request) -> Response:
-    # Whoever sends on without being heard sees the connection reset, and not the answer.
-    _drain(request)
+def refusal(error: S3Error, request: Request) -> Response:
+    """What says it."""
     nodes = [text("Code", error.code), text("Message", error.message), text("RequestId", uuid4().hex)]
-    body = b"" if request.method == "HEAD" else xml.written(Node("Error", nodes))
-    return Response(body, status=error.status, content_type="application/xml")
-
-
-def _drain(request: Request) -> None:
-    while request.stream.read(CHUNK):
-        continue
+    content = b"" if request.method == "HEAD" else xml.written(Node("Error", nodes))
+    return Response(content, status=error.status, content_type="application/xml")

@@ -1,11 +1,13 @@
 """Keeps moto's buckets and the directories the same."""
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-from toolchain.localaws.links import regular_files
+from toolchain.localaws.beneath import Beneath
+from toolchain.localaws.s3.objects import is_bucket_name
 from toolchain.localaws.s3.xml import Node, text, written
 
 ACCOUNT = "123456789012"
@@ -25,7 +27,9 @@ class Buckets:
         """Tells moto of directories that somebody made."""
         backend = self._backend()
         for folder in self._root.iterdir():
-            if folder.is_dir() and folder.name not in backend.buckets:
+            # A link leads to a directory that is not below the embedded AWS's own.
+            is_own = folder.is_dir() and not folder.is_symlink()
+            if is_own and is_bucket_name(folder.name) and folder.name not in backend.buckets:
                 backend.create_bucket(folder.name, "us-east-1")
 
     @contextmanager
@@ -41,7 +45,7 @@ class Buckets:
 
     def empty(self, name: str) -> bool:
         """Whether a bucket has no objects, or is none."""
-        return next(regular_files(self._root / name), None) is None
+        return next(Beneath(self._root, PurePosixPath(name)).files(), None) is None
 
     @staticmethod
     def not_empty(name: str) -> bytes:
@@ -61,6 +65,8 @@ class Buckets:
 
 
 def _remove_empty(folder: Path) -> None:
-    for one in sorted(folder.rglob("*"), reverse=True):
-        one.rmdir()
-    folder.rmdir()
+    # Links are no objects: they go with their bucket, and what they lead to stays.
+    if folder.is_symlink():
+        folder.unlink()
+        return
+    shutil.rmtree(folder, ignore_errors=True)

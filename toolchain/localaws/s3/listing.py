@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from toolchain.localaws.s3.objects import Object, Objects, S3Error
+from toolchain.localaws.s3.errors import S3Error
+from toolchain.localaws.s3.objects import Object, Objects
 from toolchain.localaws.s3.xml import Node, moment, text
 
 
@@ -38,7 +39,7 @@ def page(objects: Objects, bucket: str, query: Mapping[str, str], after: str, mo
     found: list[Object] = []
     folders: list[str] = []
     last = None
-    for key, file in objects.keys(bucket, prefix):
+    for key, file, status in objects.keys(bucket, prefix):
         rest = key[len(prefix) :]
         folded = delimiter and delimiter in rest
         entry = prefix + rest[: rest.index(delimiter) + len(delimiter)] if folded else key
@@ -49,7 +50,7 @@ def page(objects: Objects, bucket: str, query: Mapping[str, str], after: str, mo
         if folded:
             folders.append(entry)
         else:
-            found.append(objects.described(key, file))
+            found.append(objects.described(key, file, status))
         last = entry
     return Page(objects=found, folders=folders, more=None)
 
@@ -59,6 +60,8 @@ def answer(objects: Objects, bucket: str, query: Mapping[str, str]) -> Node:
     second = query.get("list-type") == "2"
     try:
         most = min(1000, int(query.get("max-keys") or 1000))
+        if most < 0:
+            raise S3Error("InvalidArgument", "Argument maxKeys must be an integer between 0 and 2147483647")
         after = query.get("start-after", "") if second else query.get("marker", "")
         if second and query.get("continuation-token"):
             after = base64.urlsafe_b64decode(query["continuation-token"]).decode()

@@ -3,12 +3,15 @@
 import hashlib
 import shutil
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 from uuid import uuid4
 
-from toolchain.localaws.s3.objects import CHUNK, Objects, S3Error, Writing
+from toolchain.localaws.s3.checksums import ALGORITHMS, Expected
+from toolchain.localaws.s3.errors import S3Error
+from toolchain.localaws.s3.objects import CHUNK, Objects, Writing
 
 _MOST_PARTS = 10_000
 
@@ -85,21 +88,56 @@ class Uploads:
         etag = upload.etags[number] = writing.md5.hexdigest()
         return etag
 
-    def complete(self, upload: Upload, parts: Iterable[tuple[int, str]]) -> str:
-        """Makes the parts an object, and returns its ETag."""
-        chosen = list(parts)
+    def complete(
+        self,
+        upload: Upload,
+        parts: Sequence[tuple[int, str, Sequence[Expected]]],
+        whole: Sequence[Expected] = (),
+        composite: Sequence[Expected] = (),
+    ) -> str:
+        """Makes the parts an object, and returns its ETag.
+
+        Args:
+            upload: The upload.
+            parts: Each with its number, its ETag, and what its checksums are said to be.
+            whole: What the object's are said to be.
+            composite: What the checksums of its parts' checksums are said to be.
+        """
+        chosen = [(number, etag) for number, etag, _ in parts]
         for number, etag in chosen:
             if upload.etags.get(number) != etag.strip('"'):
                 raise S3Error("InvalidPart", f"Part {number} could not be found, or its ETag is another.")
         if [number for number, _ in chosen] != sorted(number for number, _ in chosen) or not chosen:
             raise S3Error("InvalidPartOrder", "The list of parts was not in ascending order.")
+        self._check(upload, parts, whole, composite)
         digests = b"".join(bytes.fromhex(upload.etags[number]) for number, _ in chosen)
-        whole = f"{hashlib.md5(digests, usedforsecurity=False).hexdigest()}-{len(chosen)}"
-        with self._objects.new(upload.bucket, upload.key, upload.headers, etag=whole) as writing:
+        etag_of_all = f"{hashlib.md5(digests, usedforsecurity=False).hexdigest()}-{len(chosen)}"
+        with self._objects.new(upload.bucket, upload.key, upload.headers, etag=etag_of_all) as writing:
             for number, _ in chosen:
                 writing.append(upload.folder / str(number))
         self.abort(upload)
-        return whole
+        return etag_of_all
+
+    @staticmethod
+    def _check(
+        upload: Upload,
+        parts: Sequence[tuple[int, str, Sequence[Expected]]],
+        whole: Sequence[Expected],
+        composite: Sequence[Expected],
+    ) -> None:
+        """Reads the parts once more, if there is a checksum that tells of them."""
+        for number, _, said in parts:
+            hashers = [ALGORITHMS[checksum.algorithm]() for checksum in composite]
+            told = [checksum.hasher for checksum in (*said, *whole)]
+            for piece in _read(upload.folder / str(number)) if hashers or told else ():
+                for hasher in (*hashers, *told):
+                    hasher.update(piece)
+            for checksum in said:
+                checksum.check()
+            for checksum, hasher in zip(composite, hashers, strict=True):
+                checksum.hasher.update(hasher.digest())
+        for checksum in (*whole, *composite):
+            checksum.check()
 
     def abort(self, upload: Upload) -> None:
         """Forgets an upload."""
@@ -108,9 +146,15 @@ class Uploads:
         shutil.rmtree(upload.folder, ignore_errors=True)
 
 
-def pieces(file: Path, first: int, last: int) -> Iterable[bytes]:
-    """The bytes of a file from one to another, both included, in pieces."""
+def _read(file: Path) -> Iterator[bytes]:
     with file.open("rb") as data:
+        while piece := data.read(CHUNK):
+            yield piece
+
+
+def pieces(data: BinaryIO, first: int, last: int) -> Iterator[bytes]:
+    """The bytes of an open file from one to another, both included, in pieces; closes it."""
+    with data:
         data.seek(first)
         left = last - first + 1
         while left > 0 and (piece := data.read(min(CHUNK, left))):

@@ -1,6 +1,8 @@
 """Objects as files: <bucket>/<key> below one directory, whoever put them there."""
 
 import hashlib
+import os
+import re
 import shutil
 import tempfile
 import threading
@@ -8,28 +10,16 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO, Final
 
-from toolchain.localaws.links import HIDDEN, duplicate, regular_files
+from toolchain.localaws.beneath import HIDDEN, Beneath, LinkError
+from toolchain.localaws.links import duplicate
+from toolchain.localaws.s3.errors import S3Error
 
 CHUNK: Final = 1024 * 1024
-
-
-class S3Error(Exception):
-    """A refusal, with the service's code.
-
-    Args:
-        code: The code.
-        message: What the caller reads.
-        status: Of the HTTP answer.
-    """
-
-    def __init__(self, code: str, message: str, *, status: int = 400) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
-        self.status = status
+_LONGEST_KEY: Final = 1024
+_BUCKET: Final = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 
 
 def no_such_key(key: str) -> S3Error:
@@ -51,7 +41,7 @@ class Object:
     """
 
     key: str
-    file: Path
+    file: Beneath
     size: int
     modified: datetime
     etag: str
@@ -76,17 +66,17 @@ class Objects:
     """
 
     root: Path
-    _known: dict[Path, _Known] = field(default_factory=dict)
+    _known: dict[Beneath, _Known] = field(default_factory=dict)
     _guard: threading.Lock = field(default_factory=threading.Lock)
 
-    def bucket(self, name: str) -> Path:
+    def bucket(self, name: str) -> Beneath:
         """A bucket's directory.
 
         Raises:
             S3Error: There is none such.
         """
-        folder = self.root / name
-        if name in {"", ".", ".."} or "/" in name or not folder.is_dir():
+        folder = Beneath(self.root, PurePosixPath(name))
+        if not is_bucket_name(name) or not folder.is_folder:
             raise S3Error("NoSuchBucket", f"The specified bucket does not exist: {name}", status=404)
         return folder
 
@@ -95,16 +85,17 @@ class Objects:
 
         Raises:
             S3Error: There is none such.
+            LinkError: It is a link, or beneath one.
         """
         file = self.file(bucket, key)
         # What is hidden is not there yet; a folder is none.
-        if key.endswith("/") or not file.is_file():
+        if key.endswith("/") or not file.is_file:
             raise no_such_key(key)
         return self.described(key, file)
 
-    def described(self, key: str, file: Path) -> Object:
+    def described(self, key: str, file: Beneath, status: os.stat_result | None = None) -> Object:
         """An object whose file is there."""
-        status = file.stat()
+        status = status or file.status()
         mark = (status.st_size, status.st_mtime_ns)
         known = self._known.get(file)
         if known is None or known.mark != mark:
@@ -136,27 +127,24 @@ class Objects:
         """
         target = self.file(bucket, key)
         if key.endswith("/"):
-            target.mkdir(parents=True, exist_ok=True)
-            yield Writing(out=tempfile.TemporaryFile())  # noqa: SIM115  # its content is nobody's
-            return
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-        except (FileExistsError, NotADirectoryError):
-            raise _clash(key) from None
-        if target.is_dir():
+            with tempfile.TemporaryFile() as out:  # its content is nobody's
+                yield Writing(out=out)
+            with target.folder(make=True):
+                return
+        if target.is_folder:
             raise _clash(key)
-        with tempfile.TemporaryDirectory(dir=target.parent, prefix=HIDDEN) as folder:
-            file = Path(folder) / "file"
-            with file.open("wb") as out:
+        try:
+            with target.replacing() as out:
                 writing = Writing(out=out)
                 yield writing
-            file.replace(target)
+        except (FileExistsError, NotADirectoryError):
+            raise _clash(key) from None
         self.note(target, etag or writing.md5.hexdigest(), headers)
 
     def copy(self, source: Object, bucket: str, key: str, headers: Mapping[str, str]) -> Object:
         """Makes an object the same as another."""
         target = self.file(bucket, key)
-        if target.is_dir():
+        if target.is_folder:
             raise _clash(key)
         if target != source.file:
             duplicate(source.file, target)
@@ -166,37 +154,49 @@ class Objects:
     def delete(self, bucket: str, key: str) -> None:
         """Deletes an object, and the folders that it leaves empty; one that is not there is deleted."""
         top, file = self.bucket(bucket), self.file(bucket, key)
-        if file.is_file() and not key.endswith("/"):
-            file.unlink()
+        if file.is_file and not key.endswith("/"):
+            file.remove()
             self._known.pop(file, None)
-        folder = file if file.is_dir() else file.parent
-        while folder != top and folder.is_dir() and not any(folder.iterdir()):
-            folder.rmdir()
-            folder = folder.parent
+        if file.is_folder:
+            file.remove_folder()
+        for parent in file.path.parents:
+            if parent == top.path or not Beneath(self.root, parent).remove_folder():
+                break
 
-    def keys(self, bucket: str, prefix: str) -> list[tuple[str, Path]]:
-        """All keys with a prefix, in S3's order."""
+    def keys(self, bucket: str, prefix: str) -> list[tuple[str, Beneath, os.stat_result]]:
+        """All keys with a prefix, in S3's order; a link is no object, and nothing beneath one is."""
         top = self.bucket(bucket)
-        start = top / prefix.rpartition("/")[0] if _plain(prefix.rpartition("/")[0]) else top
-        found = [(str(one.relative_to(top)), one) for one in regular_files(start)]
-        return sorted((pair for pair in found if pair[0].startswith(prefix)), key=lambda pair: pair[0].encode())
+        folder = prefix.rpartition("/")[0]
+        start = top / folder if folder and _plain(folder) else top
+        try:
+            found = [(str(file.path.relative_to(top.path)), file, status) for file, status in start.files()]
+        except LinkError:
+            return []
+        return sorted((entry for entry in found if entry[0].startswith(prefix)), key=lambda entry: entry[0].encode())
 
-    def file(self, bucket: str, key: str) -> Path:
+    def file(self, bucket: str, key: str) -> Beneath:
         """Where an object is or would be.
 
         Raises:
             S3Error: Its key cannot be a path.
         """
         top = self.bucket(bucket)
+        if len(key.encode()) > _LONGEST_KEY:
+            raise S3Error("KeyTooLongError", "Your key is too long")
         if not _plain(key.removesuffix("/")) or not key:
             raise S3Error("InvalidArgument", f"The embedded AWS cannot keep the key {key!r}: it is no path")
         return top / key
 
-    def note(self, file: Path, etag: str, headers: Mapping[str, str]) -> None:
+    def note(self, file: Beneath, etag: str, headers: Mapping[str, str]) -> None:
         """Keeps what a file cannot tell."""
-        status = file.stat()
+        status = file.status()
         with self._guard:
             self._known[file] = _Known(mark=(status.st_size, status.st_mtime_ns), etag=etag, headers=dict(headers))
+
+
+def is_bucket_name(name: str) -> bool:
+    """Whether a bucket may be called so."""
+    return _BUCKET.fullmatch(name) is not None and ".." not in name
 
 
 class Writing:
@@ -223,7 +223,8 @@ class Writing:
 
 def _plain(path: str) -> bool:
     """Whether a key's parts are all names of files."""
-    return all(part not in {"", ".", ".."} and not part.startswith(HIDDEN) for part in path.split("/"))
+    parts = path.split("/")
+    return "\0" not in path and all(part not in {"", ".", ".."} and not part.startswith(HIDDEN) for part in parts)
 
 
 def _clash(key: str) -> S3Error:

@@ -1,11 +1,14 @@
 """The XML that S3 speaks."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 from xml.etree import ElementTree as ET
 
+# What no XML document may hold.
+_NO_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _NAMESPACE: Final = "http://s3.amazonaws.com/doc/2006-03-01/"
 
 
@@ -51,6 +54,6 @@ def moment(when: datetime) -> str:
 
 def _element(node: Node) -> ET.Element:
     element = ET.Element(node.name)
-    element.text = node.content
+    element.text = None if node.content is None else _NO_XML.sub("\ufffd", node.content)
     element.extend(_element(one) for one in node.children)
     return element

@@ -2,10 +2,11 @@
 
 import logging
 
+from toolchain.localaws.access import Access
 from toolchain.localaws.world import World
 
 
-def install(world: World) -> None:  # noqa: ARG001  # every service is installed so; this one keeps no files
+def install(_world: World, access: Access) -> None:
     """Turns the interpreter on, and gives it these."""
     from moto.core.config import default_user_config
     from moto.stepfunctions.parser.models import stepfunctions_parser_backends
@@ -29,3 +30,4 @@ def install(world: World) -> None:  # noqa: ARG001  # every service is installed
     stepfunctions_parser_backends.backend = backend.LocalStepFunctionsBackend
     for part in (definitions, expressions, names, paths, arguments, tasks, children, announcements, api):
         part.install()
+    tasks.use(access)

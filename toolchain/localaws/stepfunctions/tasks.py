@@ -3,7 +3,6 @@
 import copy
 import functools
 import json
-import os
 import threading
 import time
 import uuid
@@ -12,39 +11,37 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
 
+from toolchain.localaws.access import Access
 from toolchain.localaws.stepfunctions.arguments import BadArgumentError, from_service, operation
 from toolchain.localaws.stepfunctions.failures import failure
 
 _LOOK_SECONDS: Final = 0.05
 _ENDED: Final = "the Step Functions task that waited for this was stopped or timed out"
 _clients_guard = threading.Lock()
+# moto's tasks are made by moto, and none of them can be handed this.
+_used: list[Access] = []
+
+
+def use(access: Access) -> None:
+    """Says which AWS tasks call from now on."""
+    _used[:] = [access]
 
 
 def client(region: str, service: str, state_credentials: Any = None) -> Any:  # noqa: ARG001  # moto's own signature
     """A client of this very AWS; one for each service, since making one takes time and no two threads at once."""
     with _clients_guard:
-        return _client(region, service, os.environ["MOTO_PORT"])
+        return _client(region, service, _used[0])
 
 
 @functools.cache
-def _client(region: str, service: str, port: str) -> Any:
-    import boto3
-    from botocore.config import Config
-
-    make: Any = boto3.client
-    return make(
+def _client(region: str, service: str, access: Access) -> Any:
+    return access.client(
         service,
-        region_name=region,
-        endpoint_url=f"http://127.0.0.1:{port}",
-        aws_access_key_id="local",
-        aws_secret_access_key="local",  # noqa: S106  # this AWS asks for none
-        config=Config(
-            parameter_validation=False,
-            retries={"total_max_attempts": 1},
-            proxies={},
-            max_pool_connections=50,
-            read_timeout=3600,
-        ),
+        region,
+        parameter_validation=False,
+        retries={"total_max_attempts": 1},
+        max_pool_connections=50,
+        read_timeout=3600,
     )
 
 
