@@ -239,6 +239,27 @@ def test_what_a_program_says_is_passed_on(make: Make, capfd: pytest.CaptureFixtu
     assert capfd.readouterr().err == "so it is\n"
 
 
+def test_half_a_line_of_a_program_that_is_killed_is_a_line_of_its_own(
+    make: Make, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def bad(_: BinaryIO) -> float:
+        while not said.exists():
+            time.sleep(0.001)
+        raise BadDataError("the data", why="are bad", fix="Mend them.")
+
+    said = tmp_path / "said"
+    pipeline = make("os.write(2, b'one\\nhalf a l')\nopen('said', 'w').close()\ntime.sleep(60)", feed=bad)
+    with pytest.raises(BadDataError):
+        pipeline.run()
+    assert capfd.readouterr().err == "one\nhalf a l\n"
+
+
+def test_a_line_without_an_end_is_not_held_for_ever(make: Make, capfd: pytest.CaptureFixture[str]) -> None:
+    make("os.write(2, b'.' * 100000)").run()
+    said = capfd.readouterr().err
+    assert said.rstrip("\n") == "." * 100000
+
+
 def test_what_a_quiet_program_says_is_shown_only_where_it_fails(make: Make, capfd: pytest.CaptureFixture[str]) -> None:
     code = "for number in range(9): os.write(2, b'line %d\\n' % number)\n"
     make(code, quiet=True).run()

@@ -276,10 +276,18 @@ class Pipeline:
 
     def _listen(self, stage: _Stage, errors: int) -> None:
         """Passes on what a program says, keeps the end of it, and waits for the program."""
+        held = b""
         while chunk := os.read(errors, 65536):
-            if not stage.program.is_quiet:
-                tell(chunk)
             stage.said = (stage.said + chunk)[-KEPT_BYTES:]
+            if stage.program.is_quiet:
+                continue
+            # By whole lines: a program that is killed in the middle of one must not put its half before the error.
+            held += chunk
+            end = len(held) if len(held) > KEPT_BYTES else held.rfind(b"\n") + 1
+            tell(held[:end])
+            held = held[end:]
+        if held:
+            tell(held + b"\n")
         os.close(errors)
         os.waitid(os.P_PID, stage.process.pid, os.WEXITED | os.WNOWAIT)
         earlier = self._stages[: self._stages.index(stage)]
