@@ -120,6 +120,12 @@ def test_prepared_outside_a_run_no_run_is_noted(tiny: Tiny) -> None:
     assert references.find(tiny.job, REFERENCE).sha256 == digest()
 
 
+def test_a_bad_name_of_the_run_is_told_before_an_hour_of_work(tiny: Tiny) -> None:
+    with pytest.raises(UsageError, match="bad EXECUTION_ID"):
+        tiny.index(job=other_run(tiny, "a b"))
+    assert not tiny.job.workflow.exists()
+
+
 def test_a_reference_that_changes_while_it_is_read_is_tried_again(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     real = fasta.prepare
 

@@ -195,6 +195,7 @@ def prepare_reference(job: Job, name: str, indexer: Indexer) -> None:
         BadDataError: It is no FASTA of DNA, or a name in it cannot work.
         StepError: It cannot be read or written.
     """
+    runs = [job.run] if job.environment.get("EXECUTION_ID") else []
     job.check_mounts("reference", "working")
     source = check_input(job.root / "reference" / name)
     fasta = sha256(source)
@@ -226,8 +227,8 @@ def prepare_reference(job: Job, name: str, indexer: Indexer) -> None:
                 _publish(step, indexer.aligner, digest)
             step.finish()
     write_text(_latest(job, name), _named(name, digest))
-    if job.environment.get("EXECUTION_ID"):
-        write_text(job.run / RECORDS / "reference" / f"{name}.json", _named(name, digest))
+    for run in runs:
+        write_text(run / RECORDS / "reference" / f"{name}.json", _named(name, digest))
 
 
 def _prepare_fasta(step: Step, source: Path, name: str, digest: str) -> None:
