@@ -105,7 +105,7 @@ def test_what_is_written_counted_and_digested_is_the_whole_of_both_files(lane: L
         "r{pair}/{side} a comment",
         "r{pair}",
         "r{pair} {pair} length=30",
-        "SRR1.1",
+        "SRR{pair}.1",
         "SRR1.{pair}.1 both end in .1",
         "A00:1:H:1:1101:{pair}:1000 {side}:N:0:ACGT+TTTT",
     ],
@@ -221,6 +221,8 @@ def test_where_files_are_cut_into_blocks_does_not_show_in_the_result(
         ("@\nACGT\n+\nIIII\n", "its first line does not start with '@' and a name"),
         ("@ 1:N:0:ACGT\nACGT\n+\nIIII\n", "its first line does not start with '@' and a name"),
         ("\nACGT\n+\nIIII\n", "its first line does not start with '@' and a name"),
+        ("@@r3 1:N:0\nACGT\n+\nIIII\n", "its name starts with '@'"),
+        ("@@\nACGT\n+\nIIII\n", "its name starts with '@'"),
         ("@r3 1:N:0\nACGT\nIIII\n", "its third line does not start with '+'"),
         ("@r3 1:N:0\nACGT\n\nIIII\n", "its third line does not start with '+'"),
         ("@r3 1:N:0\nACGT\n+\nIII\n", "4 bases but 3 qualities"),
@@ -280,9 +282,26 @@ def test_swapped_files_are_refused(lane: Lane, head: str) -> None:
 
 
 def test_swapped_files_with_dot_names_are_refused(lane: Lane) -> None:
-    assert "record 1 is 'r0.2' in one" in lane.refused(side(2, 9, "r{pair}.{side}"), side(1, 9, "r{pair}.{side}"))
+    swapped = (side(number, 9, "r{pair}.{side}") for number in (2, 1))
+    assert "record 1 says that the files are swapped" in lane.refused(*swapped)
     sides = (side(number, 9, "r{pair}." + str(number) + f" {3 - number}:N:0") for number in (1, 2))
     assert "the files are swapped" in lane.refused(*sides)
+
+
+@pytest.mark.parametrize("head", ["read {pair}/{side}", "r {side}:N:0", "r/{side}", "r.{side}", "r"])
+def test_reads_that_all_have_one_name_are_refused(lane: Lane, head: str) -> None:
+    sides = [side(number, 9, head) for number in (1, 2)]
+    assert "R1.fq: 9 of the first 9 reads have the name 'r" in lane.refused(*sides)
+
+
+def test_two_interleaved_files_of_one_lane_are_refused(lane: Lane) -> None:
+    sides = [woven(side(number, 9, "r{pair}"), side(3 - number, 9, "r{pair}")) for number in (1, 2)]
+    assert "R1.fq: 2 of the first 18 reads have the name 'r0'" in lane.refused(*sides)
+
+
+def test_some_names_may_stand_twice(lane: Lane) -> None:
+    sides = [side(number, 9) + side(number, 2) for number in (1, 2)]
+    assert lane.interleaved(*sides) == woven(*sides)
 
 
 # ---- mates that are none ---------------------------------------------------------------------------------------------

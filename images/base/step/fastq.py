@@ -10,6 +10,7 @@ import queue
 import re
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,9 +34,9 @@ LONGEST_NAME = 254  # that a BAM record can hold
 FIRST_READS = 10_000  # by which the scale of the qualities is known
 _LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz.*-"
 _QUALITIES = bytes(range(33, 127))
-# What tells mates apart is no name by itself.
-_NAME = re.compile(rb"@(?![/.][12](?:\s|$))\S")
-_NAMELESS = re.compile(rb"\n@(?:[/.][12])?\s")
+# What tells mates apart is no name by itself; and what SAM has for a line that starts with '@' is a header.
+_NAME = re.compile(rb"@(?![/.][12](?:\s|$))[^\s@]")
+_NAMELESS = re.compile(rb"\n@(?:@|(?:[/.][12])?\s)")
 _MARKS = re.compile(rb"[12]:[YN]:")
 _UNIT = re.compile(rb"@[^:\s]*:[^:\s]*:([A-Za-z0-9-]+):([0-9]+):[^:\s]*:[^:\s]*:\S*")
 
@@ -352,6 +353,8 @@ class Mates:
         one.see_qualities(a.qualities)
         two.see_qualities(b.qualities)
         self._check_mates(one, two, a.bases, b.bases)
+        if not self.pairs:
+            check_names(one.name, a.heads)
         self.pairs += len(a.heads)
         lines = [b"+"] * (2 * LINES * len(a.heads))
         lines[0::8], lines[1::8], lines[3::8] = a.heads, a.bases, a.qualities
@@ -372,6 +375,21 @@ class Mates:
         if not self.pairs and any(first) != any(second):
             empty = two if any(first) else one
             raise bad_reads(f"{empty.name}: every read is empty", SINGLE)
+
+
+def check_names(file: str, heads: Sequence[bytes]) -> None:
+    """Refuses reads of which many have the name of another: what calls takes such pairs for one, and drops bases.
+
+    Raises:
+        BadDataError: A fourth of them or more have.
+    """
+    names = Counter(map(name_of, heads))
+    if 4 * len(names) <= 3 * len(heads):
+        (name, count), *_ = names.most_common(1)
+        raise bad_reads(
+            f"{file}: {count} of the first {len(heads)} reads have the name '{printable(name)}'",
+            "Split an interleaved file first, or give each pair a name of its own (seqtk rename).",
+        )
 
 
 def are_copies(first: Sequence[bytes], second: Sequence[bytes], least: int = 1) -> bool:
@@ -504,7 +522,7 @@ def examine(first: list[bytes], second: list[bytes], one: Side, two: Side, count
                 f"{both}: record {count} says that both hold {which} reads, or the files are swapped",
                 "Name the file of the first reads, then that of the second reads.",
             )
-        if marks[0] == b"2" or marks[1] == b"1":
+        if marks[0] == b"2" or marks[1] == b"1" or (not is_pair(*heads) and is_pair(*reversed(heads))):
             raise bad_reads(
                 f"{both}: record {count} says that the files are swapped: the first must hold the first reads",
                 "Name the file of the first reads, then that of the second reads.",
@@ -518,6 +536,7 @@ def fault(record: list[bytes]) -> str:
     """What is wrong with a record; nothing if it is whole."""
     head, bases, plus, qualities = record
     faults = (
+        (head.startswith(b"@@"), "its name starts with '@', as none in a BAM file may"),
         (not _NAME.match(head), "its first line does not start with '@' and a name"),
         (len(name_of(head)) > LONGEST_NAME, f"its name is longer than {LONGEST_NAME} characters"),
         (not plus.startswith(b"+"), "its third line does not start with '+'"),
