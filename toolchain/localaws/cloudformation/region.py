@@ -1,7 +1,7 @@
 """The account and region that stacks live in, as they see it: other stacks' exports, zones, the services' clients."""
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from toolchain.localaws.cloudformation.errors import RefusalError
@@ -15,10 +15,20 @@ class Region:
         account: The account's number.
         endpoint: Where its services answer.
         exports: All exports of its stacks, by name.
+        held: The physical ids of all that its stacks hold.
     """
 
-    def __init__(self, *, name: str, account: str, endpoint: str, exports: Callable[[], Mapping[str, str]]) -> None:
+    def __init__(
+        self,
+        *,
+        name: str,
+        account: str,
+        endpoint: str,
+        exports: Callable[[], Mapping[str, str]],
+        held: Callable[[], Collection[str]],
+    ) -> None:
         self.name = name
+        self.held = held
         self.account = account
         self._endpoint = endpoint
         self._exports = exports
