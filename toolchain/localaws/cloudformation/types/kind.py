@@ -52,7 +52,7 @@ class Work:
         return self._named("".join(secrets.choice(_LETTERS) for _ in range(_RANDOM)), limit)
 
     def lasting(self, *, limit: int = 128) -> str:
-        """The name of what outlives the server on disk: the same in each server, so that the next one goes on with it."""
+        """The name of what outlives the server on disk: the next server gives the same, and goes on with it."""
         identity = f"{self.region.name} {self.stack_name} {self.name}"
         return self._named(hashlib.sha256(identity.encode()).hexdigest()[:_RANDOM], limit)
 
