@@ -59,7 +59,7 @@ def run(  # noqa: PLR0913  # one an option
     """Take the samples of a sheet to variants: start a run, and follow it to its end.
 
     SAMPLES.csv has a line for each lane: sample, r1, r2, and if wanted lane, library and unit. R1 and R2 are paths
-    below /scratch/data. Ctrl-C detaches: the run goes on.
+    below /scratch/data. TSV and the sheets of nf-core do too. Ctrl-C detaches: the run goes on.
     """
     from dataclasses import replace
 
