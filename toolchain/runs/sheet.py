@@ -89,7 +89,7 @@ class _Sheet:
         rows = self._rows(text)
         nothing: tuple[int, list[str]] = (1, [])
         number, header = next(rows, nothing)
-        names = [ALIASES.get(name, name) for name in header]
+        names: list[str] = [ALIASES.get(name, name) for name in header]
         if self.errors:
             return
         for name in dict.fromkeys(name for name in names if names.count(name) > 1):
