@@ -89,7 +89,7 @@ class _Sheet:
         rows = self._rows(text)
         nothing: tuple[int, list[str]] = (1, [])
         number, header = next(rows, nothing)
-        names: list[str] = [ALIASES.get(name, name) for name in header]
+        names = [ALIASES.get(name, name) for name in header]
         if self.errors:
             return
         for name in dict.fromkeys(name for name in names if names.count(name) > 1):
@@ -102,7 +102,7 @@ class _Sheet:
             self._wrong(number, f"unknown column '{name}'", "Take it out, or correct its name.")
         if self.errors:
             return
-        heads = dict(zip(names, header, strict=True))
+        heads: dict[str, str] = dict(zip(names, header, strict=True))
         for line, cells in rows:
             if len(cells) != len(header):
                 self._wrong(line, f"it has {counted(len(cells), 'cell')}, and the header {len(header)}", "Correct it.")
