@@ -5,8 +5,10 @@ stdout, what it says to people goes to stderr.
 """
 
 import json
+import shlex
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +19,7 @@ from toolchain.aligners import Wanted
 from toolchain.doctor import commands as doctor
 from toolchain.errors import SeveralFailedError, ToolchainError, WrongUsageError
 from toolchain.local import COMMANDS as LOCAL
+from toolchain.local import as_typed, hinted
 from toolchain.options import ALIGNER, PLOIDY
 from toolchain.paths import HERE
 from toolchain.runs import commands as runs
@@ -41,8 +44,23 @@ def main(arguments: Sequence[str]) -> int:
     Returns:
         The exit code, as listed in `--help`.
     """
+    typed = shlex.join(("python", "build.py", *(word for word in arguments if word != "--local")))
+    with console.said_as(_in_local_mode) if _is_local(arguments) else nullcontext():
+        return _run(arguments, typed)
+
+
+def _is_local(arguments: Sequence[str]) -> bool:
+    return "--local" in arguments or list(arguments[:1]) in (["demo"], ["local"])
+
+
+def _in_local_mode(text: str) -> str:
+    names = [name for name, one in cli.commands.items() if any(option.name == "local" for option in one.params)]
+    return hinted(text, names)
+
+
+def _run(arguments: Sequence[str], typed: str) -> int:
     try:
-        result = cli.main(args=list(arguments), prog_name="build.py", standalone_mode=False)
+        result = cli.main(args=list(arguments), prog_name="build.py", standalone_mode=False, obj=typed)
     except ToolchainError as error:
         for one in error.errors if isinstance(error, SeveralFailedError) else (error,):
             if one.details:
@@ -194,7 +212,7 @@ def demo(
     own = None
     if reference is not None and reads is not None and sample is not None:
         own = demonstration.Reads(reference=reference, r1=reads[0], r2=reads[1], sample=sample)
-    demonstration.run(HERE, own, aligner=aligner, shards=shards, ploidy=ploidy, results=results)
+    demonstration.run(HERE, own, aligner=aligner, shards=shards, ploidy=ploidy, results=results, command=as_typed())
 
 
 for command in (*cloud.COMMANDS, *deployment.COMMANDS, *runs.COMMANDS, *LOCAL, *doctor.COMMANDS):

@@ -7,7 +7,7 @@ import click
 
 from toolchain import console
 from toolchain.errors import WrongUsageError
-from toolchain.local import place
+from toolchain.local import as_typed, place
 from toolchain.paths import Checkout
 
 if TYPE_CHECKING:
@@ -30,11 +30,10 @@ def deploy(names: tuple[str, ...], *, checkout: Checkout, dry_run: bool, replace
     from toolchain.aws import Account
     from toolchain.stacks.deploying import Deployer
 
-    options = [word for name in replace for word in ("--replace", name)]
     deployer = Deployer(
         checkout=checkout,
         account=Account(),
-        command=checkout.typed("deploy", *names, *options),
+        command=as_typed(),
         replace=frozenset(replace),
     )
     if dry_run:
@@ -105,14 +104,10 @@ def destroy(
             why="it chooses the stacks by itself",
             fix=f"Leave out --storage, or {' '.join(names)}.",
         )
-    options = ["--storage"] if storage else []
-    options += [word for name in discard for word in ("--discard", name)]
-    options += [word for name in retain for word in ("--retain", name)]
-    options += ["--yes"] if yes else []
     destroyer = Destroyer(
         checkout=checkout,
         account=Account(),
-        command=checkout.typed("destroy", *names, *options),
+        command=as_typed(),
         discard=frozenset(discard),
         retain=frozenset(retain),
     )

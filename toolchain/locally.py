@@ -14,19 +14,22 @@ BEFORE = ("registry", "network", "storage", "compute")
 AFTER = ("workflow",)
 
 
-def prepare(checkout: Checkout, account: Account) -> None:
+def prepare(
+    checkout: Checkout, account: Account, command: str = "python build.py run SAMPLES.csv --reference NAME"
+) -> None:
     """Makes everything ready that is not; what is there already is left as it is.
 
     Args:
         checkout: As it deals with the embedded AWS.
         account: The embedded AWS.
+        command: What the user typed, to be typed again.
     """
     workshop = Workshop.open(checkout)
     build(workshop, tuple(workshop.catalog.tools.values()))
     for bucket in _sources(checkout):
         with doing(f"making bucket {bucket}"):
             account.s3().create_bucket(Bucket=bucket)
-    deployer = Deployer(checkout=checkout, account=account, show=quiet)
+    deployer = Deployer(checkout=checkout, account=account, command=command, show=quiet)
     deployed = list(deployer.deploy(BEFORE, lambda _: None))
     registration.run(checkout, account, (), lambda _: None)
     deployed += deployer.deploy(AFTER, lambda _: None)

@@ -38,4 +38,4 @@ def desk(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
 def containers(lab: Lab, desk: Desk) -> Callable[[], list[Any]]:
     """Looks which containers of the copy's embedded AWS there are."""
     label = f"{ROOT_LABEL}={desk.checkout.local.resolve()}"
-    return lambda: lab.workshop.engine.client.containers.list(all=True, filters={"label": label})
+    return lambda: lab.workshop.engine.client.containers.list(all=True, ignore_removed=True, filters={"label": label})

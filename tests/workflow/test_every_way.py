@@ -272,7 +272,7 @@ def test_an_input_that_is_no_order_says_what_one_is(played: Played) -> None:
         'The input must be {"reference": text, "shards": 1 to 9999, "ploidy": 1 or 2, "samples": [{"name": text, '
         '"lanes": [{"name": text, "r1": text, "r2": text}]}]}, with at least one sample, each of its own name and with '
         'a lane. "skip", which may be left out, is a list of "duplicates" and "qc" and nothing else. Let '
-        "`python build.py run --dry-run` write it."
+        "`python build.py run SAMPLES.csv --reference NAME --dry-run` write it."
     )
     assert played["not-an-order"].jobs == []
 

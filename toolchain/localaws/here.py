@@ -97,11 +97,26 @@ def connected(checkout: Checkout) -> Iterator[Connected]:
     here = world(checkout)
     there = answering(checkout)
     if there is not None:
-        with _environment(Server(endpoint=there.endpoint, region=there.region)):
+        with _environment(Server(endpoint=there.endpoint, region=there.region)), _watched(checkout, there):
             yield Connected(world=here, checkout=checkout.at_home)
         return
     with alone(here), serve(here) as server, _environment(server):
         yield Connected(world=here, checkout=checkout.for_now)
+
+
+@contextmanager
+def _watched(checkout: Checkout, there: Running) -> Iterator[None]:
+    """Says of a server that has ended under the block that it has: nothing of it can be followed or asked for again."""
+    try:
+        yield
+    except UnavailableError as error:
+        if running(checkout) == there:
+            raise
+        raise UnavailableError(
+            error.what,
+            why=f"the embedded AWS has ended (process {there.pid}), and its stacks, runs and logs with it",
+            fix="Type: python build.py local start; and the same again.",
+        ) from error
 
 
 @contextmanager
@@ -240,6 +255,8 @@ def _environment(server: Server) -> Iterator[None]:
     before = dict(os.environ)
     os.environ.pop("AWS_PROFILE", None)
     os.environ.update(server.environment)
+    # A server of this machine that does not answer is gone, as a rule.
+    os.environ.setdefault("AWS_MAX_ATTEMPTS", "4")
     try:
         yield
     finally:

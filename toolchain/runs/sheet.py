@@ -93,8 +93,8 @@ class _Sheet:
         if self.errors:
             return
         for name in dict.fromkeys(name for name in names if names.count(name) > 1):
-            heads = dict.fromkeys(head for head, own in zip(header, names, strict=True) if own == name)
-            self._wrong(number, f"column {' and '.join(heads)} stands there twice", "Take one of them out.")
+            twice = dict.fromkeys(head for head, own in zip(header, names, strict=True) if own == name)
+            self._wrong(number, f"column {' and '.join(twice)} stands there twice", "Take one of them out.")
         if missing := [f"'{name}'" for name in NEEDED if name not in names]:
             example = ",".join((*NEEDED, *OPTIONAL))
             self._wrong(number, f"no column {', '.join(missing)}", f"Begin the file with a line such as: {example}")
@@ -102,7 +102,7 @@ class _Sheet:
             self._wrong(number, f"unknown column '{name}'", "Take it out, or correct its name.")
         if self.errors:
             return
-        heads: dict[str, str] = dict(zip(names, header, strict=True))
+        heads = dict(zip(names, header, strict=True))
         for line, cells in rows:
             if len(cells) != len(header):
                 self._wrong(line, f"it has {counted(len(cells), 'cell')}, and the header {len(header)}", "Correct it.")
