@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from toolchain import catalog, cloud, console, deployment
+from toolchain import catalog, cloud, console, deployment, files
 from toolchain.aligners import Wanted
 from toolchain.doctor import commands as doctor
-from toolchain.errors import SeveralFailedError, ToolchainError, WrongUsageError
+from toolchain.errors import CannotCreateError, SeveralFailedError, ToolchainError, WrongUsageError
 from toolchain.local import COMMANDS as LOCAL
 from toolchain.local import as_typed, hinted
 from toolchain.options import ALIGNER, PLOIDY
@@ -54,13 +54,13 @@ def _is_local(arguments: Sequence[str]) -> bool:
 
 
 def _in_local_mode(text: str) -> str:
-    names = [name for name, one in cli.commands.items() if any(option.name == "local" for option in one.params)]
+    names = [name for name, command in cli.commands.items() if any(word.name == "local" for word in command.params)]
     return hinted(text, names)
 
 
 def _run(arguments: Sequence[str], typed: str) -> int:
     try:
-        result = cli.main(args=list(arguments), prog_name="build.py", standalone_mode=False, obj=typed)
+        result = _called(arguments, typed)
     except ToolchainError as error:
         for one in error.errors if isinstance(error, SeveralFailedError) else (error,):
             if one.details:
@@ -80,6 +80,17 @@ def _run(arguments: Sequence[str], typed: str) -> int:
         # How click says that whoever read our output has gone: no fault of ours, and there is nobody to tell.
         return 0
     return result if isinstance(result, int) else 0
+
+
+def _called(arguments: Sequence[str], typed: str) -> object:
+    try:
+        return cli.main(args=list(arguments), prog_name="build.py", standalone_mode=False, obj=typed)
+    except PermissionError as error:
+        if error.filename is None:
+            raise
+        # Whatever a command reads and writes may be another user's.
+        reason = files.unwritable(Path(error.filename), error)
+        raise CannotCreateError(f"no access to {error.filename}", why=reason.why, fix=reason.fix) from error
 
 
 @click.group(epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})

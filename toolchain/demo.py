@@ -9,6 +9,7 @@ import filecmp
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from toolchain.direct import Host, failure
 from toolchain.errors import CannotCreateError, MissingInputError
 from toolchain.files import locked
 from toolchain.localaws import here
+from toolchain.localaws.links import open_folder
 from toolchain.localaws.world import World
 from toolchain.machine import Machine
 from toolchain.paths import Checkout
@@ -128,6 +130,7 @@ def _run(
         aligner=choice.aligner,
         resources=resources,
     )
+    locally.check_inputs(checkout, order)
     runs = Runs(account, known.project)
     ended = follow(runs, runs.start(execution, order))
     if ended.status != "SUCCEEDED":
@@ -188,30 +191,29 @@ def _folder(folder: Path, *, keep: bool = True) -> Iterator[None]:
     Raises:
         CannotCreateError: It cannot be made, or written to.
     """
-    made = [one for one in (folder, *folder.parents) if not one.exists()]
+    made = [level for level in (folder, *folder.parents) if not level.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not os.access(folder, os.W_OK | os.X_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
-        raise CannotCreateError(
-            f"cannot make {folder}", why=str(error.strerror), fix="Name another directory."
-        ) from error
+        why = files.unwritable(folder, error).why
+        raise CannotCreateError(f"cannot make {folder}", why=why, fix="Name another: --results DIRECTORY") from error
     failed = True
     try:
         yield
         failed = False
     finally:
         if failed or not keep:
-            for one in folder.iterdir():
-                shutil.rmtree(one) if one.is_dir() else one.unlink()
-            for one in made:
-                one.rmdir()
+            for path in folder.iterdir():
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+            for level in made:
+                level.rmdir()
 
 
 def _place(file: Path, place: Path) -> None:
     """Puts a file in a second place unless it is there already; whoever reads what was there reads on."""
-    place.parent.mkdir(parents=True, exist_ok=True)
+    open_folder(place.parent)
     if place.is_file() and (place.samefile(file) or filecmp.cmp(place, file, shallow=False)):
         return
     new = place.with_name(f".{place.name}.{secrets.token_hex(4)}")
@@ -223,15 +225,19 @@ def _place(file: Path, place: Path) -> None:
 
 
 def link_or_copy(file: Path, place: Path) -> None:
-    """A hard link, or a copy where the two are on different file systems or the file is another user's."""
+    """A hard link; or a copy, where there can be none, or where the file is not for steps to read as it is."""
     try:
+        if not file.stat().st_mode & stat.S_IROTH:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         os.link(file, place)
     except OSError:
         shutil.copy2(file, place)
+        place.chmod(0o644)
 
 
 def _simulated(host: Host, scratch: Path, workflow: str) -> _Inputs:
     data = scratch / "data" / SIMULATED
+    open_folder(data)
     with locked(data):  # of two demos at once, the second finds the first one's files, which are the same
         return _simulate(host, scratch, data, workflow)
 

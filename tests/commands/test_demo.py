@@ -69,7 +69,7 @@ def test_bad_reads_end_with_the_step_s_own_error_and_code(desk: Desk, tmp_path: 
     (error,) = (line for line in result.err.splitlines() if line.startswith("error: "))
     assert "cannot unpack NA1/R2.fastq" in error
     assert "Traceback" not in result.err
-    assert not list((tmp_path / "results").glob("*.vcf.gz"))
+    assert not (tmp_path / "results").exists()
 
 
 def test_results_are_never_written_over(desk: Desk, tmp_path: Path) -> None:
@@ -96,3 +96,14 @@ def test_ctrl_c_ends_it_and_every_container_at_once(
     assert time.monotonic() - began < 10
     assert "Traceback" not in stderr
     assert containers() == []
+    assert not (tmp_path / "results").exists()
+    assert not (desk.root / "results").exists()
+
+
+def test_a_demo_that_is_killed_leaves_no_directory_for_results(desk: Desk) -> None:
+    with desk.begun("demo") as process:
+        assert process.stderr is not None
+        assert any(line.startswith("simulating") for line in process.stderr)
+        process.kill()
+        process.communicate(timeout=30)
+    assert not (desk.root / "results").exists()

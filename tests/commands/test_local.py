@@ -4,6 +4,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -99,6 +100,24 @@ def _line(process: "subprocess.Popen[str]", start: str) -> str:
         if line.startswith(start):
             return line
     raise AssertionError(start)
+
+
+def test_of_several_first_runs_at_once_one_deploys_and_the_others_wait_for_it(desk: Desk) -> None:
+    desk.ok("local", "start")
+    words = ("run", "NA1.csv", "--reference", "small.fa", "--local", "--shards", "1")
+    with ExitStack() as stack:
+        processes = [stack.enter_context(desk.begun(*words)) for _ in range(3)]
+        errs = [process.communicate(timeout=120)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0, 0], errs
+    assert sum("deployed registry, network, storage, compute, workflow" in err for err in errs) == 1
+    assert sum("another command builds or deploys here: waiting for it" in err for err in errs) >= 1
+
+
+def test_the_results_of_all_servers_are_in_one_bucket(desk: Desk) -> None:
+    for name in ("one", "two"):
+        desk.ok("run", "NA1.csv", "--reference", "small.fa", "--local", "--shards", "1", "--name", name)
+    (bucket,) = (desk.checkout.local / "s3").glob("*-resultsbucket-*")
+    assert {"one", "two"} <= {folder.name for folder in bucket.glob("results/germline/*")}
 
 
 def test_a_run_that_would_end_with_its_command_is_not_detached(desk: Desk) -> None:

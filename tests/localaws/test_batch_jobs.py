@@ -281,7 +281,7 @@ def test_a_job_that_can_never_fit_stays_runnable_and_says_why(cloud: Cloud, shel
 def impatient(cloud: Cloud) -> Iterator[Cloud]:
     """Its queue cancels what can never be placed after a second."""
     reasons = ("MISCONFIGURATION:COMPUTE_ENVIRONMENT_MAX_RESOURCE", "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT")
-    limits = [{"reason": one, "state": "RUNNABLE", "maxTimeSeconds": 1, "action": "CANCEL"} for one in reasons]
+    limits = [{"reason": reason, "state": "RUNNABLE", "maxTimeSeconds": 1, "action": "CANCEL"} for reason in reasons]
     cloud.batch.update_job_queue(jobQueue=QUEUE, jobStateTimeLimitActions=limits)
     assert cloud.batch.describe_job_queues(jobQueues=[QUEUE])["jobQueues"][0]["jobStateTimeLimitActions"] == limits
     yield cloud

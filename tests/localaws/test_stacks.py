@@ -43,8 +43,8 @@ def deployed(embedded: Embedded, parameters: dict[str, dict[str, str]]) -> Itera
 @pytest.mark.usefixtures("deployed")
 def test_the_queue_has_the_time_limits_of_its_template(embedded: Embedded) -> None:
     queues = embedded.client("batch").describe_job_queues()["jobQueues"]
-    (queue,) = (one for one in queues if one["jobQueueName"].startswith("p-"))
-    assert {one["reason"]: one["maxTimeSeconds"] for one in queue["jobStateTimeLimitActions"]} == {
+    (queue,) = (queue for queue in queues if queue["jobQueueName"].startswith("p-"))
+    assert {limit["reason"]: limit["maxTimeSeconds"] for limit in queue["jobStateTimeLimitActions"]} == {
         "CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY": 21600,
         "MISCONFIGURATION:COMPUTE_ENVIRONMENT_MAX_RESOURCE": 600,
         "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT": 600,

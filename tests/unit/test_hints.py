@@ -35,14 +35,14 @@ def texts(file: Path) -> Iterator[str]:
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
             yield node.value
         elif isinstance(node, ast.Call) and getattr(node.func, "id", "") == "typed":
-            yield typed(*(str(one.value) if isinstance(one, ast.Constant) else UNKNOWN for one in node.args))
+            yield typed(*(str(word.value) if isinstance(word, ast.Constant) else UNKNOWN for word in node.args))
 
 
 def hints() -> list[str]:
     found = {
-        one.strip() for file in FILES for text in texts(file) for one in _COMMAND.findall(text) if one[:1].islower()
+        hint.strip() for file in FILES for text in texts(file) for hint in _COMMAND.findall(text) if hint[:1].islower()
     }
-    return sorted(one for one in found if one)
+    return sorted(filter(None, found))
 
 
 def parsed(words: list[str]) -> click.Command:

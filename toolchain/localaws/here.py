@@ -143,7 +143,7 @@ def alone(here: World) -> Iterator[None]:
     Raises:
         TryAgainError: Another server has it.
     """
-    here.root.mkdir(parents=True, exist_ok=True)
+    _check_writable(here)
     with (here.root / ".lock").open("w", encoding="ascii") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -158,6 +158,21 @@ def alone(here: World) -> Iterator[None]:
         yield
 
 
+def _check_writable(here: World) -> None:
+    """Makes the root, and passes if all that a server writes to is this user's to write.
+
+    Raises:
+        CannotCreateError: Something is another user's.
+    """
+    try:
+        here.root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise files.unwritable(here.root, error) from error
+    for path in (here.root, *here.root.glob("*"), *here.scratch.glob("*"), *here.buckets.glob("*")):
+        if not os.access(path, os.W_OK | (os.X_OK if path.is_dir() else 0)):
+            raise files.unwritable(path, PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
+
+
 def start(checkout: Checkout, port: int) -> Running:
     """Starts a server that outlives this command; does nothing where one runs.
 
@@ -166,7 +181,7 @@ def start(checkout: Checkout, port: int) -> Running:
         UnavailableError: It does not come up.
     """
     here = world(checkout)
-    here.root.mkdir(parents=True, exist_ok=True)
+    _check_writable(here)
     # Of two starts at once, the second finds the first one's server.
     with (here.root / ".starting").open("w", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -33,13 +33,21 @@ def duplicate(source: Path, target: Path) -> None:
     Raises:
         OSError: It cannot be read or written.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
+    open_folder(target.parent)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=HIDDEN) as folder:
         new = Path(folder) / "file"
         large = source.stat().st_size >= _LINKED_FROM
         if not large or not (_cloned(source, new) or _linked(source, new)):
             _copied(source, new)
         new.replace(target)
+
+
+def open_folder(folder: Path) -> None:
+    """Makes a directory that steps, which are another user, may read, whatever the umask is."""
+    missing = [level for level in (folder, *folder.parents) if not level.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for level in missing:
+        level.chmod(0o755)
 
 
 def _linked(source: Path, new: Path) -> bool:

@@ -99,6 +99,8 @@ def run(  # noqa: PLR0913  # one an option
     if dry_run:
         _plan(checkout, order, inputs)
         return 0
+    if checkout == checkout.at_home:
+        locally.check_inputs(checkout, order)
     runs = _runs(checkout)
     started = runs.start(chosen, order)
     lanes = sum(len(sample.lanes) for sample in order.samples)

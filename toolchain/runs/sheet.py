@@ -176,7 +176,7 @@ class _Sheet:
 def _delimiter(text: str) -> str:
     """What separates the cells: what makes most known columns of the first line that holds anything."""
     header = next((line for line in text.splitlines() if line.strip(f"{_DELIMITERS} ")), "").lower()
-    return max(_DELIMITERS, key=lambda one: sum(cell.strip(' "') in _KNOWN for cell in header.split(one)))
+    return max(_DELIMITERS, key=lambda delimiter: sum(cell.strip(' "') in _KNOWN for cell in header.split(delimiter)))
 
 
 def _given(cell: str | None) -> str | None:

@@ -118,8 +118,8 @@ class LocalBatchBackend(BatchBackend):
     def describe_job_queues(self, job_queues: list[str] | None = None) -> list[dict[str, Any]]:
         """These queues, or all."""
         found = super().describe_job_queues(job_queues)
-        for one in found:
-            one["jobStateTimeLimitActions"] = self.time_limits.get(one["jobQueueArn"], [])
+        for queue in found:
+            queue["jobStateTimeLimitActions"] = self.time_limits.get(queue["jobQueueArn"], [])
         return found
 
     def describe_jobs(self, jobs: list[str] | None) -> list[dict[str, Any]]:

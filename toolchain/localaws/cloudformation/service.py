@@ -97,7 +97,7 @@ class Service(Exports):
         """The physical ids of all that stacks hold."""
         with self.lock:
             stacks = [stack for stack in self.stacks.values() if not stack.gone]
-            return frozenset(one.physical_id for stack in stacks for one in stack.resources.values())
+            return frozenset(resource.physical_id for stack in stacks for resource in stack.resources.values())
 
     def importers(self, export: str) -> list[str]:
         """The names of the stacks that use an export."""
