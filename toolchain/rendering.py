@@ -45,6 +45,14 @@ def resources(checkout: Checkout) -> dict[str, dict[str, int]]:
     return fitted
 
 
+def parameters(checkout: Checkout) -> dict[str, str]:
+    """The stacks' parameters that the hosts decide: none in the cloud, where genomics.toml and the templates do."""
+    if checkout != checkout.at_home:
+        return {}
+    # All hosts are this machine, and a job that asks for more than it has would wait in vain.
+    return {"MaxJobMemory": str(Machine.here().memory)}
+
+
 def shards(checkout: Checkout) -> int:
     """How many parts of the genome a run calls side by side if nobody says: here two for each core."""
     return 2 * Machine.here().cores if checkout == checkout.at_home else SHARDS

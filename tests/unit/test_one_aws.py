@@ -28,6 +28,9 @@ ALLOWED: dict[str, dict[str, str]] = {
         "checkout": "`run --local` makes ready what is not, and fits jobs to this machine",
         "lasting": "a run cannot go on without the AWS that it is in, and no later command can be told of it",
     },
+    "toolchain/stacks/deploying.py": {"lasting": "an interrupted deployment goes on only where its AWS does"},
+    "toolchain/stacks/destroying.py": {"lasting": "likewise"},
+    "toolchain/stacks/following.py": {"lasting": "says so"},
     "toolchain/runs/failure.py": {"lasting": "what to type next must still find the run"},
 }
 

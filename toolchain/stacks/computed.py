@@ -2,10 +2,9 @@
 
 from collections.abc import Mapping
 
-from toolchain import catalog, jobdefs
+from toolchain import catalog, jobdefs, rendering
 from toolchain.aws import Account
 from toolchain.errors import ConfigurationError, MissingInputError
-from toolchain.machine import Machine
 from toolchain.paths import Checkout
 from toolchain.revisions import active
 from toolchain.settings import Settings
@@ -17,11 +16,8 @@ _ENDING = "JobDefinition"
 def known(checkout: Checkout, settings: Settings) -> Mapping[str, str]:
     """Those that this checkout says by itself."""
     images = ",".join(sorted(catalog.load(checkout.images).tools))
-    found = {"Project": settings.project, "Workflow": settings.workflow, "Images": images}
-    if checkout == checkout.at_home:
-        # All hosts are this machine, and a job that asks for more than it has would wait in vain.
-        found["MaxJobMemory"] = str(Machine.here().memory)
-    return found
+    own = {"Project": settings.project, "Workflow": settings.workflow, "Images": images}
+    return {**own, **rendering.parameters(checkout)}
 
 
 def job_definitions(stack: Stack, checkout: Checkout, account: Account, project: str) -> Mapping[str, str]:
