@@ -199,13 +199,14 @@ def _folder(folder: Path, *, keep: bool = True) -> Iterator[None]:
     except OSError as error:
         why = files.unwritable(folder, error).why
         raise CannotCreateError(f"cannot make {folder}", why=why, fix="Name another: --results DIRECTORY") from error
+    before = set(folder.iterdir())
     failed = True
     try:
         yield
         failed = False
     finally:
         if failed or not keep:
-            for path in folder.iterdir():
+            for path in set(folder.iterdir()) - before:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
             for level in made:
                 level.rmdir()

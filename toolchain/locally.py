@@ -4,11 +4,11 @@ import os
 import shlex
 from pathlib import Path
 
-from toolchain import files, registration, settings
+from toolchain import files, registration, rendering, settings
 from toolchain.aws import Account, doing
 from toolchain.builds import Workshop, build
 from toolchain.console import note
-from toolchain.errors import ConfigurationError, MissingInputError
+from toolchain.errors import ConfigurationError, MissingInputError, WrongUsageError
 from toolchain.paths import Checkout
 from toolchain.runs.order import Order
 from toolchain.stacks.deploying import Deployer
@@ -52,6 +52,20 @@ def _prepare(checkout: Checkout, account: Account, command: str) -> None:
     deployed += deployer.deploy(AFTER, lambda _: None)
     if new := [one.stack.name for one in deployed if one.result != "unchanged"]:
         note(f"deployed {', '.join(new)}")
+
+
+def check_name(checkout: Checkout, name: str) -> None:
+    """Passes if no run of an earlier server has left results under this name; its own ones a server knows.
+
+    Raises:
+        WrongUsageError: One has.
+    """
+    bucket, _, prefix = rendering.outputs(checkout)["ExportPath"].removeprefix("s3://").partition("/")
+    results = checkout.local / "s3" / bucket / prefix / settings.load(checkout.settings).workflow / name
+    if results.exists():
+        raise WrongUsageError(
+            f"a run '{name}' exists already", why=f"its results are in {results}", fix="Choose another name."
+        )
 
 
 def check_inputs(checkout: Checkout, order: Order) -> None:

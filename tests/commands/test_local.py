@@ -118,6 +118,12 @@ def test_the_results_of_all_servers_are_in_one_bucket(desk: Desk) -> None:
         desk.ok("run", "NA1.csv", "--reference", "small.fa", "--local", "--shards", "1", "--name", name)
     (bucket,) = (desk.checkout.local / "s3").glob("*-resultsbucket-*")
     assert {"one", "two"} <= {folder.name for folder in bucket.glob("results/germline/*")}
+    vcf = bucket / "results" / "germline" / "one" / "NA1" / "NA1.vcf.gz"
+    before = vcf.stat().st_mtime_ns
+    again = desk.type("run", "NA1.csv", "--reference", "small.fa", "--local", "--ploidy", "1", "--name", "one")
+    assert (again.code, again.out) == (64, "")
+    assert f"a run 'one' exists already: its results are in {vcf.parent.parent}" in again.error
+    assert vcf.stat().st_mtime_ns == before
 
 
 def test_a_run_that_would_end_with_its_command_is_not_detached(desk: Desk) -> None:

@@ -100,6 +100,7 @@ def run(  # noqa: PLR0913  # one an option
         _plan(checkout, order, inputs)
         return 0
     if checkout == checkout.at_home:
+        locally.check_name(checkout, chosen)
         locally.check_inputs(checkout, order)
     runs = _runs(checkout)
     started = runs.start(chosen, order)
