@@ -1,5 +1,6 @@
 """`build.py demo`, as a user types it."""
 
+import os
 import re
 import signal
 import time
@@ -59,6 +60,23 @@ def test_takes_a_user_s_own_reads_and_says_which_aligner_it_took(
     assert said in result.err
     assert figure(result.out, "reads") == f"{2 * len(small.reads):,}"
     assert (tmp_path / "results" / "NA1.vcf.gz").exists()
+
+
+@pytest.mark.usefixtures("lab")
+def test_a_umask_that_closes_all_files_hinders_no_step(tmp_path: Path) -> None:
+    small = own_reads(tmp_path / "own")
+    for file in (small.r1, small.r2):
+        file.chmod(0o600)
+    before = os.umask(0o077)
+    try:
+        closed = Desk.make(tmp_path / "closed")
+        result = closed.type("demo", *words(small, tmp_path / "results"), "--aligner", "bwa")
+    finally:
+        os.umask(before)
+    assert result.code == 0, result.err
+    assert (tmp_path / "results" / "NA1.vcf.gz").exists()
+    assert (tmp_path / "results").stat().st_mode & 0o077 == 0
+    assert small.r1.stat().st_mode & 0o777 == 0o600
 
 
 def test_bad_reads_end_with_the_step_s_own_error_and_code(desk: Desk, tmp_path: Path) -> None:
