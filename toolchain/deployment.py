@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 @place
 def deploy(names: tuple[str, ...], *, checkout: Checkout, dry_run: bool, replace: tuple[str, ...]) -> None:
     """Deploy the STACKs that differ from this checkout; all of them, in order, if none is named."""
+    from toolchain import locally
     from toolchain.aws import Account
     from toolchain.stacks.deploying import Deployer
 
@@ -40,7 +41,8 @@ def deploy(names: tuple[str, ...], *, checkout: Checkout, dry_run: bool, replace
         for planned in deployer.plan(names):
             _show(planned)
         return
-    done = deployer.deploy(names, lambda deployed: click.echo(str(deployed)))
+    with locally.in_turn(checkout):
+        done = deployer.deploy(names, lambda deployed: click.echo(str(deployed)))
     if all(one.result == "unchanged" for one in done):
         console.note("nothing to deploy: every stack is as this checkout says")
 

@@ -2,6 +2,8 @@
 
 import os
 import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from toolchain import files, registration, rendering, settings
@@ -31,13 +33,25 @@ def prepare(
         account: The embedded AWS.
         command: What the user typed, to be typed again.
     """
+    with in_turn(checkout):
+        _prepare(checkout, account, command)
+
+
+@contextmanager
+def in_turn(checkout: Checkout) -> Iterator[None]:
+    """Of several commands that deploy on this machine, one does, and the others find what it deployed.
+
+    In the cloud a deployment may take hours, and CloudFormation says who is at it.
+    """
 
     def waiting() -> None:
         note("another command builds or deploys here: waiting for it")
 
-    # Of several first runs at once, one deploys, and the others find what it deployed.
+    if checkout != checkout.at_home:
+        yield
+        return
     with files.locked(checkout.local, name=".deploying", waiting=waiting):
-        _prepare(checkout, account, command)
+        yield
 
 
 def _prepare(checkout: Checkout, account: Account, command: str) -> None:

@@ -113,6 +113,15 @@ def test_of_several_first_runs_at_once_one_deploys_and_the_others_wait_for_it(de
     assert sum("another command builds or deploys here: waiting for it" in err for err in errs) >= 1
 
 
+def test_a_run_waits_for_a_deployment_that_goes_on(desk: Desk) -> None:
+    desk.ok("local", "start")
+    words = ("run", "NA1.csv", "--reference", "small.fa", "--local", "--shards", "1")
+    deploys = ("deploy", "--local", "registry", "network", "storage", "compute")
+    with desk.begun(*deploys) as deployment, desk.begun(*words) as run, desk.begun(*deploys) as again:
+        errs = [process.communicate(timeout=120)[1] for process in (deployment, run, again)]
+    assert [process.returncode for process in (deployment, run, again)] == [0, 0, 0], errs
+
+
 def test_the_results_of_all_servers_are_in_one_bucket(desk: Desk) -> None:
     for name in ("one", "two"):
         desk.ok("run", "NA1.csv", "--reference", "small.fa", "--local", "--shards", "1", "--name", name)

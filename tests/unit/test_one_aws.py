@@ -19,6 +19,7 @@ ALLOWED: dict[str, dict[str, str]] = {
     "toolchain/aws.py": {"endpoint": "names the variable in what to check when nothing answers, and reads it nowhere"},
     "toolchain/demo.py": {"embedded": "the demo is always on this machine: it puts its reads where that AWS has them"},
     "toolchain/local.py": {"embedded": "the commands `local start|stop|status`, and --local, which connects to one"},
+    "toolchain/locally.py": {"checkout": "deployments take turns here, where nothing but the lock says who is at it"},
     "toolchain/paths.py": {
         "checkout": "says where what is known of either is kept",
         "lasting": "and whether that AWS is there for other commands",
