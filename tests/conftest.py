@@ -5,6 +5,7 @@ import os
 # testcontainers reads it when it is imported: no Ryuk container, since no image can be pulled everywhere.
 os.environ["TESTCONTAINERS_RYUK_DISABLED"] = "true"
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,10 @@ from toolchain import builds, catalog
 from toolchain.aligners import Aligner
 from toolchain.errors import UnavailableError
 from toolchain.paths import HERE
+
+# A parent may ignore Ctrl-C, as the background jobs of a shell script do, and what is started inherits that. A signal
+# that is handled here is at its default in what tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REAL_DATA = Path(os.environ.get("GENOMICS_TEST_DATA", HERE.root.parent / "shared" / "data"))
 

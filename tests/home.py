@@ -19,6 +19,7 @@ from toolchain import jobdefs, locally, rendering, settings
 from toolchain.aws import Account
 from toolchain.localaws.server import serve
 from toolchain.localaws.world import World
+from toolchain.machine import Machine
 from toolchain.paths import HERE, Checkout
 from toolchain.runs.executions import Runs
 
@@ -133,7 +134,13 @@ class Home:
             return self.account.batch().register_job_definition(**definition)["jobDefinitionArn"]
 
     def machines(
-        self, name: str, jobs: Mapping[str, str], *, job_timeout: int | None = None, concurrency: str | None = None
+        self,
+        name: str,
+        jobs: Mapping[str, str],
+        *,
+        job_timeout: int | None = None,
+        concurrency: str | None = None,
+        most_memory: int | None = None,
     ) -> Machines:
         """Makes the workflow's two state machines again, with other substitutions.
 
@@ -142,12 +149,15 @@ class Home:
             jobs: Tool to a job definition's ARN, where it is another.
             job_timeout: Of one job, in seconds.
             concurrency: The expression for MaxConcurrentSamples.
+            most_memory: MaxJobMemory, in MiB.
         """
         text = self.definition(self.deployed.job)
         for tool, arn in jobs.items():
             text = replaced(text, self.registered[tool], arn)
         if job_timeout is not None:
             text = replaced(text, "345600", str(job_timeout))
+        if most_memory is not None:
+            text = replaced(text, str(Machine.here().memory), str(most_memory))
         job = self._made(f"{self.project}-job-{name}", text)
         text = replaced(self.definition(self.deployed.germline), self.deployed.job, job)
         if concurrency is not None:

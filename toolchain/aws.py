@@ -59,6 +59,12 @@ class Pace:
             self.sleep(turn - now)
 
 
+def _attempts() -> int:
+    """How often a call is tried: what AWS's own tools read that from goes first."""
+    given = os.environ.get("AWS_MAX_ATTEMPTS", "")
+    return int(given) if given.isdecimal() and int(given) else ATTEMPTS
+
+
 class Account:
     """The AWS account and region that the environment names, as for the `aws` command."""
 
@@ -70,7 +76,7 @@ class Account:
         with doing("opening an AWS session"):
             self._session = boto3.Session()
         self._config = Config(
-            retries={"mode": "standard", "total_max_attempts": ATTEMPTS}, connect_timeout=10, read_timeout=60
+            retries={"mode": "standard", "total_max_attempts": _attempts()}, connect_timeout=10, read_timeout=60
         )
 
     @property

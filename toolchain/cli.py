@@ -5,18 +5,21 @@ stdout, what it says to people goes to stderr.
 """
 
 import json
+import shlex
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from toolchain import catalog, cloud, console, deployment
+from toolchain import catalog, cloud, console, deployment, files
 from toolchain.aligners import Wanted
 from toolchain.doctor import commands as doctor
-from toolchain.errors import SeveralFailedError, ToolchainError, WrongUsageError
+from toolchain.errors import CannotCreateError, SeveralFailedError, ToolchainError, WrongUsageError
 from toolchain.local import COMMANDS as LOCAL
+from toolchain.local import as_typed, hinted
 from toolchain.options import ALIGNER, ORPHANS, PLOIDY, SKIP
 from toolchain.paths import HERE
 from toolchain.runs import commands as runs
@@ -43,8 +46,23 @@ def main(arguments: Sequence[str]) -> int:
     Returns:
         The exit code, as listed in `--help`.
     """
+    typed = shlex.join(("python", "build.py", *(word for word in arguments if word != "--local")))
+    with console.said_as(_in_local_mode) if _is_local(arguments) else nullcontext():
+        return _run(arguments, typed)
+
+
+def _is_local(arguments: Sequence[str]) -> bool:
+    return "--local" in arguments or list(arguments[:1]) in (["demo"], ["local"])
+
+
+def _in_local_mode(text: str) -> str:
+    names = [name for name, command in cli.commands.items() if any(word.name == "local" for word in command.params)]
+    return hinted(text, names)
+
+
+def _run(arguments: Sequence[str], typed: str) -> int:
     try:
-        result = cli.main(args=list(arguments), prog_name="build.py", standalone_mode=False)
+        result = _called(arguments, typed)
     except ToolchainError as error:
         for one in error.errors if isinstance(error, SeveralFailedError) else (error,):
             if one.details:
@@ -64,6 +82,17 @@ def main(arguments: Sequence[str]) -> int:
         # How click says that whoever read our output has gone: no fault of ours, and there is nobody to tell.
         return 0
     return result if isinstance(result, int) else 0
+
+
+def _called(arguments: Sequence[str], typed: str) -> object:
+    try:
+        return cli.main(args=list(arguments), prog_name="build.py", standalone_mode=False, obj=typed)
+    except PermissionError as error:
+        if error.filename is None:
+            raise
+        # Whatever a command reads and writes may be another user's.
+        reason = files.unwritable(Path(error.filename), error)
+        raise CannotCreateError(f"no access to {error.filename}", why=reason.why, fix=reason.fix) from error
 
 
 @click.group(epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
@@ -203,7 +232,7 @@ def demo(  # noqa: PLR0913  # one an option
     options = demonstration.Options(
         aligner=aligner, shards=shards, ploidy=ploidy, skip=in_order(skip), count_orphans=count_orphans
     )
-    demonstration.run(HERE, own, options, results)
+    demonstration.run(HERE, own, options, results, command=as_typed())
 
 
 for command in (*cloud.COMMANDS, *deployment.COMMANDS, *runs.COMMANDS, *LOCAL, *doctor.COMMANDS):

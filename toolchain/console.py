@@ -2,7 +2,7 @@
 
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
@@ -29,8 +29,24 @@ def stdout() -> "Console":
     return Console(highlight=False, width=None if sys.stdout.isatty() else 200)
 
 
+# What is done to every line of narration, the latest last.
+_changes: list[Callable[[str], str]] = []
+
+
+@contextmanager
+def said_as(change: Callable[[str], str]) -> Iterator[None]:
+    """Changes every line of narration until the block ends."""
+    _changes.append(change)
+    try:
+        yield
+    finally:
+        _changes.remove(change)
+
+
 def note(text: str) -> None:
     """One line of narration."""
+    for change in _changes:
+        text = change(text)
     sys.stderr.write(f"{text}\n")
     sys.stderr.flush()
 

@@ -4,19 +4,25 @@ Without arguments it makes a small genome with planted variants and reads of it,
 of them were found. With a user's own reads it says what it found.
 """
 
+import errno
+import filecmp
 import os
+import secrets
 import shutil
-import time
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from toolchain import accuracy, aligners, jobdefs, locally, rendering, report, settings, simulate
+from toolchain import accuracy, aligners, files, jobdefs, locally, rendering, report, settings, simulate
 from toolchain.aws import Account
 from toolchain.builds import Workshop
 from toolchain.console import note
 from toolchain.direct import Host, failure
 from toolchain.errors import CannotCreateError, MissingInputError
+from toolchain.files import locked, open_folder
 from toolchain.localaws import here
 from toolchain.localaws.beneath import Beneath
 from toolchain.localaws.links import duplicate
@@ -26,7 +32,7 @@ from toolchain.paths import Checkout
 from toolchain.runs.executions import Runs
 from toolchain.runs.failure import run_failure
 from toolchain.runs.following import follow
-from toolchain.runs.order import Order
+from toolchain.runs.order import Order, new_name
 from toolchain.samples import Lane, Sample, Skip, check_sample
 
 SIMULATED = "simulated"
@@ -70,7 +76,7 @@ class Options:
     count_orphans: bool = False
 
 
-def run(checkout: Checkout, own: Reads | None, options: Options, results: Path | None) -> None:
+def run(checkout: Checkout, own: Reads | None, options: Options, results: Path | None, command: str) -> None:
     """Runs the demo, and prints its table to stdout.
 
     Args:
@@ -78,6 +84,7 @@ def run(checkout: Checkout, own: Reads | None, options: Options, results: Path |
         own: A user's own reads; simulated ones if none.
         options: How the run is done.
         results: The directory for the results; one of its own below results/ if none.
+        command: What the user typed, to be typed again.
 
     Raises:
         MissingInputError: A file that was named is not there.
@@ -86,25 +93,27 @@ def run(checkout: Checkout, own: Reads | None, options: Options, results: Path |
     """
     if own is not None:
         _check(own)
-    execution = time.strftime("demo-%Y%m%d-%H%M%S")
+    execution = f"demo-{new_name()}"
     target = results or checkout.root / "results" / execution
     if target.is_dir() and any(target.iterdir()):
         raise CannotCreateError(
             f"{target} is not empty", why="results are never written over", fix="Name another directory."
         )
 
-    make_folder(target)
+    # Whether it can be made is seen now; it is made when there are results.
+    with _folder(target, keep=False):
+        pass
     with here.connected(checkout) as at:
+        locally.prepare(at.checkout, Account(), command)
         _run(at.checkout, at.world, own, options, execution=execution, target=target)
 
 
 def _run(
     checkout: Checkout, world: World, own: Reads | None, options: Options, *, execution: str, target: Path
 ) -> None:
-    """The demo in an embedded AWS: everything is deployed, and the workflow run, through its API."""
+    """The demo in an embedded AWS where all is ready: the workflow run, through its API."""
     account = Account()
     known = settings.load(checkout.settings)
-    locally.prepare(checkout, account)
     host = Host(
         engine=Workshop.open(checkout).engine,
         definitions=jobdefs.render(checkout.jobdefs, rendering.of(checkout)),
@@ -124,14 +133,16 @@ def _run(
         count_orphans=options.count_orphans,
         resources=resources,
     )
+    locally.check_inputs(checkout, order)
     runs = Runs(account, known.project)
     ended = follow(runs, runs.start(execution, order))
     if ended.status != "SUCCEEDED":
         raise run_failure(ended, checkout)
-    _keep(_exported(world, ended.vcfs[inputs.sample]), target)
     comparison = None if inputs.known is None else _compare(host, world.scratch, known.workflow, inputs, execution)
-    summary = report.summarise(target, inputs.sample, comparison)
-    report.write_page(summary, target / "report.html")
+    with _folder(target):
+        _keep(_exported(world, ended.vcfs[inputs.sample]), target)
+        summary = report.summarise(target, inputs.sample, comparison)
+        report.write_page(summary, target / "report.html")
     report.show(summary, target)
 
 
@@ -169,44 +180,76 @@ def _linked(own: Reads, scratch: Path) -> _Inputs:
         scratch / "data" / own.sample / "R2.fastq": own.r2,
     }
     for place, file in names.items():
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.unlink(missing_ok=True)
-        link_or_copy(file.resolve(), place)
+        _place(file.resolve(), place)
     below = f"{own.sample}/"
     return _Inputs(
         sample=own.sample, reference=f"{below}reference.fa{suffix}", r1=f"{below}R1.fastq", r2=f"{below}R2.fastq"
     )
 
 
-def make_folder(folder: Path) -> None:
-    """Makes a directory for results.
+@contextmanager
+def _folder(folder: Path, *, keep: bool = True) -> Iterator[None]:
+    """An empty directory for results; what was made of it is gone if the block fails, or if it is not to be kept.
 
     Raises:
-        CannotCreateError: It cannot be made.
+        CannotCreateError: It cannot be made, or written to.
     """
+    made = [level for level in (folder, *folder.parents) if not level.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
-        raise CannotCreateError(
-            f"cannot make {folder}", why=str(error.strerror), fix="Name another directory."
-        ) from error
+        why = files.unwritable(folder, error).why
+        raise CannotCreateError(f"cannot make {folder}", why=why, fix="Name another: --results DIRECTORY") from error
+    before = set(folder.iterdir())
+    failed = True
+    try:
+        yield
+        failed = False
+    finally:
+        if failed or not keep:
+            for path in set(folder.iterdir()) - before:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+            for level in made:
+                level.rmdir()
+
+
+def _place(file: Path, place: Path) -> None:
+    """Puts a file in a second place unless it is there already; whoever reads what was there reads on."""
+    open_folder(place.parent)
+    if place.is_file() and (place.samefile(file) or filecmp.cmp(place, file, shallow=False)):
+        return
+    new = place.with_name(f".{place.name}.{secrets.token_hex(4)}")
+    try:
+        link_or_copy(file, new)
+        new.replace(place)
+    finally:
+        new.unlink(missing_ok=True)
 
 
 def link_or_copy(file: Path, place: Path) -> None:
-    """A hard link, or a copy where the two are on different file systems or the file is another user's."""
+    """A hard link; or a copy, where there can be none, or where the file is not for steps to read as it is."""
     try:
+        if not file.stat().st_mode & stat.S_IROTH:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         os.link(file, place)
     except OSError:
         shutil.copy2(file, place)
+        place.chmod(0o644)
 
 
 def _simulated(host: Host, scratch: Path, workflow: str) -> _Inputs:
+    data = scratch / "data" / SIMULATED
+    open_folder(data)
+    with locked(data):  # of two demos at once, the second finds the first one's files, which are the same
+        return _simulate(host, scratch, data, workflow)
+
+
+def _simulate(host: Host, scratch: Path, data: Path, workflow: str) -> _Inputs:
     sequences = simulate.genome()
     reference = scratch / "reference" / f"{SIMULATED}.fa"
-    reference.write_text(simulate.fasta(sequences), encoding="ascii")
-    os.utime(reference, (0, 0))  # the same content has the same time, so that its index is made once
-    data = scratch / "data" / SIMULATED
-    data.mkdir(parents=True, exist_ok=True)
+    _write(reference, simulate.fasta(sequences))
     made = PurePosixPath("working", workflow, SIMULATED)
     length = sum(map(len, sequences.values()))
     note(f"simulating {length:,} bases at {simulate.DEPTH}x with wgsim")
@@ -224,7 +267,7 @@ def _simulated(host: Host, scratch: Path, workflow: str) -> _Inputs:
         # A job wrote it: a link in its place leads nowhere.
         duplicate(Beneath(scratch, made / name), Beneath(data, PurePosixPath(name)))
     truth = data / "planted.vcf"
-    truth.write_text(simulate.planted_vcf(result.stdout.splitlines(), sequences), encoding="ascii")
+    _write(truth, simulate.planted_vcf(result.stdout.splitlines(), sequences))
     return _Inputs(
         sample=SIMULATED,
         reference=reference.name,
@@ -232,6 +275,12 @@ def _simulated(host: Host, scratch: Path, workflow: str) -> _Inputs:
         r2=f"{SIMULATED}/R2.fastq",
         known=f"{SIMULATED}/{truth.name}",
     )
+
+
+def _write(file: Path, text: str) -> None:
+    """Writes a file unless it holds this already: an index of it is made once, and whoever reads it reads on."""
+    if not file.is_file() or file.read_text(encoding="ascii") != text:
+        files.write(file, text)
 
 
 def _keep(folder: Path, target: Path) -> None:

@@ -7,7 +7,7 @@ import click
 
 from toolchain import console
 from toolchain.errors import WrongUsageError
-from toolchain.local import place
+from toolchain.local import as_typed, place
 from toolchain.paths import Checkout
 
 if TYPE_CHECKING:
@@ -27,21 +27,22 @@ if TYPE_CHECKING:
 @place
 def deploy(names: tuple[str, ...], *, checkout: Checkout, dry_run: bool, replace: tuple[str, ...]) -> None:
     """Deploy the STACKs that differ from this checkout; all of them, in order, if none is named."""
+    from toolchain import locally
     from toolchain.aws import Account
     from toolchain.stacks.deploying import Deployer
 
-    options = [word for name in replace for word in ("--replace", name)]
     deployer = Deployer(
         checkout=checkout,
         account=Account(),
-        command=checkout.typed("deploy", *names, *options),
+        command=as_typed(),
         replace=frozenset(replace),
     )
     if dry_run:
         for planned in deployer.plan(names):
             _show(planned)
         return
-    done = deployer.deploy(names, lambda deployed: click.echo(str(deployed)))
+    with locally.in_turn(checkout):
+        done = deployer.deploy(names, lambda deployed: click.echo(str(deployed)))
     if all(one.result == "unchanged" for one in done):
         console.note("nothing to deploy: every stack is as this checkout says")
 
@@ -105,14 +106,10 @@ def destroy(
             why="it chooses the stacks by itself",
             fix=f"Leave out --storage, or {' '.join(names)}.",
         )
-    options = ["--storage"] if storage else []
-    options += [word for name in discard for word in ("--discard", name)]
-    options += [word for name in retain for word in ("--retain", name)]
-    options += ["--yes"] if yes else []
     destroyer = Destroyer(
         checkout=checkout,
         account=Account(),
-        command=checkout.typed("destroy", *names, *options),
+        command=as_typed(),
         discard=frozenset(discard),
         retain=frozenset(retain),
     )

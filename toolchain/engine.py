@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from toolchain import engine_socket
 from toolchain.errors import BuildFailedError, UnavailableError
+from toolchain.files import user
 
 if TYPE_CHECKING:
     import docker
@@ -103,11 +104,8 @@ class Engine:
             client = docker.from_env()
             client.ping()
         except DockerException as error:
-            raise UnavailableError(
-                "no Docker engine answers",
-                why=_reason(error),
-                fix="Type: make setup, which starts one or says what is missing.",
-            ) from error
+            why, fix = _reason(error)
+            raise UnavailableError("no Docker engine answers", why=why, fix=fix) from error
         return client
 
     @classmethod
@@ -412,13 +410,16 @@ def _last_step(output: list[str]) -> int:
     return max((number for number, line in enumerate(output) if line.startswith("Step ")), default=0)
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception) -> tuple[str, str]:
+    """Why no engine answers, and what to do."""
     text = str(error)
-    for sign, meaning in (
-        ("PermissionError", "this user may not open the engine's socket"),
-        ("FileNotFoundError", "there is no socket: it is not installed or not running"),
-        ("ConnectionRefused", "its socket is there, but nothing listens"),
+    setup = "Type: make setup, which starts one or says what is missing."
+    join = f"Type: sudo usermod -aG docker {user()}; and log in again."
+    for sign, why, fix in (
+        ("PermissionError", f"user {user()} may not open its socket: it is not in the group docker", join),
+        ("FileNotFoundError", "there is no socket: it is not installed or not running", setup),
+        ("ConnectionRefused", "its socket is there, but nothing listens", setup),
     ):
         if sign in text:
-            return meaning
-    return text
+            return why, fix
+    return text, setup

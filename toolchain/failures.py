@@ -25,13 +25,15 @@ RETRIES = {
     "aws-sdk": {"ErrorEquals": ["S3.SlowDownException", "S3.S3Exception"], **_BACKOFF},
 }
 TRY_AGAIN = "75"
+NO_MORE_MEMORY = "NoMoreMemory"
 
 
 @dataclass(frozen=True, kw_only=True)
 class FailureClass:
     """One way to fail.
 
-    A job is of the first class of which one of `status`, `reason` and `exits` matches; of the last, if none does.
+    A job is of the first class of which one of `status`, `reason` and `exits` matches; of the last, if none does. One
+    that ran out of memory with all that a job may have is of the class NO_MORE_MEMORY.
 
     Attributes:
         name: The error's name in the state machine.
@@ -39,9 +41,9 @@ class FailureClass:
         reason: Likewise its container's reason.
         exits: Exit codes of its container.
         again: Who tries it again: `batch` (the job definition's attempts), `memory` (the state machine, once, with
-            twice the memory), or nobody.
+            twice the memory if a job may have it), or nobody.
         what: What happened, after "it".
-        fix: What to do.
+        fix: What to do; `<tool>` stands for the job's own.
         exit_code: Of the command that followed the run (sysexits.h).
     """
 
@@ -81,7 +83,7 @@ CLASSES = (
         reason="CannotPullContainerError:",
         again="batch",
         what="could not get its image",
-        fix="Type: python build.py verify; check the hosts' way to ECR.",
+        fix="Build, push and register it again, and check the hosts' way to ECR.",
         exit_code=69,
     ),
     FailureClass(
@@ -97,7 +99,7 @@ CLASSES = (
         status="Job attempt duration exceeded timeout",
         again="nobody",
         what="took longer than its job definition allows",
-        fix="Raise jobs.<tool>.timeout in genomics.toml, register, and run it again.",
+        fix="Raise jobs.<tool>.timeout in genomics.toml, register, deploy, and run it again.",
         exit_code=75,
     ),
     FailureClass(
@@ -105,7 +107,7 @@ CLASSES = (
         status="MISCONFIGURATION:",
         again="nobody",
         what="asks for more than any host has",
-        fix="Type: python build.py doctor.",
+        fix="Lower jobs.<tool> in genomics.toml, or allow larger hosts; register, deploy, and run it again.",
         exit_code=78,
     ),
     FailureClass(
@@ -121,8 +123,15 @@ CLASSES = (
         reason="OutOfMemoryError:",
         exits=("137",),
         again="memory",
-        what="needed more memory than its job has, twice over",
-        fix="Raise jobs.<tool>.memory in genomics.toml, register, and run it again.",
+        what="ran out of memory twice",
+        fix="Raise jobs.<tool>.memory in genomics.toml, register, deploy, and run it again.",
+    ),
+    FailureClass(
+        name=NO_MORE_MEMORY,
+        again="nobody",
+        what="ran out of memory with all that a job may have",
+        fix="Use hosts with more memory, and raise MaxJobMemory of [stack.workflow] in genomics.toml; or, on one "
+        "machine, a machine with more memory. The aligner bwa takes less than bwa-mem3.",
     ),
     FailureClass(
         name="BadData",

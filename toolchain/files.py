@@ -1,15 +1,19 @@
 """Files in dist/ that two commands may write at once: whole or not at all, and none loses what the other wrote."""
 
+import errno
 import fcntl
 import json
 import os
+import pwd
+import shlex
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from toolchain.errors import CannotCreateError
+from toolchain.paths import HERE
 
 
 def write(file: Path, text: str, *, mode: int = 0o644) -> None:
@@ -34,9 +38,7 @@ def write(file: Path, text: str, *, mode: int = 0o644) -> None:
     except OSError as error:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
-        raise CannotCreateError(
-            f"cannot write {file}", why=str(error.strerror), fix="Make room, or make the directory writable."
-        ) from error
+        raise unwritable(file, error) from error
 
 
 def write_json(file: Path, data: Any) -> None:  # noqa: ANN401  # whatever JSON can hold
@@ -61,21 +63,65 @@ def make_private(folder: Path) -> None:
         ) from error
 
 
+def open_folder(folder: Path) -> None:
+    """Makes a directory that steps, which are another user, may read, whatever the umask is."""
+    missing = [level for level in (folder, *folder.parents) if not level.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for level in missing:
+        level.chmod(0o755)
+
+
+def user(uid: int | None = None) -> str:
+    """A user's name; its number where it has none."""
+    uid = os.geteuid() if uid is None else uid
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def unwritable(path: Path, error: OSError) -> CannotCreateError:
+    """The error for what cannot be written: whose the directory or file is that is in the way, and how to get it."""
+    there = next(level for level in (path, *path.absolute().parents) if os.path.lexists(level))
+    if there == path and path.is_file() and os.access(path, os.W_OK):
+        there = path.absolute().parent
+    status = there.lstat()
+    if error.errno not in (errno.EACCES, errno.EPERM):
+        fix = "Make room, or make the directory writable."
+        return CannotCreateError(f"cannot write {path}", why=str(error.strerror), fix=fix)
+    change = f"chmod -R u+rwX {shlex.quote(str(there))}"
+    if status.st_uid != os.geteuid():
+        change = f"sudo chown -R {user()} {shlex.quote(str(there))}"
+    return CannotCreateError(
+        f"cannot write {path}",
+        why=f"{there} belongs to {user(status.st_uid)} with mode {status.st_mode & 0o7777:04o}, and this is {user()}",
+        # What is not of the checkout may be the whole machine's.
+        fix=f"Type: {change}" if there.is_relative_to(HERE.root) else "Name another place, or ask its owner.",
+    )
+
+
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path, *, name: str = ".lock", waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
     """Holds a folder's lock, so that reading a file in it, changing and writing it is one act.
+
+    Args:
+        folder: The folder.
+        name: The file that stands for the lock.
+        waiting: Is told if somebody else has it.
 
     Raises:
         CannotCreateError: The folder cannot be made, or nothing can be written to it.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / ".lock").open("w", encoding="ascii")
+        lock = (folder / name).open("w", encoding="ascii")
     except OSError as error:
-        raise CannotCreateError(
-            f"cannot write to {folder}", why=str(error.strerror), fix="Make the directory writable."
-        ) from error
+        raise unwritable(folder, error) from error
     with lock:
         # Closing the file, or the process's end, gives it back.
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            waiting()
+            fcntl.flock(lock, fcntl.LOCK_EX)
         yield

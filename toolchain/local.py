@@ -1,7 +1,8 @@
 """The embedded AWS on the command line: `--local` on a command, and `local start|stop|status`."""
 
 import functools
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,6 +14,42 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from toolchain.localaws.here import Connected
+
+
+# A command that a message names, up to where the sentence goes on.
+_OURS = re.compile(r"""python build\.py (?P<name>[a-z]+)[^;,:`'"()\n]*?(?=[;,:`'"()\n]|\.?$|\. )""")
+_AWS = re.compile(r"(?<![\w/.-])aws(?= [a-z][a-z0-9-]+ [a-z][a-z-]+)")
+_START = "python build.py local start"
+# They deal with nothing that an earlier command left.
+_BY_THEMSELVES = ("run", "render")
+
+
+def as_typed() -> str:
+    """The command that this is, as it was typed; --local aside, which `hinted` adds."""
+    return str(click.get_current_context().find_root().obj)
+
+
+def hinted(text: str, commands: Collection[str]) -> str:
+    """A message of a command that deals with the embedded AWS: the commands that it names deal with that too.
+
+    Args:
+        text: The message, as of a command that deals with AWS itself.
+        commands: Which commands take --local.
+    """
+    text = _AWS.sub(f'eval "$({_START})"; aws', text)
+    named = [found for found in _OURS.finditer(text) if found["name"] in commands]
+    for found in reversed(named):
+        text = f"{text[: found.end()]} --local{text[found.end() :]}"
+    needs = [found for found in named if found["name"] not in _BY_THEMSELVES]
+    if not needs or _is_served():
+        return text
+    return f"{text[: needs[0].start()]}{_START}; {text[needs[0].start() :]}"
+
+
+def _is_served() -> bool:
+    from toolchain.localaws import here
+
+    return here.answering(HERE) is not None
 
 
 def place(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -12,28 +12,22 @@ class Checkout:
     Attributes:
         root: Its top folder.
         kept: Where commands write, below it: what is known of AWS and of the embedded one is kept apart.
-        options: What a command is typed with to deal with the same AWS.
         lasting: Whether that AWS is still there when this command has ended.
     """
 
     root: Path
     kept: str = "dist"
-    options: tuple[str, ...] = ()
     lasting: bool = True
 
     @property
     def at_home(self) -> "Checkout":
         """The same checkout, as it deals with the embedded AWS."""
-        return replace(self, kept="dist/local", options=("--local",))
+        return replace(self, kept="dist/local")
 
     @property
     def for_now(self) -> "Checkout":
         """The same, as it deals with an embedded AWS that ends with this command."""
         return replace(self.at_home, lasting=False)
-
-    def typed(self, *words: str) -> str:
-        """A command that deals with the same AWS, as a person types it."""
-        return shlex.join(("python", "build.py", *words, *self.options))
 
     @property
     def local(self) -> Path:
@@ -69,6 +63,11 @@ class Checkout:
     def cache(self) -> Path:
         """What can be thrown away at any time."""
         return self.root / ".cache"
+
+
+def typed(*words: str) -> str:
+    """A command as a person types it; whoever reads it is told to add --local where that is meant."""
+    return shlex.join(("python", "build.py", *words))
 
 
 HERE = Checkout(root=Path(__file__).resolve().parent.parent)

@@ -198,8 +198,8 @@ class Pusher:
         for target in targets:
             if not target.repository.immutable:
                 note(
-                    f"warning: tags in {target.repository.name} can be moved: python build.py deploy registry makes "
-                    "repositories whose tags cannot"
+                    f"warning: tags in {target.repository.name} can be moved. For those whose tags cannot, type: "
+                    "python build.py deploy registry"
                 )
         workshop = self.workshop()
         errors: list[ToolchainError] = []
@@ -246,7 +246,7 @@ class Pusher:
                     raise _failed(
                         work.target,
                         error,
-                        f"It was tried {attempt} times, and what was sent is kept: type python build.py push again",
+                        f"It was tried {attempt} times, and what was sent is kept. Type again: python build.py push",
                     ) from error
                 if reason is Kind.LOGIN:
                     token = self.registry.renew(token)

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from toolchain import aligners, catalog, jobdefs, settings
+from toolchain import aligners, catalog, files, jobdefs, settings
 from toolchain.aligners import Choice, Wanted
 from toolchain.builds import Workshop
 from toolchain.console import note
-from toolchain.errors import CannotCreateError, ConfigurationError, MissingInputError
+from toolchain.errors import ConfigurationError, MissingInputError
 from toolchain.fingerprint import tag
 from toolchain.jobdefs import ImageReference, Rendering, Scratch
 from toolchain.machine import Machine
@@ -43,6 +43,14 @@ def resources(checkout: Checkout) -> dict[str, dict[str, int]]:
     for command in ("qc", "check"):
         fitted[command] = {"VCPU": 1, "MEMORY": min(SMALL_MEMORY, fitted["samtools"]["MEMORY"])}
     return fitted
+
+
+def parameters(checkout: Checkout) -> dict[str, str]:
+    """The stacks' parameters that the hosts decide: none in the cloud, where genomics.toml and the templates do."""
+    if checkout != checkout.at_home:
+        return {}
+    # All hosts are this machine, and a job that asks for more than it has would wait in vain.
+    return {"MaxJobMemory": str(Machine.here().memory)}
 
 
 def shards(checkout: Checkout) -> int:
@@ -186,8 +194,6 @@ def write(rendering: Rendering, folder: Path, *, check: bool, templates: Path = 
         for name, text in texts.items():
             (folder / name).write_text(text, encoding="utf-8")
     except OSError as error:
-        raise CannotCreateError(
-            f"cannot write {folder}", why=str(error.strerror), fix="Check its permissions."
-        ) from error
+        raise files.unwritable(folder, error) from error
     for name, text in texts.items():
         note(f"{name.removesuffix('.json')}: {'unchanged' if present.get(name) == text else 'written'} {folder / name}")

@@ -1,24 +1,18 @@
 """`build.py demo`, as a user types it."""
 
+import os
 import re
 import signal
-import subprocess
-import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import Lab
 from small import Small
+from typed import Desk
 
-from toolchain.engine import LABEL
-from toolchain.paths import HERE
-
-
-def demo(*words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(HERE.root / "build.py"), "demo", *words]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+pytestmark = pytest.mark.engine
 
 
 def figure(table: str, name: str) -> str:
@@ -27,19 +21,18 @@ def figure(table: str, name: str) -> str:
     return found[1]
 
 
-def test_finds_the_planted_variants_and_leaves_bam_vcf_and_a_page(lab: Lab, tmp_path: Path) -> None:
+def test_finds_the_planted_variants_and_leaves_bam_vcf_and_a_page(desk: Desk, tmp_path: Path) -> None:
     results = tmp_path / "results"
-    result = demo("--results", str(results))
-    assert result.returncode == 0, result.stderr
-    assert float(figure(result.stdout, "recall (QUAL 20)")) > 0.97
-    assert float(figure(result.stdout, "precision (QUAL 20)")) > 0.97
+    result = desk.type("demo", "--results", str(results))
+    assert result.code == 0, result.err
+    assert float(figure(result.out, "recall (QUAL 20)")) > 0.97
+    assert float(figure(result.out, "precision (QUAL 20)")) > 0.97
     for name in ("simulated.bam", "simulated.bam.bai", "simulated.vcf.gz", "simulated.vcf.gz.tbi", "report.html"):
         assert (results / name).stat().st_size > 0
-        assert name.endswith("i") or str(results / name) in result.stdout
+        assert name.endswith("i") or str(results / name) in result.out
     page = (results / "report.html").read_text(encoding="utf-8")
     assert "mem.L001" in page
     assert "http" not in page  # it needs nothing else to be looked at
-    assert lab.images
 
 
 def own_reads(folder: Path, depth: int = 20) -> Small:
@@ -59,57 +52,59 @@ def words(small: Small, results: Path) -> list[str]:
     [("bwa", "aligner: bwa: as asked for"), ("auto", "aligner: bwa-mem3: making its index takes ")],
 )
 def test_takes_a_user_s_own_reads_and_says_which_aligner_it_took(
-    lab: Lab, tmp_path: Path, wanted: str, said: str
+    desk: Desk, tmp_path: Path, wanted: str, said: str
 ) -> None:
     small = own_reads(tmp_path / "own files")
-    result = demo(*words(small, tmp_path / "results"), "--aligner", wanted)
-    assert result.returncode == 0, result.stderr
-    assert said in result.stderr
-    assert figure(result.stdout, "reads") == f"{2 * len(small.reads):,}"
+    result = desk.type("demo", *words(small, tmp_path / "results"), "--aligner", wanted)
+    assert result.code == 0, result.err
+    assert said in result.err
+    assert figure(result.out, "reads") == f"{2 * len(small.reads):,}"
     assert (tmp_path / "results" / "NA1.vcf.gz").exists()
-    assert lab.images
 
 
-def test_bad_reads_end_with_the_step_s_own_error_and_code(lab: Lab, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("lab")
+def test_a_umask_that_closes_all_files_hinders_no_step(tmp_path: Path) -> None:
+    small = own_reads(tmp_path / "own")
+    for file in (small.r1, small.r2):
+        file.chmod(0o600)
+    before = os.umask(0o077)
+    try:
+        closed = Desk.make(tmp_path / "closed")
+        result = closed.type("demo", *words(small, tmp_path / "results"), "--aligner", "bwa")
+    finally:
+        os.umask(before)
+    assert result.code == 0, result.err
+    assert (tmp_path / "results" / "NA1.vcf.gz").exists()
+    assert (tmp_path / "results").stat().st_mode & 0o077 == 0
+    assert small.r1.stat().st_mode & 0o777 == 0o600
+
+
+def test_bad_reads_end_with_the_step_s_own_error_and_code(desk: Desk, tmp_path: Path) -> None:
     small = own_reads(tmp_path / "own")
     small.r2.write_bytes(small.r2.read_bytes()[:-500])
-    result = demo(*words(small, tmp_path / "results"))
-    assert result.returncode == 65
-    (error,) = (line for line in result.stderr.splitlines() if line.startswith("error: "))
+    result = desk.type("demo", *words(small, tmp_path / "results"))
+    assert result.code == 65
+    (error,) = (line for line in result.err.splitlines() if line.startswith("error: "))
     assert "cannot unpack NA1/R2.fastq" in error
-    assert "Traceback" not in result.stderr
-    assert not list((tmp_path / "results").glob("*.vcf.gz"))
-    assert lab.images
+    assert "Traceback" not in result.err
+    assert not (tmp_path / "results").exists()
 
 
-def test_results_are_never_written_over(lab: Lab, tmp_path: Path) -> None:
+def test_results_are_never_written_over(desk: Desk, tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("kept", encoding="ascii")
-    result = demo("--results", str(tmp_path))
-    assert result.returncode == 73
-    assert "is not empty" in result.stderr
-    assert lab.images
+    result = desk.type("demo", "--results", str(tmp_path))
+    assert result.code == 73
+    assert "is not empty" in result.err
 
 
-def test_ctrl_c_ends_it_and_every_container_at_once(lab: Lab, tmp_path: Path) -> None:
+def test_ctrl_c_ends_it_and_every_container_at_once(
+    desk: Desk, tmp_path: Path, containers: Callable[[], list[Any]]
+) -> None:
     small = own_reads(tmp_path / "own", depth=3000)
-    command = [
-        sys.executable,
-        str(HERE.root / "build.py"),
-        "demo",
-        *words(small, tmp_path / "results"),
-        "--aligner",
-        "bwa",
-    ]
-    mine: dict[str, Any] = {"label": LABEL, "ancestor": lab.images["bwa"].image_id}
-    before = {one.id for one in lab.workshop.engine.client.containers.list(filters=mine)}
-
-    def running() -> set[str | None]:
-        return {one.id for one in lab.workshop.engine.client.containers.list(filters=mine)} - before
-
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
-        work = HERE.local / "scratch" / "working" / ".work"
+    with desk.begun("demo", *words(small, tmp_path / "results"), "--aligner", "bwa") as process:
+        work = desk.scratch / "working" / ".work"
         deadline = time.monotonic() + 60
-        while not (running() and list(work.glob("*/demo-*/NA1/tmp.mem.*"))):
+        while not (containers() and list(work.glob("*/demo-*/NA1/tmp.mem.*"))):
             assert time.monotonic() < deadline
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)
@@ -118,4 +113,15 @@ def test_ctrl_c_ends_it_and_every_container_at_once(lab: Lab, tmp_path: Path) ->
     assert process.returncode == 130
     assert time.monotonic() - began < 10
     assert "Traceback" not in stderr
-    assert running() == set()
+    assert containers() == []
+    assert not (tmp_path / "results").exists()
+    assert not (desk.root / "results").exists()
+
+
+def test_a_demo_that_is_killed_leaves_no_directory_for_results(desk: Desk) -> None:
+    with desk.begun("demo") as process:
+        assert process.stderr is not None
+        assert any(line.startswith("simulating") for line in process.stderr)
+        process.kill()
+        process.communicate(timeout=30)
+    assert not (desk.root / "results").exists()

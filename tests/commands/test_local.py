@@ -5,6 +5,7 @@ import socket
 import stat
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -112,6 +113,39 @@ def _line(process: "subprocess.Popen[str]", start: str) -> str:
         if line.startswith(start):
             return line
     raise AssertionError(start)
+
+
+def test_of_several_first_runs_at_once_one_deploys_and_the_others_wait_for_it(desk: Desk) -> None:
+    desk.ok("local", "start")
+    words = ("run", "NA1.csv", "--reference", "small.fa", "--local", "--shards", "1")
+    with ExitStack() as stack:
+        processes = [stack.enter_context(desk.begun(*words)) for _ in range(3)]
+        errs = [process.communicate(timeout=120)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0, 0], errs
+    assert sum("deployed registry, network, storage, compute, workflow" in err for err in errs) == 1
+    assert sum("another command builds or deploys here: waiting for it" in err for err in errs) >= 1
+
+
+def test_a_run_waits_for_a_deployment_that_goes_on(desk: Desk) -> None:
+    desk.ok("local", "start")
+    words = ("run", "NA1.csv", "--reference", "small.fa", "--local", "--shards", "1")
+    deploys = ("deploy", "--local", "registry", "network", "storage", "compute")
+    with desk.begun(*deploys) as deployment, desk.begun(*words) as run, desk.begun(*deploys) as again:
+        errs = [process.communicate(timeout=120)[1] for process in (deployment, run, again)]
+    assert [process.returncode for process in (deployment, run, again)] == [0, 0, 0], errs
+
+
+def test_the_results_of_all_servers_are_in_one_bucket(desk: Desk) -> None:
+    for name in ("one", "two"):
+        desk.ok("run", "NA1.csv", "--reference", "small.fa", "--local", "--shards", "1", "--name", name)
+    (bucket,) = (desk.checkout.local / "s3").glob("*-resultsbucket-*")
+    assert {"one", "two"} <= {folder.name for folder in bucket.glob("results/germline/*")}
+    vcf = bucket / "results" / "germline" / "one" / "NA1" / "NA1.vcf.gz"
+    before = vcf.stat().st_mtime_ns
+    again = desk.type("run", "NA1.csv", "--reference", "small.fa", "--local", "--ploidy", "1", "--name", "one")
+    assert (again.code, again.out) == (64, "")
+    assert f"a run 'one' exists already: its results are in {vcf.parent.parent}" in again.error
+    assert vcf.stat().st_mtime_ns == before
 
 
 def test_a_run_that_would_end_with_its_command_is_not_detached(desk: Desk) -> None:

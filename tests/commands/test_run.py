@@ -84,9 +84,20 @@ def test_a_dry_run_lists_every_job_and_starts_none(desk: Desk) -> None:
 
 
 def test_what_is_skipped_is_in_the_plan_and_in_the_input_in_one_order(desk: Desk) -> None:
-    out = desk.ok("run", "NA1.csv", *SHORT, "--dry-run", "--skip", "qc", "--skip", "duplicates")
+    words = ("--dry-run", "--inputs", "skipping.json", "--skip", "qc", "--skip", "duplicates")
+    out = desk.ok("run", "NA1.csv", *SHORT, *words)
     assert "\tqc\t" not in out
-    assert json.loads((desk.root / "inputs.json").read_text(encoding="ascii"))["skip"] == ["duplicates", "qc"]
+    assert json.loads((desk.root / "skipping.json").read_text(encoding="ascii"))["skip"] == ["duplicates", "qc"]
+
+
+def test_a_dry_run_writes_over_nothing_but_the_same(desk: Desk) -> None:
+    words = ("run", "NA1.csv", *SHORT, "--dry-run", "--inputs", "mine.json")
+    assert desk.ok(*words) == desk.ok(*words)
+    (desk.root / "mine.json").write_text("mine", encoding="ascii")
+    said = desk.type(*words)
+    assert (said.code, said.out) == (73, "")
+    assert "cannot write mine.json: File exists. Name another file: --inputs FILE" in said.error
+    assert (desk.root / "mine.json").read_text(encoding="ascii") == "mine"
 
 
 def test_status_lists_runs_and_shows_one(desk: Desk, done: str) -> None:
@@ -262,5 +273,7 @@ def test_a_server_that_dies_under_a_command_is_one_clear_error(desk: Desk) -> No
     assert process.returncode == 69
     assert "Traceback" not in err
     (error,) = (line for line in err.splitlines() if line.startswith("error: "))
-    assert "no longer following run orphan" in error
+    assert "no longer following run orphan: the embedded AWS has ended (process " in error
+    assert "status" not in error
+    assert "Type: python build.py local start" in error
     desk.ok("local", "start")

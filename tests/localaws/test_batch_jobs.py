@@ -265,6 +265,44 @@ def test_a_job_that_can_never_fit_stays_runnable_and_says_why(cloud: Cloud, shel
     cloud.batch.terminate_job(jobId=memory, reason="too large")
 
 
+@pytest.fixture
+def impatient(cloud: Cloud) -> Iterator[Cloud]:
+    """Its queue cancels what can never be placed after a second."""
+    reasons = ("MISCONFIGURATION:COMPUTE_ENVIRONMENT_MAX_RESOURCE", "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT")
+    limits = [{"reason": reason, "state": "RUNNABLE", "maxTimeSeconds": 1, "action": "CANCEL"} for reason in reasons]
+    cloud.batch.update_job_queue(jobQueue=QUEUE, jobStateTimeLimitActions=limits)
+    assert cloud.batch.describe_job_queues(jobQueues=[QUEUE])["jobQueues"][0]["jobStateTimeLimitActions"] == limits
+    yield cloud
+    cloud.batch.update_job_queue(jobQueue=QUEUE, jobStateTimeLimitActions=[])
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "reason"),
+    [
+        ("VCPU", "8", "MISCONFIGURATION:COMPUTE_ENVIRONMENT_MAX_RESOURCE"),
+        ("MEMORY", "28000", "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT"),
+    ],
+)
+def test_a_job_that_can_never_fit_is_cancelled_after_the_queue_s_time_and_holds_up_nobody(
+    impatient: Cloud, shell: str, kind: str, value: str, reason: str
+) -> None:
+    overrides = {"resourceRequirements": [{"type": kind, "value": value}]}
+    began = time.monotonic()
+    never = impatient.submit(shell, containerOverrides=overrides)
+    assert impatient.run(shell)["status"] == "SUCCEEDED"
+    job = impatient.ended(never)
+    assert (job["status"], job["statusReason"], job["attempts"]) == ("FAILED", reason, [])
+    assert job["isCancelled"]
+    assert time.monotonic() - began >= 1
+
+
+def test_a_job_that_waits_for_its_turn_is_not_cancelled(impatient: Cloud, shell: str) -> None:
+    whole = {"resourceRequirements": [{"type": "VCPU", "value": "2"}]}
+    first = impatient.submit(shell, "sleep 1.5", containerOverrides=whole)
+    assert impatient.run(shell, containerOverrides=whole)["status"] == "SUCCEEDED"
+    assert impatient.ended(first)["status"] == "SUCCEEDED"
+
+
 def test_a_job_waits_for_those_it_depends_on_and_fails_with_them(cloud: Cloud, shell: str) -> None:
     first = cloud.submit(shell, "sleep 0.3")
     second = cloud.submit(shell, dependsOn=[{"jobId": first}])

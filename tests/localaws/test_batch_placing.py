@@ -23,12 +23,17 @@ class Line:
     environments: Sequence[Environment] = (SPOT,)
     priority: int = 1
     placed: list[tuple[int, str]] = field(default_factory=list)
+    misfits: list[tuple[int, str]] = field(default_factory=list)
 
     def ticket(self, number: int, vcpus: int = 1, memory: int = 10) -> Ticket:
         def place(environment: Environment) -> None:
             self.placed.append((number, environment.name))
 
-        return Ticket(queue=self, need=Need(vcpus=vcpus, memory=memory), number=(0, number), place=place)
+        def misfit(why: str) -> None:
+            self.misfits.append((number, why))
+
+        need = Need(vcpus=vcpus, memory=memory)
+        return Ticket(queue=self, need=need, number=(0, number), place=place, misfit=misfit)
 
     @property
     def numbers(self) -> list[int]:
@@ -97,25 +102,38 @@ def test_queues_share_a_machine_and_the_higher_priority_goes_first() -> None:
 
 def test_one_that_leaves_while_it_waits_lets_others_pass() -> None:
     placing, line = machine(), Line()
-    large = line.ticket(0, vcpus=8)
-    placing.enter(large)
-    placing.enter(line.ticket(1))
-    assert line.numbers == []
+    first, large = line.ticket(0), line.ticket(1, vcpus=2)
+    for ticket in (first, large, line.ticket(2)):
+        placing.enter(ticket)
+    assert line.numbers == [0]
     placing.leave(large)
-    assert line.numbers == [1]
+    assert line.numbers == [0, 2]
 
 
-def test_a_job_that_can_never_be_placed_is_told_why_when_it_is_its_turn() -> None:
+def test_one_that_can_never_be_placed_is_told_why_and_holds_up_nobody() -> None:
     placing, line = machine(vcpus=1, memory=100), Line()
     many, much, behind = line.ticket(0, vcpus=3), line.ticket(1, memory=200), line.ticket(2)
     for ticket in (many, much, behind):
         placing.enter(ticket)
+    assert line.numbers == [2]
+    assert line.misfits == [(0, TOO_LARGE_FOR_ENVIRONMENTS), (1, TOO_LARGE_FOR_INSTANCES)]
     assert placing.stuck(many) == TOO_LARGE_FOR_ENVIRONMENTS
-    assert placing.stuck(much) is None
-    placing.leave(many)
     assert placing.stuck(much) == TOO_LARGE_FOR_INSTANCES
-    placing.leave(much)
     assert placing.stuck(behind) is None
+    placing.leave(many)
+    assert placing.stuck(many) is None
+
+
+def test_one_that_stepped_aside_takes_its_turn_when_an_environment_has_room_for_it() -> None:
+    placing, line = machine(), Line()
+    large = line.ticket(0, vcpus=4)
+    placing.enter(large)
+    placing.enter(line.ticket(1))
+    assert line.numbers == [1]
+    line.environments = (Environment(name="spot", arn="arn:spot", vcpus=6),)
+    placing.look()
+    assert line.numbers == [1]
+    assert placing.stuck(large) is None  # it waits for the other one's vCPU, as any job does
 
 
 def test_an_environment_that_grows_takes_more_at_the_next_look() -> None:

@@ -40,6 +40,17 @@ def deployed(embedded: Embedded, parameters: dict[str, dict[str, str]]) -> Itera
         assert stack["StackStatus"] == "DELETE_COMPLETE", stacks.reasons(stack["StackId"], "DELETE_FAILED")
 
 
+@pytest.mark.usefixtures("deployed")
+def test_the_queue_has_the_time_limits_of_its_template(embedded: Embedded) -> None:
+    queues = embedded.client("batch").describe_job_queues()["jobQueues"]
+    (queue,) = (queue for queue in queues if queue["jobQueueName"].startswith("p-"))
+    assert {limit["reason"]: limit["maxTimeSeconds"] for limit in queue["jobStateTimeLimitActions"]} == {
+        "CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY": 21600,
+        "MISCONFIGURATION:COMPUTE_ENVIRONMENT_MAX_RESOURCE": 600,
+        "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT": 600,
+    }
+
+
 @pytest.mark.parametrize("name", ORDER)
 def test_a_stack_deployed_again_has_nothing_to_change(
     name: str, deployed: Stacks, parameters: dict[str, dict[str, str]]

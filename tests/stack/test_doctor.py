@@ -395,6 +395,15 @@ def test_types_that_the_zone_has_not_and_other_architectures_do_not_count(ward: 
     assert "on Spot there is no x86_64 instance type m5" in found.what
 
 
+def test_a_second_attempt_that_may_ask_for_more_than_any_host_has_is_red(ward: Ward) -> None:
+    [found] = ward.look("memory of second attempts")
+    assert found.status == "green"
+    ward.alter("DescribeComputeEnvironments", types("m5.large", "m5.2xlarge"))
+    found = only_red(ward.look("memory of second attempts"))
+    assert found.what == "MaxJobMemory is 500000 MiB, and the largest host has about 31201 for jobs"
+    assert found.fix.startswith("Set it to 31201 in [stack.workflow] of genomics.toml")
+
+
 @pytest.mark.parametrize("group", ["default_x86_64", "optimal"])
 def test_groups_of_families_are_known(ward: Ward, group: str) -> None:
     ward.alter("DescribeComputeEnvironments", types(group))

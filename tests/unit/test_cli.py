@@ -180,6 +180,20 @@ def test_the_reason_why_no_engine_answers_is_told(tmp_path: Path, host: str, why
     assert len(ended.stderr.splitlines()) == 1
 
 
+def test_a_user_whom_the_engine_s_socket_is_closed_to_is_told_the_group(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused() -> None:
+        raise DockerException("Error while fetching server API version: ('...', PermissionError(13, '...'))")
+
+    monkeypatch.setattr(docker, "from_env", refused)
+    monkeypatch.setattr("toolchain.engine.user", lambda: "jo")
+    with pytest.raises(ToolchainError) as caught:
+        Engine().client  # noqa: B018  # it connects
+    assert str(caught.value) == (
+        "no Docker engine answers: user jo may not open its socket: it is not in the group docker. "
+        "Type: sudo usermod -aG docker jo; and log in again."
+    )
+
+
 @pytest.mark.usefixtures("no_engine")
 def test_rendering_for_the_cloud_needs_no_engine(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("toolchain.cli.HERE", Checkout(root=tmp_path))

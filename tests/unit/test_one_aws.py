@@ -19,6 +19,7 @@ ALLOWED: dict[str, dict[str, str]] = {
     "toolchain/aws.py": {"endpoint": "names the variable in what to check when nothing answers, and reads it nowhere"},
     "toolchain/demo.py": {"embedded": "the demo is always on this machine: it puts its reads where that AWS has them"},
     "toolchain/local.py": {"embedded": "the commands `local start|stop|status`, and --local, which connects to one"},
+    "toolchain/locally.py": {"checkout": "deployments take turns here, where nothing but the lock says who is at it"},
     "toolchain/paths.py": {
         "checkout": "says where what is known of either is kept",
         "lasting": "and whether that AWS is there for other commands",
@@ -28,6 +29,9 @@ ALLOWED: dict[str, dict[str, str]] = {
         "checkout": "`run --local` makes ready what is not, and fits jobs to this machine",
         "lasting": "a run cannot go on without the AWS that it is in, and no later command can be told of it",
     },
+    "toolchain/stacks/deploying.py": {"lasting": "an interrupted deployment goes on only where its AWS does"},
+    "toolchain/stacks/destroying.py": {"lasting": "likewise"},
+    "toolchain/stacks/following.py": {"lasting": "says so"},
     "toolchain/runs/failure.py": {"lasting": "what to type next must still find the run"},
 }
 

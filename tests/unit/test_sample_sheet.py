@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolchain.errors import BadDataError, MissingInputError
+from toolchain.errors import BadDataError, MissingInputError, SeveralFailedError
 from toolchain.runs import sheet
 from toolchain.samples import Lane, Sample
 
@@ -50,28 +50,123 @@ def test_what_a_spreadsheet_writes_is_read(tmp_path: Path) -> None:
     assert sheet.read(file) == (Sample(name="a", lanes=(Lane(name="L001", r1="1.fq", r2="2.fq"),)),)
 
 
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_cells_are_separated_by_commas_semicolons_or_tabs(tmp_path: Path, delimiter: str, end: str, mark: str) -> None:
+    rows = (
+        ("sample", "r1", "r2"),
+        ("a", "a_1.fq", '"a_2.fq"'),
+        (),
+        ("", "", ""),
+        (" b ", " b_1.fq", ' "b_2.fq"', "", ""),
+    )
+    file = tmp_path / "samples.tsv"
+    file.write_bytes((mark + end.join(delimiter.join(row) for row in rows) + end).encode())
+    assert sheet.read(file) == (
+        Sample(name="a", lanes=(Lane(name="L001", r1="a_1.fq", r2="a_2.fq"),)),
+        Sample(name="b", lanes=(Lane(name="L001", r1="b_1.fq", r2="b_2.fq"),)),
+    )
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"sep=;\r\nsample;r1;r2\r\na;1.fq;2.fq\r\n",
+        b"\xef\xbb\xbfsep=|\nsample|r1|r2\na|1.fq|2.fq",
+        "sample\tr1\tr2\r\na\t1.fq\t2.fq\r\n".encode("utf-16"),
+        b"\n\nsample;r1;r2;;\n\na;1.fq;2.fq;;\n;;;;\n",
+        b'"sample";"r1";"r2"\n"a";"1.fq";"2.fq"\n',
+    ],
+)
+def test_what_spreadsheets_save_is_read(tmp_path: Path, data: bytes) -> None:
+    file = tmp_path / "samples.csv"
+    file.write_bytes(data)
+    assert sheet.read(file) == (Sample(name="a", lanes=(Lane(name="L001", r1="1.fq", r2="2.fq"),)),)
+
+
+def test_a_sheet_of_nf_core_is_read_and_what_it_says_beside_is_noted_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (
+        "patient,sex,status,sample,lane,fastq_1,fastq_2\n"
+        "p1,XX,0,normal,lane_1,n_1.fastq.gz,n_2.fastq.gz\n"
+        "p1,XX,1,tumour,lane_1,t_1.fastq.gz,t_2.fastq.gz\n"
+        "p1,XX,1,tumour,lane_2,u_1.fastq.gz,u_2.fastq.gz\n"
+    )
+    samples = sheet.read(written(tmp_path, text))
+    assert [(sample.name, [lane.name for lane in sample.lanes]) for sample in samples] == [
+        ("normal", ["lane_1"]),
+        ("tumour", ["lane_1", "lane_2"]),
+    ]
+    assert samples[1].lanes[1] == Lane(name="lane_2", r1="u_1.fastq.gz", r2="u_2.fastq.gz")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "samples.csv: ignored patient, sex, status: " in line
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
         ("sample,r1\na,1.fq\n", "line 1 is wrong: no column 'r2'"),
         ("sample,r1,r2,colour\n", "line 1 is wrong: unknown column 'colour'"),
-        ("sample,r1,r2,r1\n", "line 1 is wrong: a column stands there twice"),
-        ("", "line 1 is wrong: no column 'sample'"),
+        ("sample,r1,r2,r1\n", "line 1 is wrong: column r1 stands there twice"),
+        ("sample,r1,r2,fastq_1\n", "line 1 is wrong: column r1 and fastq_1 stands there twice"),
+        ("", "line 1 is wrong: no column 'sample', 'r1', 'r2'"),
         ("sample,r1,r2\n", "names no sample: it has no line after its header"),
         ("sample,r1,r2\na,1.fq\n", "line 2 is wrong: it has 2 cells, and the header 3"),
-        ("sample,r1,r2\na b,1.fq,2.fq\n", "line 2 is wrong: bad sample name 'a b'"),
-        ("sample,r1,r2\na,/data/1.fq,2.fq\n", "line 2 is wrong: bad r1 '/data/1.fq'"),
-        ("sample,r1,r2\na,1.fq,../2.fq\n", "line 2 is wrong: bad r2 '../2.fq'"),
-        ("sample,r1,r2\na,1.fq,2.fq\nb,1.fq,3.fq\n", "line 3 is wrong: 1.fq stands in line 2 too"),
-        ("sample,r1,r2\na,1.fq,1.fq\n", "line 2 is wrong: 1.fq stands in line 2 too"),
-        ("sample,lane,r1,r2\na,x,1.fq,2.fq\na,x,3.fq,4.fq\n", "line 3 is wrong: sample 'a' has a lane 'x' already"),
+        ("sample;r1;r2\na,1.fq,2.fq\n", "line 2 is wrong: it has 1 cell, and the header 3"),
+        ("sample,r1,r2\na b,1.fq,2.fq\n", "line 2 is wrong: column sample: bad sample name 'a b'"),
+        ("sample,r1,r2\n,1.fq,2.fq\n", "line 2 is wrong: column sample: it is empty"),
+        ("sample,r1,r2\na,/data/1.fq,2.fq\n", "line 2 is wrong: column r1: bad r1 '/data/1.fq'"),
+        ("sample,r1,r2\n\na,1.fq,../2.fq\n", "line 3 is wrong: column r2: bad r2 '../2.fq'"),
+        ("sample,fastq_1,fastq_2\na,1.fq,\n", "line 2 is wrong: column fastq_2: it is empty"),
+        ("sample,r1,r2\na,1.fq,2.fq\nb,1.fq,3.fq\n", "line 3 is wrong: column r1: 1.fq stands in line 2 too"),
+        ("sample,r1,r2\na,1.fq,1.fq\n", "line 2 is wrong: column r2: 1.fq stands in line 2 too"),
+        (
+            "sample,lane,r1,r2\na,x,1.fq,2.fq\na,x,3.fq,4.fq\n",
+            "line 3 is wrong: column lane: sample 'a' has a lane 'x' already",
+        ),
         ('sample,r1,r2\n"a,1.fq,2.fq\n', "it is not CSV"),
+        ("sep=;;\nsample;;r1\n", "it is not CSV"),
     ],
 )
-def test_a_mistake_is_told_with_its_line(tmp_path: Path, text: str, told: str) -> None:
+def test_a_mistake_is_told_with_its_line_and_column(tmp_path: Path, text: str, told: str) -> None:
     with pytest.raises(BadDataError) as caught:
         sheet.read(written(tmp_path, text))
     assert told in str(caught.value)
+
+
+def mistakes(folder: Path, text: str) -> list[str]:
+    with pytest.raises(SeveralFailedError) as caught:
+        sheet.read(written(folder, text))
+    assert caught.value.exit_code == 65
+    return [str(error).partition("samples.csv, ")[2] for error in caught.value.errors]
+
+
+def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
+    told = mistakes(tmp_path, "sample;lane;r1;r2\na b;x;/1.fq;2.fq\nb;;3.fq;4.fq\nc;y;5.fq\nd;-;6.fq;\n")
+    assert [line.partition(": bad")[0].partition(", and")[0] for line in told] == [
+        "line 2 is wrong: column sample",
+        "line 2 is wrong: column r1",
+        "line 4 is wrong: it has 3 cells",
+        "line 5 is wrong: column lane",
+        "line 5 is wrong: column r2: it is empty. Fill it in: a lane is a sample's pair of FASTQ files.",
+    ]
+
+
+def test_every_column_that_is_missing_or_unknown_is_told_at_once(tmp_path: Path) -> None:
+    told = mistakes(tmp_path, "name,file\n")
+    assert [line.partition(". ")[0] for line in told] == [
+        "line 1 is wrong: no column 'sample', 'r1', 'r2'",
+        *(f"line 1 is wrong: unknown column '{name}'" for name in ("name", "file")),
+    ]
+
+
+def test_of_very_many_mistakes_the_first_are_told(tmp_path: Path) -> None:
+    with pytest.raises(SeveralFailedError) as caught:
+        sheet.read(written(tmp_path, "sample,r1,r2\n" + "a b,1.fq,2.fq\n" * 500))
+    assert len(caught.value.errors) == 21
+    assert "480 more mistakes" in str(caught.value.errors[-1])
 
 
 def test_a_sheet_that_is_not_there_is_missing_input(tmp_path: Path) -> None:
@@ -92,5 +187,5 @@ def test_any_text_is_samples_or_one_clear_error(tmp_path_factory: pytest.TempPat
     file.write_bytes(text.encode("utf-8", "surrogatepass"))
     try:
         assert sheet.read(file)
-    except BadDataError as error:
+    except (BadDataError, SeveralFailedError) as error:
         assert error.fix  # noqa: PT017  # either way is right

@@ -54,6 +54,8 @@ class Stage:
         scripted = {tool: home.scripted(tool) for tool in home.registered}
         self.scripted = home.machines("scripted", scripted)
         self.hurried = home.machines("hurried", scripted, job_timeout=2)
+        self.little = home.machines("little", scripted, most_memory=192)
+        self.least = home.machines("least", {}, most_memory=24)
         self.unplanned = home.machines("unplanned", scripted, concurrency="$number('many')")
 
         def no_image(definition: dict[str, Any]) -> None:
@@ -89,9 +91,10 @@ class Stage:
 
     # ---- runs -------------------------------------------------------------------------------------------------------
 
-    def deployed(self, name: str, order: Order) -> Told:
-        """A run in the deployed state machine, with the real tools."""
-        return self.told(name, self.home.runs.start(name, order).arn)
+    def deployed(self, name: str, order: Order, machines: Machines | None = None) -> Told:
+        """A run in the deployed state machine, or in another one, with the real tools."""
+        runs = self.home.runs_of(machines) if machines else self.home.runs
+        return self.told(name, runs.start(name, order).arn)
 
     def run(self, name: str, script: str, order: Order = ORDER, machines: Machines | None = None) -> Told:
         """A run whose jobs begin with a script."""

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from home import Home, until
+from home import RESOURCES, Home, until
 from small import Small
 from walked import NONE, walked, ways
 
@@ -45,6 +45,12 @@ def of_amplicons(home: Home) -> Order:
         Small.make(home.world.scratch, name=name, lanes=lanes).sample for name, lanes in (("AMP1", 1), ("AMP2", 2))
     )
     return replace(ORDER, samples=samples, skip=("duplicates", "qc"))
+
+
+def with_little_memory(home: Home, name: str, step: str, memory: int) -> Order:
+    """A sample of two lanes, one of whose steps gets less than it needs."""
+    sample = Small.make(home.world.scratch, name=name, lanes=2, depth=200).sample
+    return replace(ORDER, samples=(sample,), resources={**RESOURCES, step: {"VCPU": 1, "MEMORY": memory}})
 
 
 def with_a_file_cut_off(home: Home) -> Order:
@@ -94,6 +100,8 @@ def scenes(stage: Stage) -> dict[str, Callable[[str], Told]]:
         "amplicons": of(stage.deployed, of_amplicons(stage.home)),
         "one-bad": of(stage.deployed, with_a_file_cut_off(stage.home)),
         "each-at-its-step": of(run, EACH_AT_ITS_STEP, replace(ORDER, samples=each)),
+        "mem-out-of-memory": of(stage.deployed, with_little_memory(stage.home, "LESS", "mem", 24), stage.least),
+        "finish-out-of-memory": of(stage.deployed, with_little_memory(stage.home, "MORE", "finish", 6), stage.least),
         "export-fails": of(run, A_VCF + TOO_LONG + REALLY_EXPORTED),
         "no-receipt": of(run, "exit 0"),
         "stopped": stage.stopped,
@@ -111,6 +119,10 @@ def scenes(stage: Stage) -> dict[str, Callable[[str], Told]]:
         "hurried": of(one, "exec sleep 100", machines=stage.hurried),
         "memory": of(one, "exec dd if=/dev/zero of=/dev/null bs=160M count=1", MEMORY="128"),
         "more-memory": of(one, "exec dd if=/dev/zero of=/dev/null bs=400M count=1", MEMORY="128"),
+        "up-to-the-most": of(
+            one, "exec dd if=/dev/zero of=/dev/null bs=160M count=1", machines=stage.little, MEMORY="128"
+        ),
+        "the-most": of(one, "exec dd if=/dev/zero of=/dev/null bs=400M count=1", machines=stage.little, MEMORY="192"),
         "bad-data": of(one, LONG_LOG),
         "wrong-input": of(one, "exit 66"),
         "scratch-full": of(one, "exit 74"),
@@ -261,7 +273,7 @@ def test_an_input_that_is_no_order_says_what_one_is(played: Played) -> None:
         '"lanes": [{"name": text, "r1": text, "r2": text}]}]}, with at least one sample, each of its own name and with '
         'a lane. "skip", which may be left out, is a list of "duplicates" and "qc" and nothing else; '
         '"countOrphans", which may be left out, is true or false. Let '
-        "`python build.py run --dry-run` write it."
+        "`python build.py run SAMPLES.csv --reference NAME --dry-run` write it."
     )
     assert played["not-an-order"].jobs == []
 
@@ -343,18 +355,21 @@ def test_a_run_that_is_stopped_takes_its_jobs_with_it(played: Played) -> None:
 CAUSES = {
     "hosts-lost": """HostLost: lost its host more often than it may. Run it again: what is done is kept. If it stays,
         put on-demand hosts first. Job JOB: Host EC2 (instance …) terminated. (the log is empty)""",
-    "no-image": """ImagePull: could not get its image. Type: python build.py verify; check the hosts' way to ECR.
-        Job JOB: Task failed to start (there is no log)""",
+    "no-image": """ImagePull: could not get its image. Build, push and register it again, and check the hosts' way to
+        ECR. Job JOB: Task failed to start (there is no log)""",
     "no-log-group": """NotStarted: could not be started on its host. See the job's reason; run it again.
         Job JOB: Task failed to start (there is no log)""",
-    "slow": """TimedOut: took longer than its job definition allows (exit code 143). Raise jobs.<tool>.timeout in
-        genomics.toml, register, and run it again. Job JOB: Job attempt duration exceeded timeout slow""",
+    "slow": """TimedOut: took longer than its job definition allows (exit code 143). Raise jobs.bcftools.timeout
+        in genomics.toml, register, deploy, and run it again. Job JOB: Job attempt duration exceeded timeout slow""",
     "no-definition": """NotSubmitted: could not be submitted: Batch.ClientException: Error executing request,
         Exception : JobDefinition … does not exist or is not active, RequestId: …""",
     "hurried": """TimedOut: was not done within 2 seconds, its time in the queue included, and was ended. Raise
-        JobTimeout in genomics.toml, or see with `python build.py doctor` whether it can run at all.""",
-    "more-memory": """OutOfMemory: needed more memory than its job has, twice over (exit code 137). Raise
-        jobs.<tool>.memory in genomics.toml, register, and run it again. Job JOB: ENDED (the log is empty)""",
+        JobTimeout of [stack.workflow] in genomics.toml, or see why the job waits in the queue.""",
+    "more-memory": """OutOfMemory: ran out of memory twice (exit code 137, 256 MiB). Raise jobs.bwa.memory in
+        genomics.toml, register, deploy, and run it again. Job JOB: ENDED (the log is empty)""",
+    "the-most": """NoMoreMemory: ran out of memory with all that a job may have (exit code 137, 192 MiB). Use hosts with
+        more memory, and raise MaxJobMemory of [stack.workflow] in genomics.toml; or, on one machine, a machine with
+        more memory. The aligner bwa takes less than bwa-mem3. Job JOB: ENDED (the log is empty)""",
     "bad-data": f"""BadData: found bad data (exit code 65). Correct the input that the log names: the same input fails
         the same way. Job JOB: ENDED … {ERROR}""",
     "wrong-input": """WrongInput: was told something wrong, or an input is missing (exit code 66). Correct the sample
@@ -365,8 +380,9 @@ CAUSES = {
         Run it again later: what is done is kept. Job JOB: ENDED try 3""",
     "tool-failed": """ToolFailed: failed (exit code 70). The tool's own messages stand in the log.
         Job JOB: ENDED (the log is empty)""",
-    "too-large": """NeverRunnable: asks for more than any host has. Type: python build.py doctor.
-        Job JOB: MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT (there is no log)""",
+    "too-large": """NeverRunnable: asks for more than any host has. Lower jobs.bwa in genomics.toml, or allow
+        larger hosts; register, deploy, and run it again. Job JOB: MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT
+        (there is no log)""",
     "no-capacity": """NoCapacity: waited in vain for a host. Allow more instance types in genomics.toml, or try later.
         Job JOB: CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY (there is no log)""",
 }
@@ -432,6 +448,29 @@ def test_a_job_that_was_out_of_memory_is_submitted_once_more_with_twice_as_much(
     assert [memory(job) for job in jobs] == ["128", "256"]
     assert [job["container"]["exitCode"] for job in jobs] == exit_codes
     assert played[name].ended.status == ("SUCCEEDED" if exit_codes[-1] == 0 else "FAILED")
+
+
+def test_a_job_is_never_given_more_memory_than_a_job_may_have(played: Played) -> None:
+    assert [memory(job) for job in played["up-to-the-most"].jobs] == ["128", "192"]
+    assert played["up-to-the-most"].ended.status == "SUCCEEDED"
+    assert [memory(job) for job in played["the-most"].jobs] == ["192"]
+
+
+def test_an_aligner_that_the_kernel_kills_with_all_the_memory_there_is_fails_its_sample_and_says_so(
+    played: Played,
+) -> None:
+    first = failed(played["mem-out-of-memory"], "NoMoreMemory").splitlines()[0]
+    assert "sample LESS, step mem L00" in first
+    assert " MiB). Use hosts with more memory, and raise MaxJobMemory" in first
+    jobs = [job for job in played["mem-out-of-memory"].jobs if job["parameters"]["command"] == "mem"]
+    assert {memory(job) for job in jobs} == {"24"}
+    assert 137 in [job["container"].get("exitCode") for job in jobs]
+
+
+def test_a_step_that_the_kernel_kills_is_done_with_more_memory(played: Played) -> None:
+    assert played["finish-out-of-memory"].ended.status == "SUCCEEDED", played["finish-out-of-memory"].ended
+    jobs = [job for job in played["finish-out-of-memory"].jobs if job["parameters"]["command"] == "finish"]
+    assert [(memory(job), job["container"].get("exitCode")) for job in jobs] == [("6", 137), ("12", 0)]
 
 
 def test_a_job_that_the_workflow_gives_up_on_is_ended(played: Played) -> None:

@@ -70,6 +70,8 @@ def test_a_job_definition_differs_in_its_image_the_scratch_s_place_its_role_s_ac
 DEFINITIONS = {f"{''.join(part.title() for part in tool.split('-'))}JobDefinition": tool for tool in TOOLS}
 # What AWS gives names to: a revision, a resource's ARN, a file system's id, a bucket.
 GIVEN_BY_AWS = {*DEFINITIONS, "ExportPath", "FileSystem", "JobMachine", "JobQueue"}
+# What the hosts decide: how much memory there is.
+GIVEN_BY_HOSTS = {"MaxJobMemory"}
 # Substitutions that are outputs of stacks, and which.
 OUTPUTS = {
     "ExportPath": "ExportPath",
@@ -82,7 +84,7 @@ OUTPUTS = {
 
 
 @pytest.mark.parametrize(("resource", "output"), [("Germline", "StateMachineArn"), ("Job", "JobMachineArn")])
-def test_a_state_machine_differs_in_what_aws_gives_names_to_and_in_nothing_else(
+def test_a_state_machine_differs_in_what_aws_gives_names_to_and_hosts_have_and_in_nothing_else(
     there: Home, resource: str, output: str
 ) -> None:
     own = templates.read(HERE.stacks / "workflow.yaml").resources[resource]["Properties"]["Definition"]
@@ -93,6 +95,7 @@ def test_a_state_machine_differs_in_what_aws_gives_names_to_and_in_nothing_else(
     cloud = given | {name: outputs[OUTPUTS[name]] for name in given.keys() & OUTPUTS}
     local = given | {name: there.outputs[OUTPUTS[name]] for name in given.keys() & OUTPUTS}
     local |= {name: there.registered[DEFINITIONS[name]] for name in given.keys() & DEFINITIONS}
+    local |= {name: value for name, value in rendering.parameters(there.checkout).items() if name in given}
     text = definition({"Definition": own, "DefinitionSubstitutions": local})
     assert json.loads(there.definition(there.outputs[output])) == json.loads(text)
-    assert {name for name in cloud if str(cloud[name]) != str(local[name])} <= GIVEN_BY_AWS
+    assert {name for name in cloud if str(cloud[name]) != str(local[name])} <= GIVEN_BY_AWS | GIVEN_BY_HOSTS

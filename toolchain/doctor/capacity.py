@@ -110,6 +110,19 @@ def looks(case: "Case") -> Iterator[Finding]:
         yield green(_NAME, f"{ask}: {_places(found)}{gap}{unused}")
 
 
+def second_attempts(case: "Case") -> Iterator[Finding]:
+    """Whether a host can give a job that ran out of memory as much as its second attempt may ask for."""
+    name = "memory of second attempts"
+    most = case.number("workflow", "MaxJobMemory")
+    largest = max((host.registered(room.reserved) for room in _rooms(case) for host in room.types), default=0)
+    said = f"MaxJobMemory is {most} MiB, and the largest host has about {largest} for jobs"
+    if most <= largest:
+        yield green(name, said)
+    else:
+        fix = f"Set it to {largest} in [stack.workflow] of genomics.toml, and type: python build.py deploy workflow"
+        yield red(name, said, fix)
+
+
 def _places(found: Mapping[str, str]) -> str:
     if len(set(found.values())) == 1:
         return f"{next(iter(found.values()))} and larger, {' and '.join(found)}"

@@ -30,7 +30,7 @@ def agree(case: "Case") -> Iterator[Finding]:
         if one not in missing:
             faults.setdefault(one.name, []).append(one.what)
     for label, whats in faults.items():
-        fix = f"python build.py verify shows it; {_PUSH}; python build.py deploy workflow"
+        fix = f"python build.py verify; {_PUSH}; python build.py deploy workflow"
         yield red(name, f"{label} {'; '.join(whats)}", f"Type: {fix}")
     for agreeing in verdict.agreeing:
         yield green(name, f"{agreeing} is as this checkout says, and ECR has its image")

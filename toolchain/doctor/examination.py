@@ -34,6 +34,7 @@ ACCOUNT = (
     Check(name="quota of Lustre", look=quotas.lustre),
     Check(name="stacks", look=deployment.stands),
     Check(name="room for jobs", look=capacity.looks),
+    Check(name="memory of second attempts", look=capacity.second_attempts),
     Check(name="job definition", look=definitions.agree, stacks=("registry",)),
     Check(name="compute environment", look=batch.environments, stacks=("compute",)),
     Check(name="job queue", look=batch.queue, stacks=("compute",)),

@@ -101,11 +101,27 @@ def connected(checkout: Checkout) -> Iterator[Connected]:
     here = world(checkout)
     there = answering(checkout)
     if there is not None:
-        with _environment(Server(endpoint=there.endpoint, region=there.region, key=there.key)):
+        server = Server(endpoint=there.endpoint, region=there.region, key=there.key)
+        with _environment(server), _watched(checkout, there):
             yield Connected(world=here, checkout=checkout.at_home)
         return
     with alone(here), serve(here) as server, _environment(server):
         yield Connected(world=here, checkout=checkout.for_now)
+
+
+@contextmanager
+def _watched(checkout: Checkout, there: Running) -> Iterator[None]:
+    """Says of a server that has ended under the block that it has: nothing of it can be followed or asked for again."""
+    try:
+        yield
+    except UnavailableError as error:
+        if running(checkout) == there:
+            raise
+        raise UnavailableError(
+            error.what,
+            why=f"the embedded AWS has ended (process {there.pid}), and its stacks, runs and logs with it",
+            fix="Type: python build.py local start; and the same again.",
+        ) from error
 
 
 @contextmanager
@@ -132,7 +148,7 @@ def alone(here: World) -> Iterator[None]:
     Raises:
         TryAgainError: Another server has it.
     """
-    files.make_private(here.root)
+    _check_writable(here)
     with (here.root / ".lock").open("w", encoding="ascii") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -147,6 +163,22 @@ def alone(here: World) -> Iterator[None]:
         yield
 
 
+def _check_writable(here: World) -> None:
+    """Makes the root, shut to others, and passes if all that a server writes to is this user's to write.
+
+    Raises:
+        CannotCreateError: Something is another user's.
+    """
+    try:
+        here.root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise files.unwritable(here.root, error) from error
+    for path in (here.root, *here.root.glob("*"), *here.scratch.glob("*"), *here.buckets.glob("*")):
+        if not os.access(path, os.W_OK | (os.X_OK if path.is_dir() else 0)):
+            raise files.unwritable(path, PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
+    files.make_private(here.root)
+
+
 def start(checkout: Checkout, port: int) -> Running:
     """Starts a server that outlives this command; does nothing where one runs.
 
@@ -155,7 +187,7 @@ def start(checkout: Checkout, port: int) -> Running:
         UnavailableError: It does not come up.
     """
     here = world(checkout)
-    files.make_private(here.root)
+    _check_writable(here)
     # Of two starts at once, the second finds the first one's server.
     with (here.root / ".starting").open("w", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -245,6 +277,8 @@ def _environment(server: Server) -> Iterator[None]:
     before = dict(os.environ)
     os.environ.pop("AWS_PROFILE", None)
     os.environ.update(server.environment)
+    # A server of this machine that does not answer is gone, as a rule.
+    os.environ.setdefault("AWS_MAX_ATTEMPTS", "4")
     try:
         yield
     finally:

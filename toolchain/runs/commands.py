@@ -9,9 +9,9 @@ import click
 from toolchain import console
 from toolchain.aligners import Wanted
 from toolchain.errors import UnavailableError, WrongUsageError
-from toolchain.local import place, place_again
+from toolchain.local import as_typed, place, place_again
 from toolchain.options import ALIGNER, ORPHANS, PLOIDY, SKIP
-from toolchain.paths import Checkout
+from toolchain.paths import Checkout, typed
 from toolchain.samples import in_order
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def _runs(checkout: Checkout) -> "Runs":
     from toolchain.aws import Account
     from toolchain.runs.executions import Runs
 
-    return Runs(Account(), settings.load(checkout.settings).project, checkout.typed)
+    return Runs(Account(), settings.load(checkout.settings).project)
 
 
 @click.command()
@@ -42,7 +42,14 @@ def _runs(checkout: Checkout) -> "Runs":
 @SKIP
 @ORPHANS
 @click.option("--detach", is_flag=True, help="Start it, and do not wait for its end.")
-@click.option("--dry-run", is_flag=True, help="List every job, write the input to inputs.json, and start nothing.")
+@click.option("--dry-run", is_flag=True, help="List every job, write the input to a file, and start nothing.")
+@click.option(
+    "--inputs",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("inputs.json"),
+    show_default=True,
+    help="With --dry-run: the file; never one that holds something else.",
+)
 @place
 def run(  # noqa: PLR0913  # one an option
     *,
@@ -57,11 +64,12 @@ def run(  # noqa: PLR0913  # one an option
     count_orphans: bool,
     detach: bool,
     dry_run: bool,
+    inputs: Path,
 ) -> int:
     """Take the samples of a sheet to variants: start a run, and follow it to its end.
 
     SAMPLES.csv has a line for each lane: sample, r1, r2, and if wanted lane, library and unit. R1 and R2 are paths
-    below /scratch/data. Ctrl-C detaches: the run goes on.
+    below /scratch/data. TSV and the sheets of nf-core do too. Ctrl-C detaches: the run goes on.
     """
     from dataclasses import replace
 
@@ -86,14 +94,17 @@ def run(  # noqa: PLR0913  # one an option
     )
     chosen = orders.check_name(name) if name else orders.new_name()
     if checkout == checkout.at_home and not dry_run:
-        locally.prepare(checkout, Account())
+        locally.prepare(checkout, Account(), as_typed())
     resources = rendering.resources(checkout)
     choice = rendering.aligner(checkout, order.reference, aligner, resources)
     console.note(f"aligner: {choice.aligner}: {choice.reason}")
     order = replace(order, aligner=choice.aligner, resources=resources)
     if dry_run:
-        _plan(checkout, order, Path("inputs.json"))
+        _plan(checkout, order, inputs)
         return 0
+    if checkout == checkout.at_home:
+        locally.check_name(checkout, chosen)
+        locally.check_inputs(checkout, order)
     runs = _runs(checkout)
     started = runs.start(chosen, order)
     lanes = sum(len(sample.lanes) for sample in order.samples)
@@ -109,24 +120,41 @@ def _plan(checkout: Checkout, order: "Order", file: Path) -> None:
     from toolchain import rendering
     from toolchain.errors import CannotCreateError
 
-    for job in order.jobs():
-        click.echo(f"{job.sample or '-'}\t{job.step}\t{job.tool}")
     order.dump()  # too large an order is found here already
+    text = json.dumps(order.as_json(), indent=2) + "\n"
     try:
-        file.write_text(json.dumps(order.as_json(), indent=2) + "\n", encoding="utf-8")
+        _write_new(file, text)
     except OSError as error:
         raise CannotCreateError(
-            f"cannot write {file}", why=str(error.strerror), fix="Go to a directory that you may write to."
+            f"cannot write {file}", why=str(error.strerror), fix="Name another file: --inputs FILE"
         ) from error
-    console.note(f"{len(order.jobs())} jobs; nothing was started. {file} starts it:")
-    machine = rendering.outputs(checkout).get("StateMachineArn", "ARN")
-    console.note(f"  aws stepfunctions start-execution --state-machine-arn {machine} --name NAME --input file://{file}")
+    for job in order.jobs():
+        click.echo(f"{job.sample or '-'}\t{job.step}\t{job.tool}")
+    console.note(f"{len(order.jobs())} jobs; nothing was started. The same command without --dry-run starts them.")
+    machine = rendering.outputs(checkout).get("StateMachineArn") if checkout.lasting else None
+    if machine:
+        words = f"--state-machine-arn {machine} --name NAME --input file://{file}"
+        console.note(f"Without this tool: aws stepfunctions start-execution {words}")
+
+
+def _write_new(file: Path, text: str) -> None:
+    """Writes a file that is not there, or that holds this very text.
+
+    Raises:
+        OSError: It cannot be written, or holds something else.
+    """
+    try:
+        with file.open("x", encoding="utf-8") as out:
+            out.write(text)
+    except FileExistsError:
+        if file.read_text(encoding="utf-8", errors="replace") != text:
+            raise
 
 
 def _follow(checkout: Checkout, runs: "Runs", one: "Run") -> int:
     from toolchain.runs import following
 
-    again = checkout.typed("status", "--follow", one.name)
+    again = typed("status", "--follow", one.name)
     try:
         ended = following.follow(runs, one)
     except KeyboardInterrupt:
@@ -136,11 +164,11 @@ def _follow(checkout: Checkout, runs: "Runs", one: "Run") -> int:
             console.note(f"stopped: run {one.name} ends with its embedded AWS. What is done is kept.")
         return 130
     except UnavailableError as error:
-        # Whatever ends the looking on, the run goes on.
+        # Whatever ends the looking on, the run goes on, if its AWS does.
         raise UnavailableError(
             f"no longer following run {one.name}",
             why=f"{error.what}: {error.why}",
-            fix=f"To see it again type: {again}",
+            fix=f"To see it again type: {again}" if checkout.lasting else error.fix,
         ) from error
     if ended.status == "SUCCEEDED":
         say_notes(runs, ended)
@@ -188,7 +216,7 @@ def status(*, checkout: Checkout, name: str | None, follows: bool, last: int, as
     if name is None:
         if follows:
             raise WrongUsageError("--follow without a run", why="it follows one", fix="Name the run.")
-        _list(checkout, runs, last, as_json=as_json)
+        _list(runs, last, as_json=as_json)
         return 0
     one = runs.find(name)
     if follows and one.status == "RUNNING":
@@ -201,7 +229,7 @@ def status(*, checkout: Checkout, name: str | None, follows: bool, last: int, as
     return one.exit_code if one.status not in ("RUNNING", "ABORTED") else 0
 
 
-def _list(checkout: Checkout, runs: "Runs", last: int, *, as_json: bool) -> None:
+def _list(runs: "Runs", last: int, *, as_json: bool) -> None:
     found = list(runs.latest(most=last))
     if as_json:
         entries = [{"run": one.name, "status": one.status, "start": one.start.isoformat()} for one in found]
@@ -216,7 +244,7 @@ def _list(checkout: Checkout, runs: "Runs", last: int, *, as_json: bool) -> None
         table.add_row(one.name, one.status.lower(), f"{one.start:%Y-%m-%d %H:%M}", clock(one.seconds))
     console.stdout().print(table)
     if not found:
-        console.note(f"no run yet. Type: {checkout.typed('run', 'SAMPLES.csv', '--reference', 'NAME')}")
+        console.note(f"no run yet. Type: {typed('run', 'SAMPLES.csv', '--reference', 'NAME')}")
 
 
 def _show(checkout: Checkout, one: "Run", jobs: "tuple[BatchJob, ...]") -> None:

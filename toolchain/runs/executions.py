@@ -3,7 +3,7 @@
 import json
 import re
 from collections import ChainMap
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from toolchain import failures
 from toolchain.aws import Account, doing
 from toolchain.errors import BadDataError, MissingInputError, WrongUsageError
-from toolchain.paths import HERE
+from toolchain.paths import typed
 from toolchain.runs.order import Order, parse
 from toolchain.stacks.service import CloudFormation
 
@@ -122,11 +122,9 @@ class Runs:
     Args:
         account: Where they are.
         project: Of genomics.toml.
-        typed: Gives a command as a person types it to deal with them, for messages that name the next one.
     """
 
-    def __init__(self, account: Account, project: str, typed: Callable[..., str] = HERE.typed) -> None:
-        self.typed = typed
+    def __init__(self, account: Account, project: str) -> None:
         self.account = account
         self._project = project
         self._steps: SFNClient = account.step_functions()
@@ -154,7 +152,7 @@ class Runs:
             raise MissingInputError(
                 "the workflow is not deployed",
                 why=f"no stack of '{self._project}' has an output {error}",
-                fix=f"Type: {self.typed('deploy')}",
+                fix=f"Type: {typed('deploy')}",
             ) from error
 
     def start(self, name: str, order: Order) -> Run:
@@ -173,7 +171,7 @@ class Runs:
                 raise WrongUsageError(
                     f"a run '{name}' exists already",
                     why="its name is the directory of its results",
-                    fix=f"Choose another name, or see it: {self.typed('status', name)}",
+                    fix=f"Choose another name, or see it: {typed('status', name)}",
                 ) from error
         return Run(name=name, arn=answer["executionArn"], status="RUNNING", start=answer["startDate"], order=order)
 
@@ -207,7 +205,7 @@ class Runs:
                 raise MissingInputError(
                     f"no run '{name}'",
                     why="the state machine has no execution of that name",
-                    fix=f"Type: {self.typed('status')}",
+                    fix=f"Type: {typed('status')}",
                 ) from error
         output = json.loads(one.get("output") or "{}")
         return Run(

@@ -1,7 +1,7 @@
 """How a run that failed is told: one error, and the lines of the log that say why."""
 
 from toolchain.errors import StepFailedError
-from toolchain.paths import Checkout
+from toolchain.paths import Checkout, typed
 from toolchain.runs.executions import Run
 
 _STEP_ERROR = "step: error: "
@@ -26,5 +26,5 @@ def run_failure(run: Run, checkout: Checkout) -> StepFailedError:
 
 def _logs(run: Run, checkout: Checkout) -> str:
     if checkout.lasting:
-        return f"Its logs: {checkout.typed('logs', run.name)}"
+        return f"Its logs: {typed('logs', run.name)}"
     return "Its logs end with this command; to keep such, type first: python build.py local start"

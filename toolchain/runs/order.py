@@ -141,7 +141,7 @@ def parse(text: str) -> Order:
         raise BadDataError(
             "the run's input is no order of this workflow",
             why=f"{type(error).__name__}: {error}",
-            fix="Let `python build.py run --dry-run` write one.",
+            fix="Let `python build.py run SAMPLES.csv --reference NAME --dry-run` write one.",
         ) from error
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from toolchain.console import counted, note
 from toolchain.errors import UnavailableError
+from toolchain.paths import typed
 from toolchain.runs.executions import BatchJob, Run, Runs
 from toolchain.runs.progress import label, running
 
@@ -36,7 +37,7 @@ def stop(runs: Runs, name: str, cause: str, *, sleep: Callable[[float], None] = 
         raise UnavailableError(
             f"run {name} was stopped, but {len(left)} of its jobs still run",
             why=f"{label(left[0])} (job {left[0].job_id}) is {left[0].status.lower()}",
-            fix=f"Look again in a minute: {runs.typed('status', name)}",
+            fix=f"Look again in a minute: {typed('status', name)}",
         )
     note(f"run {name} is stopped; {counted(len(there), 'job')} ended with it")
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from toolchain import catalog, jobdefs
+from toolchain import catalog, jobdefs, rendering
 from toolchain.aws import Account
 from toolchain.errors import ConfigurationError, MissingInputError
 from toolchain.paths import Checkout
@@ -16,7 +16,8 @@ _ENDING = "JobDefinition"
 def known(checkout: Checkout, settings: Settings) -> Mapping[str, str]:
     """Those that this checkout says by itself."""
     images = ",".join(sorted(catalog.load(checkout.images).tools))
-    return {"Project": settings.project, "Workflow": settings.workflow, "Images": images}
+    own = {"Project": settings.project, "Workflow": settings.workflow, "Images": images}
+    return {**own, **rendering.parameters(checkout)}
 
 
 def job_definitions(stack: Stack, checkout: Checkout, account: Account, project: str) -> Mapping[str, str]:

@@ -79,7 +79,13 @@ class Deployer:
         self.layout: Layout = layout.load(self.checkout, self.settings.project)
         self._known = computed.known(self.checkout, self.settings)
         self._service = CloudFormation(self.account)
-        follower = Follower(service=self._service, pace=self.pace, command=self.command, show=self.show)
+        follower = Follower(
+            service=self._service,
+            pace=self.pace,
+            command=self.command,
+            lasting=self.checkout.lasting,
+            show=self.show,
+        )
         self._follower = follower
         self._mender = Mender(service=self._service, follower=follower)
         self._change_sets = ChangeSets(self._service, self.pace)

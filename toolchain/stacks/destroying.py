@@ -80,7 +80,9 @@ class Destroyer:
         self.settings = settings.load(self.checkout.settings)
         self.layout: Layout = layout.load(self.checkout, self.settings.project)
         self._service = CloudFormation(self.account)
-        self._follower = Follower(service=self._service, pace=self.pace, command=self.command)
+        self._follower = Follower(
+            service=self._service, pace=self.pace, command=self.command, lasting=self.checkout.lasting
+        )
         self._inspector = Inspector(
             account=self.account,
             service=self._service,

@@ -20,8 +20,10 @@ _SOON = 0.1
 _SLOWER = 1.4
 # What merely follows from another resource's failure.
 _CASCADE = re.compile(r"Resource (creation|update|deletion|import) cancell?ed|The following resource", re.IGNORECASE)
-# No waiting helps against these.
-_LASTING = re.compile(r"Token|Credential|AccessDenied|Unauthorized|Signature|no AWS credentials|UnrecognizedClient")
+# No waiting helps against these, nor against a server of this machine that is gone.
+_LASTING = re.compile(
+    r"Token|Credential|AccessDenied|Unauthorized|Signature|no AWS credentials|UnrecognizedClient|//127\.0\.0\.1:"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,12 +79,14 @@ class Follower:
         service: CloudFormation.
         pace: How closely.
         command: What the user typed, to be typed again.
+        lasting: Whether CloudFormation is still there when this command has ended.
         show: Opens what shows the events, by the stack's short name.
     """
 
     service: CloudFormation
     pace: Pace
     command: str
+    lasting: bool = True
     show: Callable[[str], AbstractContextManager[Lines]] = lines
 
     def follow(self, stack: str, short: str, *, since: str | None, begin: Callable[[], None] = lambda: None) -> Ended:
@@ -105,7 +109,7 @@ class Follower:
         except KeyboardInterrupt as error:
             raise StoppedError(
                 f"no longer following stack {short_name(stack)}",
-                why="Ctrl-C; CloudFormation goes on with what it was told",
+                why=f"Ctrl-C; {self._goes_on}",
                 fix=self._how(stack),
             ) from error
 
@@ -145,13 +149,21 @@ class Follower:
                 if lasting or failed >= self.pace.patience.attempts:
                     raise UnavailableError(
                         f"stack {short_name(stack)} cannot be followed any more",
-                        why=f"{error.why}; CloudFormation goes on with what it was told",
+                        why=f"{error.why}; {self._goes_on}",
                         fix=f"{error.fix} {self._how(stack)}" if lasting else self._how(stack),
                     ) from error
                 shown.say(f"{error.why}: looking again")
                 self.pace.sleep(self.pace.patience.wait(failed))
 
+    @property
+    def _goes_on(self) -> str:
+        if self.lasting:
+            return "CloudFormation goes on with what it was told"
+        return "the embedded AWS ends with this command, and its stacks with it"
+
     def _how(self, stack: str) -> str:
+        if not self.lasting:
+            return f"To begin again type: {self.command}"
         return (
             f"To follow it again type: {self.command}; or: "
             f"aws cloudformation describe-stack-events --stack-name {short_name(stack)}"

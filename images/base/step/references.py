@@ -274,9 +274,7 @@ def _note_unproven(source: Path, indexer: Indexer) -> None:
     for suffix in indexer.suffixes:
         for file in (source.with_name(f"{source.name}{suffix}"), source.with_name(f"{source.name}.64{suffix}")):
             if file.exists():
-                say(
-                    f"note: {file.name} is not used: nothing proves that it is of this FASTA; see {BESIDE} in the README"
-                )
+                say(f"note: {file.name} is not used: nothing proves that it is of this FASTA")
                 return
 
 

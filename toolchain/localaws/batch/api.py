@@ -34,6 +34,23 @@ class LocalBatchResponse(BatchResponse):
         job = self.batch_backend.submit(json.loads(self.body))
         return json.dumps({"jobId": job.job_id, "jobName": job.submission.name, "jobArn": job.arn})
 
+    def createjobqueue(self) -> str:
+        """Makes a queue, with its time limits."""
+        made = super().createjobqueue()
+        self._limit(json.loads(made)["jobQueueArn"])
+        return made
+
+    def updatejobqueue(self) -> str:
+        """Changes a queue, with its time limits."""
+        changed = super().updatejobqueue()
+        self._limit(json.loads(changed)["jobQueueArn"])
+        return changed
+
+    def _limit(self, queue: str) -> None:
+        actions = json.loads(self.body).get("jobStateTimeLimitActions")
+        if actions is not None:
+            self.batch_backend.time_limits[queue] = actions
+
     def listjobs(self) -> str:
         """Lists jobs of a queue or of an array job: those that run, unless something else is asked for."""
         body = json.loads(self.body)

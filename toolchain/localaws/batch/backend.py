@@ -15,7 +15,7 @@ from toolchain.localaws.batch.array import ArrayJob
 from toolchain.localaws.batch.description import detail
 from toolchain.localaws.batch.guard import ForbiddenError, may_export
 from toolchain.localaws.batch.host import Host
-from toolchain.localaws.batch.job import Job, NamedQueue, Setting
+from toolchain.localaws.batch.job import Job, NamedQueue, Setting, TimeLimit
 from toolchain.localaws.batch.placing import Environment
 from toolchain.localaws.batch.submission import RefusedError, Submission
 
@@ -24,11 +24,15 @@ _RESET_SECONDS = 5
 _NUMBERS = count()
 
 
+TimeLimits = Sequence[Mapping[str, Any]]
+
+
 class LiveQueue(NamedQueue):
     """moto's job queue, asked whenever something is placed: it and its environments may change."""
 
-    def __init__(self, queue: JobQueue) -> None:
+    def __init__(self, queue: JobQueue, time_limits: Mapping[str, TimeLimits]) -> None:
         self._queue = queue
+        self._time_limits = time_limits
         self.name = queue.name
         self.arn = queue.arn
 
@@ -51,6 +55,13 @@ class LiveQueue(NamedQueue):
             if one.state != "DISABLED"
         ]
 
+    def time_limit(self, reason: str) -> TimeLimit | None:
+        """How long a job may be RUNNABLE for a reason; none if for ever."""
+        for action in self._time_limits.get(self.arn, ()):
+            if action["state"] == "RUNNABLE" and reason.startswith(action["reason"]):
+                return TimeLimit(seconds=action["maxTimeSeconds"], reason=action["reason"])
+        return None
+
 
 class LocalBatchBackend(BatchBackend):
     """Queues, environments and definitions are moto's; jobs are not."""
@@ -60,6 +71,8 @@ class LocalBatchBackend(BatchBackend):
     def __init__(self, region_name: str, account_id: str) -> None:
         super().__init__(region_name, account_id)
         self.jobs: dict[str, Job | ArrayJob] = {}
+        # By the queue's ARN, its jobStateTimeLimitActions, of which moto knows nothing.
+        self.time_limits: dict[str, TimeLimits] = {}
         self._live: dict[str, LiveQueue] = {}
 
     @property
@@ -112,6 +125,13 @@ class LocalBatchBackend(BatchBackend):
         """A job by its id or its ARN."""
         return self.jobs.get(job_id.rpartition("/")[2])
 
+    def describe_job_queues(self, job_queues: list[str] | None = None) -> list[dict[str, Any]]:
+        """These queues, or all."""
+        found = super().describe_job_queues(job_queues)
+        for queue in found:
+            queue["jobStateTimeLimitActions"] = self.time_limits.get(queue["jobQueueArn"], [])
+        return found
+
     def describe_jobs(self, jobs: list[str] | None) -> list[dict[str, Any]]:
         """These jobs, in this order; those that are not there are left out."""
         found = (self.job(job_id) for job_id in jobs or ())
@@ -152,7 +172,7 @@ class LocalBatchBackend(BatchBackend):
         # One object for each queue: tickets of one queue wait in one line.
         live = self._live.get(queue.arn)
         if live is None or live._queue is not queue:  # noqa: SLF001  # this module's own
-            live = self._live[queue.arn] = LiveQueue(queue)
+            live = self._live[queue.arn] = LiveQueue(queue, self.time_limits)
         return live
 
     def _definition(self, name: str) -> dict[str, Any]:

@@ -37,6 +37,23 @@ class NamedQueue(Queue, Protocol):
         """Whether its jobs go by their priorities, and not in the order they came in."""
         ...
 
+    def time_limit(self, reason: str) -> "TimeLimit | None":
+        """How long a job may be RUNNABLE for a reason; none if for ever."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimeLimit:
+    """One of a queue's jobStateTimeLimitActions.
+
+    Attributes:
+        seconds: How long a job may wait.
+        reason: What it is cancelled with.
+    """
+
+    seconds: float
+    reason: str
+
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
@@ -93,7 +110,10 @@ class Job:
         self._awaited = 0
         self._when_ended: list[Callable[[Job], None]] = []
         number = (-submission.priority if setting.queue.by_priority else 0, setting.number)
-        self._ticket = Ticket(queue=setting.queue, need=submission.need, number=number, place=self._placed)
+        self._limit: threading.Timer | None = None
+        self._ticket = Ticket(
+            queue=setting.queue, need=submission.need, number=number, place=self._placed, misfit=self._misfit
+        )
 
     @property
     def ended(self) -> bool:
@@ -178,6 +198,22 @@ class Job:
             if not self.ended:
                 self.status = "STARTING"
         threading.Thread(target=self._run, args=(environment,), name=f"job {self.job_id}", daemon=True).start()
+
+    def _misfit(self, reason: str) -> None:
+        """Starts the time that the queue gives to a job which cannot be placed."""
+        limit = self.setting.queue.time_limit(reason)
+        with self._guard:
+            if self._limit is not None:
+                self._limit.cancel()
+                self._limit = None
+            if limit is not None and not self.ended:
+                self._limit = threading.Timer(limit.seconds, self._overdue, (limit.reason,))
+                self._limit.daemon = True
+                self._limit.start()
+
+    def _overdue(self, reason: str) -> None:
+        if self.setting.host.placing.stuck(self._ticket):
+            self.cancel(reason)
 
     def _run(self, environment: Environment) -> None:
         try:
@@ -270,6 +306,8 @@ class Job:
             self.stopped = _now()
             self.status = status
             told, self._when_ended = self._when_ended, []
+            if self._limit is not None:
+                self._limit.cancel()
         self.setting.host.placing.leave(self._ticket)
         for tell in told:
             tell(self)

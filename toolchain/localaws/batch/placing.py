@@ -1,6 +1,7 @@
 """Which job runs next, and where: queues in order of priority, each first in first out.
 
-A job at the head of its queue that does not fit holds up those behind it, as in Batch.
+A job at the head of its queue that does not fit holds up those behind it, as in Batch. One that can never fit steps
+aside, where Batch would let all others wait until the queue's time limit ends it.
 """
 
 import threading
@@ -65,12 +66,14 @@ class Ticket:
         need: What the job asks for.
         number: The lower it is, the sooner it is served.
         place: Is told where the job runs now; it must not take long.
+        misfit: Is told why the job can never be placed, as things are; it must not take long.
     """
 
     queue: Queue
     need: Need
     number: tuple[int, int]
     place: Callable[[Environment], None]
+    misfit: Callable[[str], None] = lambda _: None
 
 
 class Placing:
@@ -80,6 +83,7 @@ class Placing:
         self._whole = Need(vcpus=vcpus, memory=memory)
         self._guard = threading.Lock()
         self._waiting: dict[Queue, list[Ticket]] = {}
+        self._aside: dict[Ticket, str] = {}
         self._placed: dict[Ticket, Environment] = {}
 
     def enter(self, ticket: Ticket) -> None:
@@ -92,6 +96,7 @@ class Placing:
         """Takes a job out, from wherever it is; what it had goes to the next ones."""
         with self._guard:
             self._placed.pop(ticket, None)
+            self._aside.pop(ticket, None)
             waiting = self._waiting.get(ticket.queue, [])
             if ticket in waiting:
                 waiting.remove(ticket)
@@ -100,16 +105,24 @@ class Placing:
     def look(self) -> None:
         """Places what fits now: something ended, or a queue or an environment changed."""
         with self._guard:
+            before = dict(self._aside)
+            for ticket in before:
+                if self._never_fits(ticket) is None:
+                    del self._aside[ticket]
+                    insort(self._waiting.setdefault(ticket.queue, []), ticket, key=lambda other: other.number)
             found = self._fitting()
+            misfits = [(ticket, why) for ticket, why in self._aside.items() if ticket not in before]
         for ticket, environment in found:
             ticket.place(environment)
+        for ticket, why in misfits:
+            ticket.misfit(why)
 
     def stuck(self, ticket: Ticket) -> str | None:
-        """Why a job at the head of its queue can never be placed; none if it can, or waits behind another."""
+        """Why a job can never be placed, as things are; none if it can, or it is not its turn yet."""
         with self._guard:
-            waiting = self._waiting.get(ticket.queue, [])
-            if not waiting or waiting[0] is not ticket:
-                return None
+            return self._aside.get(ticket)
+
+    def _never_fits(self, ticket: Ticket) -> str | None:
         if ticket.need.vcpus > max((one.vcpus for one in ticket.queue.environments), default=0):
             return TOO_LARGE_FOR_ENVIRONMENTS
         if ticket.need.vcpus > self._whole.vcpus or ticket.need.memory > self._whole.memory:
@@ -120,7 +133,13 @@ class Placing:
         found = []
         for queue in sorted(self._waiting, key=lambda queue: -queue.priority):
             waiting = self._waiting[queue]
-            while waiting and (environment := self._room_for(waiting[0])):
+            while waiting:
+                if why := self._never_fits(waiting[0]):
+                    self._aside[waiting.pop(0)] = why
+                    continue
+                environment = self._room_for(waiting[0])
+                if environment is None:
+                    break
                 ticket = waiting.pop(0)
                 self._placed[ticket] = environment
                 found.append((ticket, environment))

@@ -1,7 +1,7 @@
 """The account and region that stacks live in, as they see it: other stacks' exports, zones, the services' clients."""
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from toolchain.localaws.access import Access
@@ -16,10 +16,20 @@ class Region:
         account: The account's number.
         access: Where its services answer, and the key.
         exports: All exports of its stacks, by name.
+        held: The physical ids of all that its stacks hold.
     """
 
-    def __init__(self, *, name: str, account: str, access: Access, exports: Callable[[], Mapping[str, str]]) -> None:
+    def __init__(
+        self,
+        *,
+        name: str,
+        account: str,
+        access: Access,
+        exports: Callable[[], Mapping[str, str]],
+        held: Callable[[], Collection[str]],
+    ) -> None:
         self.name = name
+        self.held = held
         self.account = account
         self._access = access
         self._exports = exports

@@ -73,7 +73,7 @@ class Service(Exports):
     def __init__(self, *, name: str, account: str, access: Access) -> None:
         self.stacks: dict[str, Stack] = {}
         self.lock = threading.RLock()
-        self.region = Region(name=name, account=account, access=access, exports=self.exports)
+        self.region = Region(name=name, account=account, access=access, exports=self.exports, held=self.held)
         self._threads: list[threading.Thread] = []
         self._rolling: dict[str, Operation] = {}
 
@@ -93,6 +93,12 @@ class Service(Exports):
     def exports(self) -> dict[str, str]:
         """The value of each export."""
         return {name: value for name, (_, value) in self.exporters().items()}
+
+    def held(self) -> frozenset[str]:
+        """The physical ids of all that stacks hold."""
+        with self.lock:
+            stacks = [stack for stack in self.stacks.values() if not stack.gone]
+            return frozenset(resource.physical_id for stack in stacks for resource in stack.resources.values())
 
     def importers(self, export: str) -> list[str]:
         """The names of the stacks that use an export."""

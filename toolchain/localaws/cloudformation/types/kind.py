@@ -1,5 +1,6 @@
 """What every resource type must know: to make, change and delete one through the API of its service."""
 
+import hashlib
 import secrets
 import string
 from abc import ABC, abstractmethod
@@ -11,6 +12,7 @@ from toolchain.localaws.cloudformation.region import Region
 from toolchain.localaws.cloudformation.template import Json
 
 _LETTERS = string.ascii_uppercase + string.digits
+_RANDOM = 12
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +49,15 @@ class Work:
 
     def unique(self, *, limit: int = 128) -> str:
         """A name that no other resource has, as CloudFormation makes one."""
-        ending = f"-{self.name}-{''.join(secrets.choice(_LETTERS) for _ in range(12))}"
+        return self._named("".join(secrets.choice(_LETTERS) for _ in range(_RANDOM)), limit)
+
+    def lasting(self, *, limit: int = 128) -> str:
+        """The name of what outlives the server on disk: the next server gives the same, and goes on with it."""
+        identity = f"{self.region.name} {self.stack_name} {self.name}"
+        return self._named(hashlib.sha256(identity.encode()).hexdigest()[:_RANDOM], limit)
+
+    def _named(self, end: str, limit: int) -> str:
+        ending = f"-{self.name}-{end}"
         return f"{self.stack_name[: max(1, limit - len(ending))]}{ending}"[-limit:]
 
     @property

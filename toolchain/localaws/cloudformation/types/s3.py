@@ -104,11 +104,17 @@ class Bucket(Kind):
     name_property = "BucketName"
 
     def create(self, work: Work) -> str:
-        name = work.get("BucketName") or work.unique(limit=_NAME).lower()
+        given, s3 = work.get("BucketName"), _s3(work)
+        lasting = work.lasting(limit=_NAME).lower()
+        name = given or (work.unique(limit=_NAME).lower() if lasting in work.region.held() else lasting)
         arguments: dict[str, Json] = {"Bucket": name}
         if work.region.name != "us-east-1":
             arguments["CreateBucketConfiguration"] = {"LocationConstraint": work.region.name}
-        _s3(work).create_bucket(**arguments)
+        try:
+            s3.create_bucket(**arguments)
+        except s3.exceptions.BucketAlreadyOwnedByYou:
+            if name != lasting:
+                raise
         return str(name)
 
     def settle(self, work: Work, physical_id: str) -> None:

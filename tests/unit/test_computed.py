@@ -1,0 +1,14 @@
+"""The stacks' parameters that nobody gives."""
+
+from toolchain import settings
+from toolchain.machine import Machine
+from toolchain.paths import HERE
+from toolchain.stacks import computed
+
+
+def test_on_one_machine_no_job_is_given_more_memory_than_it_has_for_jobs() -> None:
+    known = settings.load(HERE.settings)
+    assert computed.known(HERE.at_home, known)["MaxJobMemory"] == str(Machine.here().memory)
+    assert computed.known(HERE.for_now, known)["MaxJobMemory"] == str(Machine.here().memory)
+    # In AWS the hosts are larger, or smaller, as the template or genomics.toml says.
+    assert "MaxJobMemory" not in computed.known(HERE, known)

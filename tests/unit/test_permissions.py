@@ -1,0 +1,114 @@
+"""Files that are another user's, or closed by the umask: what can be opened is, and the rest is told with its cause."""
+
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+from toolchain import files, locally
+from toolchain.errors import CannotCreateError, MissingInputError
+from toolchain.localaws import here
+from toolchain.localaws.beneath import Beneath
+from toolchain.localaws.links import duplicate
+from toolchain.localaws.world import World
+from toolchain.paths import Checkout
+from toolchain.runs.order import Order
+from toolchain.samples import Lane, Sample
+
+SOMEBODY = 12345
+DENIED = PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+
+@pytest.fixture(autouse=True)
+def _closed() -> Iterator[None]:
+    """A umask that closes what is made to everybody else."""
+    before = os.umask(0o077)
+    yield
+    os.umask(before)
+
+
+@pytest.fixture
+def somebody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A checkout of this user's, in which another user types."""
+    monkeypatch.setattr("toolchain.files.HERE", Checkout(root=tmp_path))
+    monkeypatch.setattr(os, "geteuid", lambda: SOMEBODY)
+    return tmp_path
+
+
+def test_what_another_user_s_directory_keeps_from_being_written_names_it_and_the_command(somebody: Path) -> None:
+    error = files.unwritable(somebody / "dist" / "outputs.json", DENIED)
+    owner = files.user(somebody.stat().st_uid)
+    assert str(error) == (
+        f"cannot write {somebody}/dist/outputs.json: {somebody} belongs to {owner} with mode 0700, and this is "
+        f"{SOMEBODY}. Type: sudo chown -R {SOMEBODY} {somebody}"
+    )
+    assert error.exit_code == 73
+
+
+def test_nobody_is_told_to_take_over_what_is_not_of_the_checkout(somebody: Path) -> None:
+    assert somebody
+    assert "chown" not in files.unwritable(Path("/usr/none/x"), DENIED).fix
+
+
+def test_what_this_user_closed_himself_is_opened_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("toolchain.files.HERE", Checkout(root=tmp_path))
+    assert files.unwritable(tmp_path / "x", DENIED).fix == f"Type: chmod -R u+rwX {tmp_path}"
+
+
+def test_a_server_does_not_start_on_another_user_s_files(somebody: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(root=somebody / "local", vcpus=1, memory=100)
+    (world.buckets / "theirs").mkdir(parents=True)
+    monkeypatch.setattr(os, "access", lambda path, _: Path(path).name != "theirs")
+    with pytest.raises(CannotCreateError, match=r"cannot write .*/s3/theirs: .* belongs to"), here.alone(world):
+        pass
+
+
+def order(checkout: Checkout) -> Order:
+    """A run of three files that its steps may read."""
+    scratch = checkout.local / "scratch"
+    for name in ("reference/x.fa", "data/a/1.fq", "data/a/2.fq"):
+        file = scratch / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        for folder in (file.parent, scratch / name.split("/")[0]):
+            folder.chmod(0o755)
+        file.touch()
+        file.chmod(0o644)
+    sample = Sample(name="a", lanes=(Lane(name="L001", r1="a/1.fq", r2="a/2.fq"),))
+    return Order(reference="x.fa", samples=(sample,), shards=1, ploidy=2)
+
+
+@pytest.mark.parametrize(
+    ("closed", "mode", "top"),
+    [("reference/x.fa", 0o600, "reference"), ("data/a/2.fq", 0o640, "data"), ("data/a", 0o700, "data")],
+)
+def test_a_file_that_steps_may_not_read_is_told_before_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, closed: str, mode: int, top: str
+) -> None:
+    checkout = Checkout(root=tmp_path)
+    asked = order(checkout)
+    locally.check_inputs(checkout, asked)
+    path = checkout.local / "scratch" / closed
+    path.chmod(mode)
+    with pytest.raises(MissingInputError) as caught:
+        locally.check_inputs(checkout, asked)
+    assert f"they are user 1000, and {path} belongs to " in caught.value.why
+    assert caught.value.why.endswith(f" with mode {mode:04o}")
+    assert caught.value.fix == f"Type: chmod -R a+rX {checkout.local}/scratch/{top}"
+    monkeypatch.setattr(locally, "STEPS_USER", path.stat().st_uid)
+    locally.check_inputs(checkout, asked)
+
+
+def test_a_file_that_is_not_there_is_for_the_step_to_tell(tmp_path: Path) -> None:
+    checkout = Checkout(root=tmp_path)
+    asked = order(checkout)
+    (checkout.local / "scratch" / "reference" / "x.fa").unlink()
+    locally.check_inputs(checkout, asked)
+
+
+def test_what_comes_from_a_bucket_is_for_steps_to_read(tmp_path: Path) -> None:
+    (tmp_path / "object").write_text("reads", encoding="ascii")
+    duplicate(Beneath(tmp_path, PurePosixPath("object")), Beneath(tmp_path, PurePosixPath("data/run/reads.fq")))
+    modes = [path.stat().st_mode & 0o777 for path in (tmp_path / "data", *sorted((tmp_path / "data").rglob("*")))]
+    assert modes == [0o755, 0o755, 0o644]
