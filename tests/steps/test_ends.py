@@ -539,6 +539,23 @@ sys.exit(main({{"x": fault}}, ["x"], {job}))
     assert job.run.name == "run1"
 
 
+def test_a_signal_that_comes_when_the_step_has_ended_changes_nothing(job: Job) -> None:
+    code = """
+import os, signal, sys
+sys.path.insert(0, {path})
+from step.main import main
+code = main({{"x": lambda *_: None}}, ["x"], {job})
+for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP): os.kill(os.getpid(), number)
+sys.exit(code)
+"""
+    base = repr(str(Path(commands("bwa").__file__ or "").parents[1] / "base"))
+    result = subprocess.run(
+        [sys.executable, "-I", "-c", code.format(path=base, job=True)], capture_output=True, text=True, check=False
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+    assert job.run.name == "run1"
+
+
 @pytest.mark.parametrize("image", ["bwa", "bwa-mem3", "samtools", "bcftools"])
 def test_only_an_image_s_own_commands_are_known(job: Job, image: str) -> None:
     for word in ("sh", "$(id)"):

@@ -27,6 +27,12 @@ def heed() -> None:
         signal.signal(number, _end)
 
 
+def over() -> None:
+    """Has the signals change nothing any more: the step has ended, and its exit code stands."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+
 @contextlib.contextmanager
 def held_back() -> Iterator[None]:
     """Lets signals wait until the block is left."""
@@ -44,8 +50,7 @@ def held_back() -> Iterator[None]:
 
 
 def _end(number: int, _: FrameType | None) -> None:
-    for other in SIGNALS:  # what ends the step is not to be ended itself, half-way through its cleaning up
-        signal.signal(other, signal.SIG_IGN)
+    over()  # what ends the step is not to be ended itself, half-way through its cleaning up
     if _State.holds:
         _State.told = number
         return

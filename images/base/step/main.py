@@ -51,6 +51,8 @@ def main(commands: Mapping[str, Command], arguments: Sequence[str] | None = None
         return _failed(
             ToolFailedError("the step failed", why=f"{what} was not foreseen", fix="Set STEP_DEBUG=1 to see where.")
         )
+    finally:
+        ending.over()
     return 0
 
 
