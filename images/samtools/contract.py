@@ -31,6 +31,7 @@ AGAIN = "Remove it and run the sample again."
 # From which part on duplicates, or pairs that are not proper, are more likely the library's or the reference's nature.
 MANY_DUPLICATES = 0.8
 FEW_PROPER = 0.5
+ORPHANS = "count-orphans"  # the last word of a call that reads such pairs too
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,7 +160,7 @@ def check(job: Job, arguments: Sequence[str]) -> None:
         for writer, file in contract.files():
             step.outputs.append(_entry(contract, found[writer], writer, file))
         _check_origins(contract, found)
-        step.notes += _notes(contract)
+        step.notes += _notes(contract, found)
         step.finish()
 
 
@@ -295,7 +296,7 @@ def _check_origins(contract: Contract, found: dict[str, Record]) -> None:
             )
 
 
-def _notes(contract: Contract) -> list[str]:
+def _notes(contract: Contract, found: dict[str, Record]) -> list[str]:
     """What the user should know of the figures, and what to do about it."""
     if "qc" in contract.skip:
         return []
@@ -308,7 +309,8 @@ def _notes(contract: Contract) -> list[str]:
             "If they are amplicons, run it with --skip duplicates."
         )
     pairs, proper = counts.get("with itself and mate mapped", 0), counts.get("properly paired", 0)
-    if pairs and proper < FEW_PROPER * pairs:
+    are_called = all(found[name].command[-1] == ORPHANS for name in contract.calls)
+    if pairs and proper < FEW_PROPER * pairs and not are_called:
         notes.append(
             f"{1 - proper / pairs:.0%} of the mapped pairs of {contract.sample} are not proper pairs, and not called. "
             "If the reference is of short scaffolds, run it with --count-orphans."

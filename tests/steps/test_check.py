@@ -207,3 +207,13 @@ def test_the_record_notes_what_the_user_should_know_of_the_figures(
     assert len(notes) == len(said)
     for note, pattern in zip(notes, said, strict=True):
         assert re.search(pattern, note)
+
+
+def test_what_was_done_already_is_not_advised(tiny: Tiny) -> None:
+    tiny.hold("flagstat", FLAGSTAT.format(primary=100, duplicates=0, pairs=100, proper=1))
+    tiny.kept = None
+    tiny.all(until="call")
+    tiny.step("bcftools", "call", *tiny.words("call"), "-", "count-orphans")
+    tiny.step("bcftools", "gather", *tiny.words("gather"))
+    tiny.step("samtools", "check", *tiny.words("check", lanes="L001"))
+    assert tiny.record("check")["notes"] == []
