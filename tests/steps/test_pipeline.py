@@ -137,6 +137,14 @@ def test_a_program_that_stops_reading_and_ends_well_is_an_error(make: Make, size
         make(f"os.write(1, b'x' * {size})", "time.sleep(0.1)\nos.read(0, 1)").run()
 
 
+def test_out_of_memory_the_kernel_takes_a_program_and_not_the_step(make: Make) -> None:
+    code = "while open('/proc/self/oom_score_adj').read().strip() != '1000': time.sleep(0.001)\n"
+    began = time.monotonic()
+    make(f"import threading\nthreading.Timer(20, os._exit, [1]).start()\n{code}os._exit(0)").run()
+    assert time.monotonic() - began < 20
+    assert Path("/proc/self/oom_score_adj").read_text(encoding="ascii").strip() != "1000"
+
+
 def test_a_signal_is_named(make: Make) -> None:
     for number, name in ((signal.SIGSEGV, "Segmentation fault"), (40, "Real-time signal 6")):
         with pytest.raises(ToolFailedError, match=rf"signal {int(number)} \({name}\) ended it"):

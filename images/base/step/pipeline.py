@@ -230,6 +230,9 @@ class Pipeline:
             raise self._cannot_start(program, error) from error
         finally:
             _close(said)
+        # Out of memory, the kernel is to end this program and not the step, which then says so.
+        with contextlib.suppress(OSError):
+            Path(f"/proc/{process.pid}/oom_score_adj").write_text("1000", encoding="ascii")
         stage = _Stage(program=program, process=process, source=source)
         self._stages.append(stage)
         self._thread(self._listen, stage, errors)
