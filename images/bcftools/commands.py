@@ -57,6 +57,7 @@ def call(job: Job, arguments: Sequence[str]) -> None:
     if step.is_done():
         return
     with step:
+        references.check_origin(reference, folder, [bam], "mem.*", "finish")
         header = sample_bam.check_sample(bam, sample)
         if header.sequences != lengths:
             raise BadDataError(
@@ -139,6 +140,7 @@ def gather(job: Job, arguments: Sequence[str]) -> None:
         name="index", command=("bcftools", "index", "--force", f"--{suffix}", "calls.vcf.gz"), is_quiet=True
     )
     with step:
+        references.check_origin(reference, folder, files, f"call.*-of-{shards}")
         for file in files:
             check_calls(file, sample)
         paths = step.write("shards", "".join(f"{file}\n" for file in files)).name

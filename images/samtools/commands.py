@@ -8,7 +8,7 @@ from contract import check
 from step import references, sample_bam
 from step.arguments import check_lanes, check_path, check_sample, check_skip, positional
 from step.bam import index_suffix
-from step.errors import cannot_write
+from step.errors import BadDataError, cannot_write, printable
 from step.job import Job, check_input
 from step.pipeline import Program
 from step.steps import Step, make_folder, recorded
@@ -53,8 +53,9 @@ def finish(job: Job, arguments: Sequence[str]) -> None:
     if step.is_done():
         return
     with step:
+        references.check_origin(reference, folder, bams, "mem.*")
         for bam in bams:
-            sample_bam.check_sample(bam, sample)
+            _check_lane(bam, sample)
         lengths = tuple(reference.lengths.values())
         names = [by_name(step, bam) for bam in bams]
         merge = ("samtools", "merge", "-@", str(job.threads - 1))
@@ -67,6 +68,18 @@ def finish(job: Job, arguments: Sequence[str]) -> None:
         step.run(*programs, sink=sample_bam.OUT)
         sample_bam.publish(step, sample, lengths, marks_duplicates=marks)
         step.finish()
+
+
+def _check_lane(bam: Path, sample: str) -> None:
+    """A lane's BAM, of this sample and of the lane that its name says. Raises BadDataError."""
+    header = sample_bam.check_sample(bam, sample)
+    groups = [group.get("ID", "") for group in header.groups]
+    if f"{sample}.{bam.stem}" not in groups:
+        raise BadDataError(
+            f"{bam.name} is not of lane {bam.stem}",
+            why=f"its read group is '{printable(' '.join(groups))}'",
+            fix="Run the step 'mem' of that lane again.",
+        )
 
 
 def qc(job: Job, arguments: Sequence[str]) -> None:
@@ -91,6 +104,7 @@ def qc(job: Job, arguments: Sequence[str]) -> None:
     if step.is_done():
         return
     with step:
+        references.check_origin(reference, folder, [bam], "mem.*", "finish")
         sample_bam.check_sample(bam, sample)
         by_name(step, index)
         linked = by_name(step, bam)

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tiny import FASTA, REFERENCE, Tiny, bam, commands
+from tiny import FASTA, REFERENCE, SAMPLE, Tiny, bam, commands
 
 from step import fasta, references
 from step.errors import BadDataError, MissingInputError, ToolFailedError, TryAgainError, UsageError
@@ -379,3 +379,28 @@ def test_an_index_beside_the_fasta_that_proves_nothing_is_named_and_not_used(
     tiny.index()
     said = capfd.readouterr().err
     assert f"note: {tiny.fasta.name}.64.bwt is not used: nothing proves that it is of this FASTA" in said
+
+
+# ---- files of a run that are of another reference --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("step", ["finish", "qc", "call", "gather"])
+def test_what_was_made_with_another_reference_is_refused_by_the_step_that_reads_it(tiny: Tiny, step: str) -> None:
+    tiny.all(("L001", "L002"), until=step)
+    replaced(tiny)
+    tiny.index()
+    image = "bcftools" if step in ("call", "gather") else "samtools"
+    finished = tiny.finished()
+    with pytest.raises(
+        BadDataError, match=r"was made with another reference: .*Run (mem\.L001|finish|call\.0-of-1) again"
+    ):
+        tiny.step(image, step, *tiny.words(step, lanes="L001,L002"))
+    assert tiny.finished() == finished
+    assert tiny.left_over() == []
+
+
+def test_a_lane_s_bam_under_another_lane_s_name_is_refused(tiny: Tiny) -> None:
+    tiny.all(("L001", "L002"), until="finish")
+    (tiny.folder / "lanes" / "L002.bam").write_bytes(bam(SAMPLE, ["L001"], tiny.lengths))
+    with pytest.raises(BadDataError, match=r"^L002\.bam is not of lane L002: its read group is 'NA1\.L001'"):
+        tiny.step("samtools", "finish", *tiny.words("finish", lanes="L001,L002"))

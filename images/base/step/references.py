@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -32,7 +32,7 @@ from step.errors import (
 from step.fasta import prepare
 from step.job import REFERENCES, Job, cannot_enter, check_input, is_there
 from step.pipeline import PIPE_BYTES, Program, write_all
-from step.steps import RECORDS, Step, beside, make_folder, say, sha256, write_text
+from step.steps import RECORDS, Record, Step, beside, is_as, make_folder, say, sha256, write_text
 
 FASTA = "reference.fa"
 SEQUENCES = "fasta"  # the directory of the FASTA and its index
@@ -132,6 +132,34 @@ def find(job: Job, name: str) -> Reference:
             fix=f"Run 'step index {name}' again, with the image of an aligner.",
         )
     return Reference(name=name, sha256=digest, folder=folder)
+
+
+def check_origin(reference: Reference, folder: Path, files: Sequence[Path], *patterns: str) -> None:
+    """Refuses files of a run that were made with another reference than the run now uses.
+
+    Args:
+        reference: The one that the run uses.
+        folder: The sample's.
+        files: What a step is about to read.
+        patterns: Names of the records, without `.json`, of the steps that write them.
+
+    Raises:
+        BadDataError: A record says so of a file that still is as it was left.
+    """
+    wanted = {str(file) for file in files}
+    for pattern in patterns:
+        for place in sorted((folder / RECORDS).glob(f"{pattern}.json")):
+            record = Record.read(place)
+            if record is None or record.reference in (None, reference.sha256):
+                continue
+            for entry in record.outputs:
+                if entry.path in wanted and is_as(entry):
+                    raise BadDataError(
+                        f"{Path(entry.path).name} was made with another reference",
+                        why=f"{place.name} says {printable(str(record.reference))}, and {reference.name} of this run "
+                        f"is {reference.sha256}",
+                        fix=f"Run {place.stem} again, and what follows it.",
+                    )
 
 
 def _latest(job: Job, name: str) -> Path:
