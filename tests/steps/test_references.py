@@ -404,3 +404,25 @@ def test_a_lane_s_bam_under_another_lane_s_name_is_refused(tiny: Tiny) -> None:
     (tiny.folder / "lanes" / "L002.bam").write_bytes(bam(SAMPLE, ["L001"], tiny.lengths))
     with pytest.raises(BadDataError, match=r"^L002\.bam is not of lane L002: its read group is 'NA1\.L001'"):
         tiny.step("samtools", "finish", *tiny.words("finish", lanes="L001,L002"))
+
+
+# ---- prepared, and then replaced -------------------------------------------------------------------------------------
+
+
+def test_a_new_run_does_not_begin_with_a_fasta_that_was_replaced_since_it_was_prepared(tiny: Tiny) -> None:
+    tiny.index()
+    replaced(tiny)
+    second = other_run(tiny)
+    with pytest.raises(
+        MissingInputError, match=r"was replaced or changed since it was\. Run 'step index ref\.fa' again"
+    ):
+        references.find(second, REFERENCE)
+    assert references.find(tiny.job, REFERENCE).sha256 == digest()  # it began before
+    tiny.index(job=second)
+    assert references.find(second, REFERENCE).sha256 == digest(OTHER)
+
+
+def test_a_prepared_reference_outlives_its_fasta(tiny: Tiny) -> None:
+    tiny.index()
+    tiny.fasta.unlink()
+    assert references.find(other_run(tiny), REFERENCE).sha256 == digest()

@@ -123,6 +123,12 @@ def find(job: Job, name: str) -> Reference:
                 why=f"{_latest(job, name)} is not there",
                 fix=f"Run 'step index {name}' once, with the image of an aligner.",
             )
+        if _is_replaced(job, name):
+            raise MissingInputError(
+                f"reference '{name}' is not prepared",
+                why=f"{job.root / 'reference' / name} was replaced or changed since it was",
+                fix=f"Run 'step index {name}' again, with the image of an aligner.",
+            )
         digest = _keep(pin, name, latest)
     folder = job.workflow / REFERENCES / digest
     if not is_there(folder / SEQUENCES / MANIFEST):
@@ -162,6 +168,24 @@ def check_origin(reference: Reference, folder: Path, files: Sequence[Path], *pat
                     )
 
 
+def _is_replaced(job: Job, name: str) -> bool:
+    """Whether a FASTA is another file than the one that was prepared, as far as can be told without reading it.
+
+    That is no proof that it is the same; `step index` reads it.
+    """
+    try:
+        then = json.loads(_latest(job, name).read_text(encoding="utf-8"))["file"]
+        return bool(then != _file(job.root / "reference" / name))
+    except (OSError, ValueError, KeyError, TypeError):  # gone, or noted by an earlier image
+        return False
+
+
+def _file(source: Path) -> list[int]:
+    """What changes when a file is replaced by one of the same size and time, too: when its inode was changed."""
+    status = source.stat()
+    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns]
+
+
 def _latest(job: Job, name: str) -> Path:
     return job.workflow / REFERENCES / "names" / f"{name}.json"
 
@@ -177,8 +201,8 @@ def _digest(file: Path) -> str | None:
         raise cannot_read(file, error) from error
 
 
-def _named(name: str, digest: str) -> str:
-    return json.dumps({"name": name, "sha256": digest}, indent=2) + "\n"
+def _named(name: str, digest: str, **further: object) -> str:
+    return json.dumps({"name": name, "sha256": digest, **further}, indent=2) + "\n"
 
 
 def _keep(pin: Path, name: str, digest: str) -> str:
@@ -227,6 +251,7 @@ def prepare_reference(job: Job, name: str, indexer: Indexer) -> None:
     job.check_mounts("reference", "working")
     source = check_input(job.root / "reference" / name)
     fasta = sha256(source)
+    file = _file(source)
     alternative = _alternative(source)
     digest = hashlib.sha256(f"{fasta}\n".encode() + alternative).hexdigest() if alternative else fasta
     folder = job.workflow / REFERENCES / digest
@@ -254,7 +279,7 @@ def prepare_reference(job: Job, name: str, indexer: Indexer) -> None:
                     _make_index(step, name, indexer, alternative)
                 _publish(step, indexer.aligner, digest)
             step.finish()
-    write_text(_latest(job, name), _named(name, digest))
+    write_text(_latest(job, name), _named(name, digest, file=file))
     for run in runs:
         write_text(run / RECORDS / "reference" / f"{name}.json", _named(name, digest))
 
