@@ -165,11 +165,11 @@ def test_a_file_in_the_place_of_a_directory_is_an_error(tiny: Tiny, step: str) -
 
 def test_a_lane_called_as_the_output_is_not_written_over(tiny: Tiny) -> None:
     tiny.index()
+    tiny.aligned(("out", "lane"))
     for lane in ("out", "lane"):
         tiny.reads(lane)
         tiny.mem(lane, "out,lane")
     lanes = {file: file.read_bytes() for file in (tiny.folder / "lanes").iterdir()}
-    tiny.aligned(("out", "lane"))
     tiny.fault("merge", "assert all(Path(word).stat().st_size for word in words if word.endswith('.bam'))")
     for skip in ("-", "duplicates"):
         tiny.step("samtools", "finish", REFERENCE, SAMPLE, "out,lane", skip)

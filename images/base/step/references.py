@@ -77,6 +77,7 @@ class Reference:
                 why=f"{self.folder / aligner} is not there",
                 fix=f"Run 'step index {self.name}' once, with the {aligner} image.",
             )
+        _check_sizes(self.folder, aligner, self.name)
         return self.folder / aligner / FASTA
 
     @property
@@ -137,7 +138,25 @@ def find(job: Job, name: str) -> Reference:
             why=f"{folder} is not there",
             fix=f"Run 'step index {name}' again, with the image of an aligner.",
         )
+    _check_sizes(folder, SEQUENCES, name)
     return Reference(name=name, sha256=digest, folder=folder)
+
+
+def _check_sizes(folder: Path, part: str, name: str) -> None:
+    """Refuses a part of a prepared reference of which a file is gone or was cut off. Raises BadDataError."""
+    try:
+        sizes: Mapping[str, int] = json.loads((folder / part / MANIFEST).read_text(encoding="utf-8"))["sizes"]
+    except (OSError, ValueError, KeyError, TypeError):  # an earlier image noted none
+        return
+    for file, size in sizes.items():
+        path = folder / part / file
+        found = path.stat().st_size if is_there(path) else 0
+        if found != size:
+            raise BadDataError(
+                f"reference '{name}' is damaged",
+                why=f"{path} has {found} bytes, and 'step index' left {size}",
+                fix=f"Remove {folder}, and run 'step index {name}' again.",
+            )
 
 
 def check_origin(reference: Reference, folder: Path, files: Sequence[Path], *patterns: str) -> None:
@@ -265,6 +284,8 @@ def prepare_reference(job: Job, name: str, indexer: Indexer) -> None:
     )
     kept = folder / indexer.aligner / MANIFEST
     if kept.exists() and (folder / SEQUENCES / MANIFEST).exists():
+        for part in (SEQUENCES, indexer.aligner):
+            _check_sizes(folder, part, name)
         say(f"{step.name} is done already ({kept}): nothing to do")
     else:
         with step:
@@ -360,7 +381,9 @@ def _publish(step: Step, part: str, digest: str) -> None:
     """Renames a directory of the work directory into the prepared reference, with a list of what is in it."""
     place = step.work / part
     files = {file.name: sha256(file) for file in sorted(place.iterdir())}
-    step.write(f"{part}/{MANIFEST}", json.dumps({"fasta": digest, "files": files}, indent=2) + "\n")
+    sizes = {name: (place / name).stat().st_size for name in files}
+    manifest = {"fasta": digest, "files": files, "sizes": sizes}
+    step.write(f"{part}/{MANIFEST}", json.dumps(manifest, indent=2) + "\n")
     target = step.folder / part
     try:
         place.rename(target)
