@@ -216,8 +216,6 @@ def test_a_file_without_a_sequence_is_refused(file: Path, content: bytes) -> Non
         b"LOCUS       NC_000001\nORIGIN\n        1 acgtacgt\n//\n",
         b"ACGT\n>a\nACGT\n",
         b" >a\nACGT\n",
-        b"BZh91AY&SYrest",
-        b"PK\x03\x04rest",
         b"\xef\xbb\xbf>a\nACGT\n",
         b"not FASTA at all\n",
     ],
@@ -255,3 +253,25 @@ def test_a_chromosome_on_one_line_is_written_block_by_block(file: Path, monkeypa
 def test_a_file_that_cannot_be_read_is_said_to_be_so(tmp_path: Path) -> None:
     with pytest.raises(StepError, match="cannot read"):
         fasta.prepare(tmp_path, "ref.fa", lambda _: None)
+
+
+@pytest.mark.parametrize("text", [">a\rACGT\r>b\rAC\r", ">a\rACGT\n", ">a\nAC\rGT\n", ">a one\rtwo\nACGT\n"])
+def test_a_carriage_return_within_a_line_is_no_end_of_it(file: Path, text: str) -> None:
+    assert "a carriage return stands within a line" in refused(file, text)
+
+
+@pytest.mark.parametrize(
+    ("start", "said"),
+    [
+        (b"BZh91AY&SY", "it is compressed by bzip2"),
+        (b"\x28\xb5\x2f\xfd\0", "it is compressed by zstd"),
+        (b"\xfd7zXZ\0\r", "it is compressed by xz"),
+        (b"PK\x03\x04\n>x\nACGT", "it is a ZIP archive"),
+    ],
+)
+def test_a_reference_that_is_packed_otherwise_is_named_as_what_it_is(file: Path, start: bytes, said: str) -> None:
+    assert f"cannot index ref.fa: {said}. Unpack it" in refused(file, start)
+
+
+def test_an_x_makes_no_protein(file: Path) -> None:
+    assert "sequence 'a' has 'X', which is no letter of DNA" in refused(file, ">a\nACGXXX\n")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from step.errors import BadDataError, cannot_read, printable
-from step.fastq import is_gzip, members
+from step.fastq import PACKED, is_gzip, members
 
 BLOCK = 1 << 22  # bytes
 LONGEST_HEADER = 1_000_000
@@ -16,7 +16,7 @@ _FURTHER = _LETTERS | frozenset("*=")  # but not at its start
 _NUCLEOTIDES = b"ACGTRYSWKMBDHVNacgtryswkmbdhvn"
 _AMBIGUOUS = b"RYSWKMBDHV"
 _TO_N = bytes.maketrans(_AMBIGUOUS + _AMBIGUOUS.lower(), b"N" * len(_AMBIGUOUS) + b"n" * len(_AMBIGUOUS))
-_PROTEIN = frozenset(b"EFILPQZXJO")
+_PROTEIN = frozenset(b"EFILPQZJO")  # and no X, by which some mask DNA
 
 
 def prepare(source: Path, name: str, write: Callable[[bytes], object]) -> str:
@@ -105,7 +105,7 @@ class _Checker:
     def check(self, block: bytes) -> bytes:
         """A block, with what is to be changed changed. Raises BadDataError."""
         if b"\r" in block:
-            block = block.replace(b"\r\n", b"\n").replace(b"\r", b"")
+            block = block.replace(b"\r\n", b"\n").removesuffix(b"\r")  # of which the newline is in the next block
         parts: list[bytes] = []
         at = 0
         for header in re.finditer(rb"^>[^\n]*\n?", block, flags=re.MULTILINE):
@@ -120,6 +120,8 @@ class _Checker:
         return b"".join(parts)
 
     def _start(self, line: bytes) -> None:
+        if b"\r" in line:
+            raise self._carriage_return()
         self._close()
         name = line.split(None, 1)[0].decode("latin-1") if line.strip() and not line[:1].isspace() else ""
         if not name:
@@ -143,6 +145,9 @@ class _Checker:
         if not self._sequence:
             if not bases:
                 return data
+            for magic, why, fix in PACKED:
+                if bases.startswith(magic):
+                    raise _refused(self._file, why, fix)
             raise _refused(self._file, "it is not FASTA: it does not start with '>' and a name", _what(bases))
         if rest := bases.translate(None, _NUCLEOTIDES):
             raise self._bad_letters(rest)
@@ -155,7 +160,13 @@ class _Checker:
         self._bases += len(bases)
         return data.translate(_TO_N)
 
+    def _carriage_return(self) -> BadDataError:
+        why = "a carriage return stands within a line"
+        return _refused(self._file, why, "End its lines by newlines (a file of an old Macintosh: tr '\\r' '\\n').")
+
     def _bad_letters(self, rest: bytes) -> BadDataError:
+        if b"\r" in rest:
+            return self._carriage_return()
         letters = "".join(sorted({printable(chr(letter)) for letter in rest}))
         where = f"sequence '{printable(self._sequence)}'"
         if not rest.translate(None, b"Uu"):

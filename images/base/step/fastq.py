@@ -42,14 +42,17 @@ _UNIT = re.compile(rb"@[^:\s]*:[^:\s]*:([A-Za-z0-9-]+):([0-9]+):[^:\s]*:[^:\s]*:
 
 AGAIN = "Correct the FASTQ files, or fetch them again."
 # What a file is that starts so, and what to do about it.
-_OTHERS = (
+PACKED = (
     (b"BZh", "it is compressed by bzip2", "Unpack it, or compress it by gzip (bunzip2 -c FILE | gzip)."),
     (b"\x28\xb5\x2f\xfd", "it is compressed by zstd", "Unpack it, or compress it by gzip (zstd -dc FILE | gzip)."),
     (b"\xfd7zXZ\0", "it is compressed by xz", "Unpack it, or compress it by gzip (xz -dc FILE | gzip)."),
     (b"\x04\x22\x4d\x18", "it is compressed by lz4", "Unpack it, or compress it by gzip (lz4 -dc FILE | gzip)."),
     (b"\x1f\x9d", "it is compressed by compress", "Unpack it, or compress it by gzip (uncompress -c FILE | gzip)."),
-    (b"PK\x03\x04", "it is a ZIP archive", "Unpack it, and give the FASTQ file that it holds."),
-    (b"7z\xbc\xaf\x27\x1c", "it is a 7z archive", "Unpack it, and give the FASTQ file that it holds."),
+    (b"PK\x03\x04", "it is a ZIP archive", "Unpack it, and give the file that it holds."),
+    (b"7z\xbc\xaf\x27\x1c", "it is a 7z archive", "Unpack it, and give the file that it holds."),
+)
+_OTHERS = (
+    *PACKED,
     (b"CRAM", "it is a CRAM file", "Give FASTQ (samtools collate, samtools fastq)."),
     (b"NCBI.sra", "it is an SRA archive", "Give FASTQ (fasterq-dump --split-files)."),
     (b"@HD\t", "it is a SAM file", "Give FASTQ (samtools collate, samtools fastq)."),
@@ -187,7 +190,7 @@ def _only_zeros(name: str, chunk: bytes, read: Callable[[], bytes]) -> None:
             raise BadDataError(
                 f"cannot unpack {name}",
                 why="something that is not gzip stands behind the end of its compressed data",
-                fix="Reads may be lost there: fetch the file again, or unpack and compress it anew.",
+                fix="Data may be lost there: fetch the file again, or unpack and compress it anew.",
             )
         chunk = read()
 

@@ -326,6 +326,8 @@ def _alternative(source: Path) -> bytes:
         return file.read_bytes()
     except FileNotFoundError:
         return b""
+    except PermissionError as error:
+        raise cannot_enter(file) from error
     except OSError as error:
         raise cannot_read(file, error) from error
 
