@@ -334,6 +334,20 @@ def test_services_that_no_stack_uses_are_not_there(server: Server, service: str)
     refused(json_call(service, "Any.Operation").owned(server))
 
 
+@pytest.mark.parametrize("service", ["iam", "batch", "sts"])
+@pytest.mark.parametrize("path", ["/", "/us-east-1_x/.well-known/jwks.json", "/lambda_us-east-1/2015-03-31/functions/"])
+def test_a_call_that_is_signed_in_its_query_goes_to_the_service_that_it_names(
+    server: Server, service: str, path: str
+) -> None:
+    """Moto takes it for one that nobody signed, and guesses whose it is: S3's, or a service's that is not there."""
+    call = Call(service=service, method="GET", path=path)
+    answer = call.sent(server, path=call.presigned(server))
+    assert (answer.status >= 400, b"Bucket" in answer.body) == (True, False), answer
+    assert answer.code
+    known = Call(service="iam", method="GET", path="/?Action=ListRoles&Version=2010-05-08")
+    assert b"<ListRolesResult>" in known.sent(server, path=known.presigned(server)).body
+
+
 def test_a_call_by_the_path_that_moto_calls_itself_by_is_refused(server: Server) -> None:
     refused(Call(service="s3", method="GET", path="/iam_us-east-1/?Action=ListRoles").sent(server))
     refused(Call(service="s3", method="GET", path="/us-east-1_x/.well-known/jwks.json").sent(server))
