@@ -6,9 +6,11 @@ stdout, what it says to people goes to stderr.
 
 import json
 import shlex
+import signal
 import sys
-from collections.abc import Sequence
-from contextlib import nullcontext
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 EXIT_CODES = """
 Exit codes: 0 done, 64 wrong usage, 65 bad data, 66 missing input, 69 a service does not answer, 70 a build, a
 step or a stack failed, 73 a result cannot be written, 75 something is in the way: try again, 78 a file of this
-repository is wrong, 130 Ctrl-C; of verify, 1 where cloud and checkout differ; of doctor, 1
+repository is wrong, 130 Ctrl-C, SIGTERM or SIGHUP; of verify, 1 where cloud and checkout differ; of doctor, 1
 where something is red.
 """
 
@@ -47,8 +49,32 @@ def main(arguments: Sequence[str]) -> int:
         The exit code, as listed in `--help`.
     """
     typed = shlex.join(("python", "build.py", *(word for word in arguments if word != "--local")))
-    with console.said_as(_in_local_mode) if _is_local(arguments) else nullcontext():
+    with console.said_as(_in_local_mode) if _is_local(arguments) else nullcontext(), _ending_as_by_ctrl_c():
         return _run(arguments, typed)
+
+
+@contextmanager
+def _ending_as_by_ctrl_c() -> Iterator[None]:
+    """SIGTERM, and the SIGHUP of a terminal that is closed, end a command as Ctrl-C does: its jobs end with it."""
+
+    def interrupt(_number: int, _frame: object) -> None:
+        # Closing a session sends both: the second must not end what the first began to clear away.
+        for number in before:
+            signal.signal(number, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        both = (signal.SIGTERM, signal.SIGHUP)
+        # Under nohup, say, one is ignored, and is to be.
+        before = {number: signal.SIG_DFL for number in both if signal.getsignal(number) is signal.SIG_DFL}
+    for number in before:
+        signal.signal(number, interrupt)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _is_local(arguments: Sequence[str]) -> bool:

@@ -180,6 +180,36 @@ def test_a_killed_server_leaves_no_container_after_the_next_start(
     assert desk.type("run", "NA1.csv", "--reference", "small.fa", "--local", "--shards", "1").code == 0
 
 
+def test_the_jobs_of_a_killed_server_end_with_local_stop(desk: Desk, containers: Callable[[], list[Any]]) -> None:
+    desk.ok("local", "start")
+    words = ("run", "SLOW.csv", "--reference", "small.fa", "--local", "--shards", "1")
+    with desk.begun(*words) as run:
+        _line(run, "SLOW mem L001: running")
+        desk.kill_server()
+        _, err = run.communicate(timeout=60)
+    assert run.returncode == 69
+    # What ran there is not to be followed any more.
+    assert "Type: python build.py local start; and start again what ran there." in err
+    assert containers()
+    assert desk.type("local", "stop").code == 0
+    assert containers() == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_command_that_is_told_to_end_takes_its_jobs_with_it(
+    desk: Desk, containers: Callable[[], list[Any]], number: int
+) -> None:
+    """As where its terminal is closed, or a runner of continuous integration gives up."""
+    with desk.begun("run", "SLOW.csv", "--reference", "small.fa", "--local", "--shards", "1") as process:
+        _line(process, "SLOW mem L001: running")
+        assert containers()
+        process.send_signal(number)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "ends with its embedded AWS" in err
+    assert containers() == []
+
+
 def test_a_server_that_is_told_to_end_takes_its_jobs_with_it(desk: Desk, containers: Callable[[], list[Any]]) -> None:
     desk.ok("local", "start")
     desk.ok("run", "SLOW.csv", "--reference", "small.fa", "--local", "--shards", "1", "--detach", "--name", "ended")

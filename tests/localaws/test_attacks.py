@@ -334,6 +334,20 @@ def test_services_that_no_stack_uses_are_not_there(server: Server, service: str)
     refused(json_call(service, "Any.Operation").owned(server))
 
 
+@pytest.mark.parametrize("service", ["iam", "batch", "sts"])
+@pytest.mark.parametrize("path", ["/", "/us-east-1_x/.well-known/jwks.json", "/lambda_us-east-1/2015-03-31/functions/"])
+def test_a_call_that_is_signed_in_its_query_goes_to_the_service_that_it_names(
+    server: Server, service: str, path: str
+) -> None:
+    """Moto takes it for one that nobody signed, and guesses whose it is: S3's, or a service's that is not there."""
+    call = Call(service=service, method="GET", path=path)
+    answer = call.sent(server, path=call.presigned(server))
+    assert (answer.status >= 400, b"Bucket" in answer.body) == (True, False), answer
+    assert answer.code
+    known = Call(service="iam", method="GET", path="/?Action=ListRoles&Version=2010-05-08")
+    assert b"<ListRolesResult>" in known.sent(server, path=known.presigned(server)).body
+
+
 def test_a_call_by_the_path_that_moto_calls_itself_by_is_refused(server: Server) -> None:
     refused(Call(service="s3", method="GET", path="/iam_us-east-1/?Action=ListRoles").sent(server))
     refused(Call(service="s3", method="GET", path="/us-east-1_x/.well-known/jwks.json").sent(server))
@@ -480,6 +494,12 @@ def evil(world: World) -> dict[str, dict[str, Any]]:
             "linuxParameters": {"tmpfs": [{"containerPath": "/t", "size": 1, "mountOptions": ["dev", "suid"]}]}
         },
         "secrets": {"secrets": [{"name": "S", "valueFrom": "arn:aws:ssm:us-east-1:123456789012:parameter/x"}]},
+        "root, as a number": {"user": 0},
+        "a user that is no text": {"user": 1000},
+        "a tmpfs with options in its size": {
+            "linuxParameters": {"tmpfs": [{"containerPath": "/t", "size": "1m,dev,suid,size=1"}]}
+        },
+        "references to write to, in a word": volume(str(scratch / "reference"), readOnly="false"),
         "another log driver": {"logConfiguration": {"logDriver": "syslog", "options": {"syslog-address": "udp://x:1"}}},
         "no object": {"volumes": "/", "mountPoints": ["/"]},
     }
@@ -491,6 +511,37 @@ def test_a_definition_that_asks_for_the_machine_is_refused(world: World, cloud: 
         answer = register(**properties).owned(server)
         assert (answer.status, "ClientException" in str(answer.body)) == (400, True), (name, answer)
     assert cloud.batch.describe_job_definitions()["jobDefinitions"] == before
+
+
+def test_a_definition_of_pods_tasks_or_nodes_is_refused(cloud: Cloud, server: Server) -> None:
+    before = cloud.batch.describe_job_definitions()["jobDefinitions"]
+    container = {"image": "x", "privileged": True, "vcpus": 1, "memory": 64}
+    pod = {"hostNetwork": True, "containers": [{"image": "x", "securityContext": {"privileged": True}}]}
+    nodes = [{"targetNodes": "0:0", "container": container}]
+    for properties in (
+        {"eksProperties": {"podProperties": pod}},
+        {"ecsProperties": {"taskProperties": [{"pidMode": "host", "containers": [container]}]}},
+        {"type": "multinode", "nodeProperties": {"numNodes": 1, "mainNode": 0, "nodeRangeProperties": nodes}},
+    ):
+        for own in ({}, {"containerProperties": {"image": "x", "resourceRequirements": SOME}}):
+            body = {"jobDefinitionName": "evil", "type": "container", **own, **properties}
+            answer = replace(register(), body=json.dumps(body).encode()).owned(server)
+            assert (answer.status, b"ClientException" in answer.body) == (400, True), (properties, answer)
+    assert cloud.batch.describe_job_definitions()["jobDefinitions"] == before
+
+
+@pytest.mark.parametrize("memory", ["0", "-64", "3"])
+def test_a_job_without_a_limit_of_memory_is_refused(cloud: Cloud, memory: str) -> None:
+    """To Docker, no memory and less than none is all that there is."""
+    some = [{"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": memory}]
+    with pytest.raises(ClientError, match="MEMORY"):
+        cloud.submit(cloud.define("evil"), containerOverrides={"resourceRequirements": some})
+    with pytest.raises(ClientError, match=r"(?i)memory"):
+        cloud.submit(cloud.define("evil", resourceRequirements=some))
+    with pytest.raises(ClientError, match="VCPU"):
+        cloud.submit(
+            cloud.define("evil"), containerOverrides={"resourceRequirements": [{"type": "VCPU", "value": "-1"}]}
+        )
 
 
 def test_a_state_machine_registers_no_such_definition_either(world: World, cloud: Cloud) -> None:

@@ -162,6 +162,8 @@ def test_chunks_are_taken_apart_and_held_against_their_trailer(embedded: Embedde
     length = {"x-amz-decoded-content-length": str(len(BODY) + 1)}
     answered(streamed(embedded, bucket, framed(BODY, trailer=CRC), **announced, **length), 400, "IncompleteBody")
     assert not (folder / "a" / "key").exists()
+    for trailer in (wrong, CRC):
+        answered(streamed(embedded, bucket, framed(BODY, trailer=trailer)), 400, "MalformedTrailerError")
     assert streamed(embedded, bucket, framed(BODY[:5], BODY[5:], trailer=CRC), **announced).status == 200
     assert (folder / "a" / "key").read_bytes() == BODY
     found = embedded.client("s3").head_object(Bucket=bucket, Key="a/key")
@@ -240,6 +242,11 @@ def test_a_body_that_is_cut_off_is_no_object(embedded: Embedded, bucket: str, fo
         ("PATCH", "/key", "MethodNotAllowed"),
         ("GET", "/key?acl", "NotImplemented"),
         ("PROPFIND", "", "MethodNotAllowed"),
+        ("POST", "", "MethodNotAllowed"),
+        ("POST", "?acl", "MethodNotAllowed"),
+        ("PUT", "?acl", "MalformedXML"),
+        ("PUT", "?lifecycle", "MalformedXML"),
+        ("PUT", "?publicAccessBlock", "MalformedXML"),
     ],
 )
 def test_what_is_no_call_of_s3_is_refused_in_its_words(
@@ -260,6 +267,23 @@ def test_what_cannot_be_a_bucket_s_name_is_none(embedded: Embedded, name: str) -
     assert embedded.world.scratch.is_dir()
 
 
+@pytest.mark.parametrize(
+    "document", [b"<", b"<a/>", b'<!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/passwd">]><Tagging>&x;</Tagging>']
+)
+def test_a_document_that_is_another_is_malformed(embedded: Embedded, bucket: str, document: bytes) -> None:
+    for operation in ("tagging", "lifecycle", "ownershipControls"):
+        call = Call(service="s3", method="PUT", path=f"/{bucket}?{operation}", body=document)
+        answered(call.owned(embedded.server), 400, "MalformedXML")
+
+
+def test_an_upload_is_that_of_one_object(embedded: Embedded, bucket: str) -> None:
+    upload = embedded.client("s3").create_multipart_upload(Bucket=bucket, Key="key")["UploadId"]
+    for path in (f"/{bucket}/other", f"/{embedded.bucket()}/key"):
+        for method in ("PUT", "GET", "POST", "DELETE"):
+            call = Call(service="s3", method=method, path=f"{path}?uploadId={upload}&partNumber=1")
+            answered(call.owned(embedded.server), 404, "NoSuchUpload")
+
+
 def test_a_part_without_a_number_is_refused(embedded: Embedded, bucket: str) -> None:
     upload = embedded.client("s3").create_multipart_upload(Bucket=bucket, Key="key")["UploadId"]
     for number in ("", "&partNumber=x", "&partNumber=0", "&partNumber=10001", "&partNumber=-1"):
@@ -270,6 +294,7 @@ def test_a_part_without_a_number_is_refused(embedded: Embedded, bucket: str) -> 
 @pytest.mark.parametrize(
     "data",
     [
+        b"\r\n\r\n",
         b"GET\r\n\r\n",
         b"GET /\r\n\r\n",
         b"GET / HTTP/9.9\r\n\r\n",

@@ -11,7 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
@@ -120,7 +120,7 @@ def _watched(checkout: Checkout, there: Running) -> Iterator[None]:
         raise UnavailableError(
             error.what,
             why=f"the embedded AWS has ended (process {there.pid}), and its stacks, runs and logs with it",
-            fix="Type: python build.py local start; and the same again.",
+            fix="Type: python build.py local start; and start again what ran there.",
         ) from error
 
 
@@ -224,7 +224,7 @@ def _started(checkout: Checkout, here: World, port: int) -> Running:
 
 
 def stop(checkout: Checkout) -> Running | None:
-    """Ends the server that `local start` left running, and its jobs with it.
+    """Ends the server that `local start` left running, and its jobs with it; or the jobs of one that was killed.
 
     Returns:
         What ran; none if nothing did.
@@ -239,8 +239,22 @@ def stop(checkout: Checkout) -> Running | None:
                     "the embedded AWS does not end", why=f"process {there.pid} is still there", fix="Look at it."
                 )
             time.sleep(_PAUSE)
+    elif _record(checkout).exists():
+        _clear_away(checkout)
     _record(checkout).unlink(missing_ok=True)
     return there
+
+
+def _clear_away(checkout: Checkout) -> None:
+    """Ends the jobs of a server that was killed, unless another one has its root by now: that one did it."""
+    from toolchain.localaws.access import Access
+    from toolchain.localaws.batch.host import Host
+
+    here = world(checkout)
+    with suppress(TryAgainError), alone(here):
+        host = Host(here, Access(endpoint=""))
+        host.sweep()
+        host.close()
 
 
 def told(there: Running) -> str:

@@ -33,7 +33,8 @@ class Handler(MotoRequestHandler):
     def parse_request(self) -> bool:
         """Reads a request's head; one of HTTP/0.9 could not be answered with a status."""
         is_read = bool(super().parse_request())
-        if is_read and (self.request_version == "HTTP/0.9" or not _is_address(self.path)):
+        # The parent says nothing of a line that is empty.
+        if not is_read or self.request_version == "HTTP/0.9" or not _is_address(self.path):
             self.send_error(400)
         return is_read and not self._is_refused
 

@@ -135,6 +135,13 @@ class Claim:
             payload=payload,
         )
 
+    @property
+    def as_header(self) -> str:
+        """The Authorization header of the same claim."""
+        scope = f"{self.time:%Y%m%d}/{self.region}/{self.service}/aws4_request"
+        signed = ";".join(self.headers)
+        return f"{ALGORITHM} Credential={self.id}/{scope}, SignedHeaders={signed}, Signature={self.signature}"
+
     def key_of(self, keys: Iterable[Key]) -> Key:
         """Which of some keys it names.
 

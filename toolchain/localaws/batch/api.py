@@ -14,6 +14,7 @@ from toolchain.localaws.batch.description import summary
 from toolchain.localaws.batch.job import STATUSES, Job
 
 MOST_LISTED = 100
+_OTHER_PROPERTIES = ("ecsProperties", "eksProperties", "nodeProperties")
 
 
 class LocalBatchResponse(BatchResponse):
@@ -28,6 +29,13 @@ class LocalBatchResponse(BatchResponse):
         if not isinstance(backend, LocalBatchBackend):
             raise TypeError(type(backend))
         return backend
+
+    def registerjobdefinition(self) -> str:
+        """Registers a definition of a container: what pods, tasks and nodes may ask for is looked at by nothing."""
+        body = json.loads(self.body)
+        if others := sorted(name for name in _OTHER_PROPERTIES if body.get(name)):
+            raise ClientException(f"Error executing request, Exception : the embedded AWS has no {', '.join(others)}")
+        return super().registerjobdefinition()
 
     def submitjob(self) -> str:
         """Submits a job."""

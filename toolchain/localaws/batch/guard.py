@@ -87,12 +87,15 @@ def _faults(properties: Mapping[str, Any]) -> Iterable[str]:
     if properties.get("privileged"):
         yield "privileged must be false"
     user = properties.get("user")
-    if user and not _USER.fullmatch(str(user)):
+    if user not in (None, "") and not (isinstance(user, str) and _USER.fullmatch(user)):
         yield f"user must be a number that is not 0, and is '{user}'"
     linux = properties.get("linuxParameters") or {}
     for name in sorted(name for name in set(linux) - _LINUX if linux[name]):
         yield f"linuxParameters.{name} is not for jobs here"
     for entry in linux.get("tmpfs") or ():
+        # It is written into the mount's options, and a text could hold more of them.
+        if type(entry.get("size")) is not int:
+            yield f"the tmpfs size must be a number of MiB, and is '{entry.get('size')}'"
         yield from (
             f"the tmpfs option '{option}' is not for jobs here"
             for option in entry.get("mountOptions") or ()
@@ -116,7 +119,7 @@ def _volume_faults(properties: Mapping[str, Any], world: World) -> Iterable[str]
         name = names.get(mount.get("sourceVolume"))
         if name is None:
             yield f"the mount point {mount.get('containerPath')} has no volume that jobs may mount"
-        elif not _MOUNTS[name] and not mount.get("readOnly"):
+        elif not _MOUNTS[name] and mount.get("readOnly") is not True:
             yield f"the mount of {name} must be readOnly"
 
 

@@ -12,6 +12,7 @@ from toolchain.localaws.batch.rules import BadStrategyError, Strategy
 SHORTEST_TIMEOUT: Final = 60
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
 _SMALLEST_ARRAY: Final = 2
+_LEAST_MEMORY: Final = 4
 _LARGEST_ARRAY: Final = 10_000
 
 
@@ -85,9 +86,12 @@ class Submission:
             request=request,
         )
         try:
-            submission.container()
+            need = submission.need
         except (KeyError, TypeError, ValueError) as error:
             raise RefusedError(f"the job cannot be run: {type(error).__name__}: {error}") from error
+        # To Docker, no memory and less than none is all that there is.
+        if need.vcpus < 1 or need.memory < _LEAST_MEMORY:
+            raise RefusedError(f"a job needs a VCPU at least, and {_LEAST_MEMORY} MiB of MEMORY")
         return submission
 
     @property

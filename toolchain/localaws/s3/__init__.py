@@ -9,7 +9,8 @@ tags and access lists, and keys that cannot be paths.
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+from xml.parsers.expat import ExpatError
 
 from toolchain.localaws.world import World
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from werkzeug.wrappers import Request, Response
 
     from toolchain.localaws.s3.api import Listener
+
+_UNREADABLE: Final = (ExpatError, KeyError, TypeError, ValueError)
 
 
 @contextmanager
@@ -30,8 +33,9 @@ def application(world: World, listener: "Listener") -> Iterator[Any]:
     from moto.moto_server.werkzeug_app import create_backend_app
     from werkzeug.wrappers import Request, Response
 
-    from toolchain.localaws.s3.api import ObjectApi
+    from toolchain.localaws.s3.api import ObjectApi, refusal
     from toolchain.localaws.s3.buckets import Buckets
+    from toolchain.localaws.s3.errors import S3Error
     from toolchain.localaws.s3.multipart import Uploads
     from toolchain.localaws.s3.objects import Objects
 
@@ -54,9 +58,17 @@ def application(world: World, listener: "Listener") -> Iterator[Any]:
         with guard, buckets.followed():
             bucket = request.path.strip("/")
             if request.method == "DELETE" and not request.args and not buckets.empty(bucket):
-                refusal = Response(buckets.not_empty(bucket), status=409, content_type="application/xml")
-                return refusal(environ, start)
-            return stock(environ, start)
+                full = Response(buckets.not_empty(bucket), status=409, content_type="application/xml")
+                return full(environ, start)
+            try:
+                return stock(environ, start)
+            except _UNREADABLE as error:
+                # moto takes a document apart as if it were always the right one.
+                if request.method != "PUT":
+                    raise
+                return refusal(S3Error("MalformedXML", f"The document is none that can be read: {error}"), request)(
+                    environ, start
+                )
 
     yield answer
 

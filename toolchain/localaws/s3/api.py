@@ -96,6 +96,8 @@ class ObjectApi:
             return self._of_object(request, bucket, key)
         if request.method == "POST" and "delete" in query:
             return self._delete_many(bucket, request)
+        if request.method == "POST":  # a form of a web page, which moto would keep where no object is
+            raise _not_allowed()
         if request.method == "GET" and bucket and not set(query) - _LISTING:
             return _xml(listing.answer(self.objects, bucket, query))
         if request.method == "GET" and "uploads" in query:
@@ -107,7 +109,7 @@ class ObjectApi:
         if other := _OTHER & set(query):
             raise S3Error("NotImplemented", f"The embedded AWS has no {', '.join(other)} of objects", status=501)
         if "uploadId" in query:
-            return self._of_upload(request, self.uploads.find(query["uploadId"]))
+            return self._of_upload(request, self.uploads.find(query["uploadId"], bucket, key))
         match request.method:
             case "GET" | "HEAD":
                 return _content(self.objects.get(bucket, key), request)

@@ -52,6 +52,8 @@ def chunks(request: Request) -> Iterator[bytes]:
         raise S3Error(
             "XAmzContentSHA256Mismatch", "The provided 'x-amz-content-sha256' header does not match what was computed."
         )
+    if surprising := sorted(set(trailers) - {checksum.name for checksum in expected}):
+        raise S3Error("MalformedTrailerError", f"The request did not announce the trailer {surprising[0]}.")
     for checksum in expected:
         if checksum.name in trailers:
             checksum.value(trailers[checksum.name])

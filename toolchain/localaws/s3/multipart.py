@@ -59,16 +59,17 @@ class Uploads:
             self._begun[new] = upload
         return upload
 
-    def find(self, upload: str) -> Upload:
+    def find(self, upload: str, bucket: str, key: str) -> Upload:
         """An upload.
 
         Raises:
-            S3Error: There is none such.
+            S3Error: There is none such, or it is that of another object.
         """
         with self._guard:
-            if upload not in self._begun:
-                raise S3Error("NoSuchUpload", "The specified upload does not exist.", status=404)
-            return self._begun[upload]
+            found = self._begun.get(upload)
+        if found is None or (found.bucket, found.key) != (bucket, key):
+            raise S3Error("NoSuchUpload", "The specified upload does not exist.", status=404)
+        return found
 
     def of(self, bucket: str) -> list[Upload]:
         """The uploads of a bucket."""
