@@ -170,6 +170,7 @@ class Boot:
                 user="0",
             ),
             network_mode="none",
+            cap_drop=[],  # it is a host, and no job
         )
         assert result.exit_code == 0, result.stderr
         first, calls, config, owner = re.split(r"^== .*\n", result.stdout, flags=re.MULTILINE)

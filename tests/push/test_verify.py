@@ -119,12 +119,12 @@ def test_a_tag_that_was_moved_is_said(plain: Desk) -> None:
 def test_another_role_or_volume_is_said_with_the_difference(batch: "BatchClient", plain: Desk) -> None:
     definition = registration.wanted(plain.checkout, ("beta",))["beta"]
     definition["containerProperties"]["jobRoleArn"] = "arn:aws:iam::123456789012:role/someones"
-    definition["containerProperties"]["volumes"][0]["host"]["sourcePath"] = "/elsewhere"
+    definition["containerProperties"]["volumes"][0]["host"]["sourcePath"] = "/scratch/data"
     batch.register_job_definition(**definition)
     (found,) = verdict(plain).findings
     assert (found.name, found.what) == ("beta:2", "says something else than this checkout")
     assert '-    "jobRoleArn": "arn:aws:iam::123456789012:role/someones",' in found.lines
-    assert any(line.startswith("-") and "/elsewhere" in line for line in found.lines)
+    assert any(line.startswith("-") and "/scratch/data" in line for line in found.lines)
 
 
 @pytest.mark.usefixtures("batch")

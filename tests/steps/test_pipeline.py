@@ -55,8 +55,23 @@ def feed(data: bytes) -> Callable[[BinaryIO], float]:
     return write
 
 
-def children() -> list[str]:
+def all_children() -> list[str]:
     return Path(f"/proc/self/task/{os.getpid()}/children").read_text(encoding="ascii").split()
+
+
+class _Before:
+    children: frozenset[str] = frozenset()
+
+
+@pytest.fixture(autouse=True)
+def before() -> None:
+    """Other tests of the same process may have left servers for those that follow."""
+    _Before.children = frozenset(all_children())
+
+
+def children() -> list[str]:
+    """The processes that this test started and that are still there."""
+    return [number for number in all_children() if number not in _Before.children]
 
 
 # ---- what goes well ------------------------------------------------------------------------------------------------

@@ -101,7 +101,7 @@ def scenes(stage: Stage) -> dict[str, Callable[[str], Told]]:
         "one-bad": of(stage.deployed, with_a_file_cut_off(stage.home)),
         "each-at-its-step": of(run, EACH_AT_ITS_STEP, replace(ORDER, samples=each)),
         "mem-out-of-memory": of(stage.deployed, with_little_memory(stage.home, "LESS", "mem", 24), stage.least),
-        "finish-out-of-memory": of(stage.deployed, with_little_memory(stage.home, "MORE", "finish", 6), stage.least),
+        "finish-out-of-memory": of(stage.deployed, with_little_memory(stage.home, "MORE", "finish", 10), stage.least),
         "export-fails": of(run, A_VCF + TOO_LONG + REALLY_EXPORTED),
         "no-receipt": of(run, "exit 0"),
         "stopped": stage.stopped,
@@ -470,7 +470,7 @@ def test_an_aligner_that_the_kernel_kills_with_all_the_memory_there_is_fails_its
 def test_a_step_that_the_kernel_kills_is_done_with_more_memory(played: Played) -> None:
     assert played["finish-out-of-memory"].ended.status == "SUCCEEDED", played["finish-out-of-memory"].ended
     jobs = [job for job in played["finish-out-of-memory"].jobs if job["parameters"]["command"] == "finish"]
-    assert [(memory(job), job["container"].get("exitCode")) for job in jobs] == [("6", 137), ("12", 0)]
+    assert [(memory(job), job["container"].get("exitCode")) for job in jobs] == [("10", 137), ("20", 0)]
 
 
 def test_a_job_that_the_workflow_gives_up_on_is_ended(played: Played) -> None:
