@@ -10,7 +10,6 @@ import queue
 import re
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -381,16 +380,20 @@ class Mates:
 
 
 def check_names(file: str, heads: Sequence[bytes]) -> None:
-    """Refuses reads of which many have the name of another: what calls takes such pairs for one, and drops bases.
+    """Refuses reads that have the name of the one before: what calls takes such pairs for one, and drops bases.
+
+    Names may stand twice in a file, as where two files were joined; but not one behind the other, as in an interleaved
+    file, or where all reads have one name.
 
     Raises:
-        BadDataError: A fourth of them or more have.
+        BadDataError: More than nine of ten have.
     """
-    names = Counter(map(name_of, heads))
-    if 4 * len(names) <= 3 * len(heads):
-        (name, count), *_ = names.most_common(1)
+    names = [name_of(head) for head in heads]
+    couples = list(zip(names[0::2], names[1::2], strict=False))
+    same = sum(name == following for name, following in couples)
+    if len(couples) > 1 and same * 10 > len(couples) * 9:
         raise bad_reads(
-            f"{file}: {count} of the first {len(heads)} reads have the name '{printable(name)}'",
+            f"{file}: each of the first {len(heads)} reads has the name of the one beside it, '{printable(names[0])}'",
             "Split an interleaved file first, or give each pair a name of its own (seqtk rename).",
         )
 
