@@ -13,7 +13,7 @@ if __name__ == "__main__":
     if VENV.exists() and Path(sys.prefix) != VENV.parent.parent:
         os.execv(VENV, [str(VENV), str(HERE / "build.py"), *sys.argv[1:]])  # noqa: S606  # no shell is wanted
     try:
-        from toolchain.cli import main
+        from toolchain.cli.main import main
     except ModuleNotFoundError as missing:
         sys.exit(f"error: the Python package '{missing.name}' is not installed. Type: make setup")
     sys.exit(main(sys.argv[1:]))

@@ -9,9 +9,9 @@ from pathlib import Path
 import genome
 from place import Place
 
-from toolchain import simulate
+from toolchain.demo import simulate
 from toolchain.paths import HERE
-from toolchain.samples import Lane, Sample
+from toolchain.workflow.samples import Lane, Sample
 
 DEPTH, READ_LENGTH, ERROR = 15, 150, 0.002
 REAL = Path(os.environ.get("GENOMICS_TEST_DATA", HERE.root.parent / "shared" / "data")) / "human_hg001_chr20"

@@ -8,7 +8,7 @@ nearly half of it are copies of something.
 import random
 from dataclasses import dataclass
 
-from toolchain import simulate
+from toolchain.demo import simulate
 
 SEQUENCES = {"chr1": 10_000_000, "chr2": 8_000_000, "chr3": 6_000_000}
 SEED = 5

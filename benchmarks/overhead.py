@@ -13,17 +13,20 @@ from typing import Any
 import place
 from figures import Timed
 
-from toolchain import jobdefs, locally, rendering, simulate
 from toolchain.aws import Account, Pace
-from toolchain.builds import Workshop
 from toolchain.console import note
-from toolchain.container import Container, Overrides, container_of
-from toolchain.engine import Engine
+from toolchain.demo import simulate
+from toolchain.docker.container import Container, Overrides, container_of
+from toolchain.docker.engine import Engine
 from toolchain.errors import StepFailedError
-from toolchain.jobdefs import Definition
+from toolchain.images.build import Workshop
+from toolchain.jobdefs import render as rendering
+from toolchain.jobdefs import template as jobdefs
+from toolchain.jobdefs.template import Definition
+from toolchain.localaws.config import World
 from toolchain.localaws.server import serve
-from toolchain.localaws.world import World
 from toolchain.paths import Checkout
+from toolchain.runs import prepare as locally
 
 VCPUS = 2
 MEMORY = 2048

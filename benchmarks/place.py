@@ -6,17 +6,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from toolchain import builds, jobdefs, locally, rendering
 from toolchain.aws import Account
-from toolchain.builds import Workshop
-from toolchain.container import Container, Mount, Overrides, container_of
-from toolchain.engine import Engine, Result
+from toolchain.docker.container import Container, Mount, Overrides, container_of
+from toolchain.docker.engine import Engine, Result
+from toolchain.docker.machine import Machine
 from toolchain.errors import StepFailedError
-from toolchain.jobdefs import Definition
-from toolchain.localaws import here
-from toolchain.localaws.world import World
-from toolchain.machine import Machine
+from toolchain.images import build as builds
+from toolchain.images.build import Workshop
+from toolchain.jobdefs import render as rendering
+from toolchain.jobdefs import template as jobdefs
+from toolchain.jobdefs.template import Definition
+from toolchain.localaws import lifecycle as here
+from toolchain.localaws.config import World
 from toolchain.paths import HERE, Checkout
+from toolchain.runs import prepare as locally
 
 STOCK_FOLDER = Path(__file__).parent / "stock"
 STOCK_PACKAGES = "bwa samtools bcftools"

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from figures import Pull
 from place import stock
 
-from toolchain.builds import Workshop, layer_sizes
 from toolchain.console import note
-from toolchain.debian import debian_image
+from toolchain.images.build import Workshop, layer_sizes
+from toolchain.images.debian import debian_image
 
 OURS = ("bwa-mem3", "samtools", "bcftools", "fsx-export")
 # An image a tool, as everybody makes them.

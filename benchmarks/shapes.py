@@ -15,12 +15,13 @@ from figures import Cost, Data, Step
 from meter import metered
 from place import Place
 
-from toolchain import rendering, settings
+from toolchain import settings
 from toolchain.console import note
 from toolchain.errors import BadDataError, StepFailedError
+from toolchain.jobdefs import render as rendering
 from toolchain.runs.executions import Runs
-from toolchain.runs.order import Order
-from toolchain.samples import Skip
+from toolchain.workflow.run_input import Order
+from toolchain.workflow.samples import Skip
 
 ALIGNER: Final = "bwa-mem3"
 _LOOK: Final = 0.05

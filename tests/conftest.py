@@ -13,10 +13,11 @@ import pytest
 from harness import Bench, DataSet, Lab
 from small import Small
 
-from toolchain import builds, catalog
-from toolchain.aligners import Aligner
 from toolchain.errors import UnavailableError
+from toolchain.images import build as builds
+from toolchain.images import catalog
 from toolchain.paths import HERE
+from toolchain.workflow.aligners import Aligner
 
 # A parent may ignore Ctrl-C, as the background jobs of a shell script do, and what is started inherits that. A signal
 # that is handled here is at its default in what tests start.

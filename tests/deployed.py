@@ -13,13 +13,14 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
-from toolchain import catalog, templates
+from toolchain.images import catalog
 from toolchain.paths import HERE
+from toolchain.stacks import template as templates
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from toolchain.templates import Template
+    from toolchain.stacks.template import Template
 
 FOLDER: Final = HERE.root / "stack"
 TOOLS: Final = tuple(catalog.load(HERE.images).tools)

@@ -12,17 +12,21 @@ from typing import Any
 import pytest
 from testcontainers.core.container import DockerContainer
 
-from toolchain import accuracy, aligners, builds, jobdefs, rendering
-from toolchain.aligners import ALIGNERS, Aligner
 from toolchain.console import Lines
-from toolchain.container import Container, Job, Overrides, container_of
-from toolchain.demo import normalised
-from toolchain.direct import Host, Run
-from toolchain.engine import Result
-from toolchain.jobdefs import Definition
-from toolchain.machine import Machine
+from toolchain.demo import accuracy
+from toolchain.demo.run import normalised
+from toolchain.docker.container import Container, Job, Overrides, container_of
+from toolchain.docker.engine import Result
+from toolchain.docker.host import Host, Run
+from toolchain.docker.machine import Machine
+from toolchain.images import build as builds
+from toolchain.jobdefs import render as rendering
+from toolchain.jobdefs import template as jobdefs
+from toolchain.jobdefs.template import Definition
 from toolchain.paths import HERE
-from toolchain.samples import Lane, Sample, Skip
+from toolchain.workflow import aligners
+from toolchain.workflow.aligners import ALIGNERS, Aligner
+from toolchain.workflow.samples import Lane, Sample, Skip
 
 # For what must hold of each aligner's image.
 each_aligner = pytest.mark.parametrize("aligner", ALIGNERS)

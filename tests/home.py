@@ -15,12 +15,15 @@ import pytest
 from aws_clients import lead
 from harness import Bench, Lab, passable
 
-from toolchain import jobdefs, locally, rendering, settings
+from toolchain import settings
 from toolchain.aws import Account
+from toolchain.docker.machine import Machine
+from toolchain.jobdefs import render as rendering
+from toolchain.jobdefs import template as jobdefs
+from toolchain.localaws.config import World
 from toolchain.localaws.server import serve
-from toolchain.localaws.world import World
-from toolchain.machine import Machine
 from toolchain.paths import HERE, Checkout
+from toolchain.runs import prepare as locally
 from toolchain.runs.executions import Runs
 
 VCPUS = 6

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from toolchain import simulate
-from toolchain.samples import Lane, Sample
+from toolchain.demo import simulate
+from toolchain.workflow.samples import Lane, Sample
 
 LENGTH = 100
 INSERT = (250, 350)  # as libraries have it: without a spread, a pair across a deletion would be no proper pair

@@ -11,7 +11,7 @@ if __name__ == "__main__":
 
 from deployed import FOLDER, NAMES, template
 
-from toolchain.templates import Parameter
+from toolchain.stacks.template import Parameter
 
 README = FOLDER / "README.md"
 

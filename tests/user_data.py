@@ -9,8 +9,8 @@ from pathlib import Path
 
 from deployed import template
 
-from toolchain.container import Container, Mount
-from toolchain.engine import Engine
+from toolchain.docker.container import Container, Mount
+from toolchain.docker.engine import Engine
 
 MOUNTS = {
     "ReferenceMount": "fs-1.fsx.eu-west-1.amazonaws.com@tcp:/aaaaaaaa",

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress, TaskID
 
-    from toolchain.engine import Layer
+    from toolchain.docker.engine import Layer
 
 
 def stderr() -> "Console":

@@ -8,8 +8,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from toolchain.aligners import WANTED, Wanted
 from toolchain.errors import ConfigurationError
+from toolchain.workflow.aligners import WANTED, Wanted
 
 # What a stack's parameter may be given as: one value, or a list of texts.
 Value = str | int | float | tuple[str, ...]

@@ -13,7 +13,7 @@ import pytest
 from harness import Lab
 from typed import Desk, exports
 
-from toolchain.aligners import ALIGNERS
+from toolchain.workflow.aligners import ALIGNERS
 
 pytestmark = pytest.mark.engine
 PROGRAM = Path(sys.executable).parent / "aws"

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from harness import Lab
 
-from toolchain import builds, catalog
 from toolchain.errors import BuildFailedError, SeveralFailedError
+from toolchain.images import build as builds
+from toolchain.images import catalog
 from toolchain.paths import HERE
 
 DOCKERFILE = """\

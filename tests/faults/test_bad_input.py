@@ -7,7 +7,7 @@ import pytest
 from harness import WORKFLOW, Bench, each_aligner, refused
 from small import Small, fastq, gzipped
 
-from toolchain.aligners import ALIGNERS, Aligner
+from toolchain.workflow.aligners import ALIGNERS, Aligner
 
 USAGE, DATA, MISSING, CREATE, IO = 64, 65, 66, 73, 74
 

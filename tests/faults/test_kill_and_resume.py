@@ -13,8 +13,8 @@ import pytest
 from harness import EXECUTION, Bench, each_aligner, step_record
 from small import Small
 
-from toolchain.aligners import ALIGNERS, Aligner
-from toolchain.engine import Result
+from toolchain.docker.engine import Result
+from toolchain.workflow.aligners import ALIGNERS, Aligner
 
 Step = tuple[str, Callable[[Small], dict[str, Any]], list[str]]
 # Each step after the alignment, with the job that runs it and the results that it publishes.

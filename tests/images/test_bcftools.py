@@ -5,7 +5,7 @@ from harness import Bench, DataSet, prepared_fasta, step_record, vcf_records
 from small import Small, Variation, fastq, gzipped, pairs
 
 from step import bam, regions
-from toolchain import simulate
+from toolchain.demo import simulate
 
 
 @pytest.fixture

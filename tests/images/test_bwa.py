@@ -8,7 +8,7 @@ from datetime import datetime
 from harness import EXECUTION, WORKFLOW, Bench, each_aligner, step_record, under_testcontainers
 from small import Small, fastq, gzipped
 
-from toolchain.aligners import Aligner
+from toolchain.workflow.aligners import Aligner
 
 # The files that each aligner's index consists of, where they differ.
 INDEX: dict[Aligner, set[str]] = {"bwa": {".bwt", ".sa"}, "bwa-mem3": {".bwt.2bit.64"}}

@@ -7,7 +7,7 @@ import pytest
 from harness import WORKFLOW, Bench
 from small import Small
 
-from toolchain.aligners import ALIGNERS, Aligner
+from toolchain.workflow.aligners import ALIGNERS, Aligner
 
 MEM3 = pytest.mark.parametrize("aligner", ["bwa-mem3"])
 

@@ -12,9 +12,9 @@ import pytest
 from harness import Lab, under_testcontainers
 from testcontainers.core.container import DockerContainer
 
-from toolchain import builds
-from toolchain.catalog import Image
-from toolchain.container import Container
+from toolchain.docker.container import Container
+from toolchain.images import build as builds
+from toolchain.images.catalog import Image
 
 # No network, no capability, nothing to write to: whatever a tool image does, it does without.
 LOCKED = {

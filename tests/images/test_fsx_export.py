@@ -15,7 +15,7 @@ from credentials_endpoint import KEY_ID, credentials_endpoint, make_certificate
 from fsx_endpoint import FsxEndpoint, Outcome, fsx_endpoint
 from harness import EXECUTION, WORKFLOW, Bench
 
-from toolchain.engine import Result
+from toolchain.docker.engine import Result
 
 FILE_SYSTEM = "fs-0123456789abcdef0"
 SECRET = "not-to-be-printed"  # noqa: S105  # a word to look for in what is printed

@@ -4,7 +4,7 @@ import pytest
 from harness import Bench, each_aligner, refused, step_record
 from small import Small
 
-from toolchain.aligners import Aligner
+from toolchain.workflow.aligners import Aligner
 
 USAGE, MISSING = 64, 66
 TWICE = "twice"

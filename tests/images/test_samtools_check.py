@@ -10,9 +10,9 @@ import pytest
 from harness import EXECUTION, WORKFLOW, Bench, Lab, refused, step_record
 from small import Small, Variation
 
-from toolchain import simulate
-from toolchain.direct import Run
-from toolchain.engine import Result
+from toolchain.demo import simulate
+from toolchain.docker.engine import Result
+from toolchain.docker.host import Run
 
 DATA, MISSING = 65, 66
 QC = [f"qc/NA1.{figure}.txt" for figure in ("flagstat", "coverage", "idxstats", "stats")]

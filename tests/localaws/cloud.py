@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 
 import boto3
 
-from toolchain.builds import Built
-from toolchain.localaws.world import World
+from toolchain.images.build import Built
+from toolchain.localaws.config import World
 
 ROLE = "arn:aws:iam::123456789012:role/any"
 QUEUE = "queue"

@@ -9,8 +9,8 @@ from localaws.cloud import Cloud, cloud_of
 from localaws.embedded import Embedded
 from localaws.stock_server import Stock
 
+from toolchain.localaws.config import World
 from toolchain.localaws.server import serve
-from toolchain.localaws.world import World
 
 
 @pytest.fixture(scope="module")

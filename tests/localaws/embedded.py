@@ -10,8 +10,8 @@ from uuid import uuid4
 
 import boto3
 
+from toolchain.localaws.config import World
 from toolchain.localaws.server import Server
-from toolchain.localaws.world import World
 
 CAPABILITIES = ("CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND")
 

@@ -29,8 +29,8 @@ from localaws.cloud import GROUP, ROLE, Cloud, cloud_of, image_of, until
 
 from toolchain.localaws.access import Key
 from toolchain.localaws.batch.backend import LocalBatchBackend
+from toolchain.localaws.config import World
 from toolchain.localaws.server import Server, serve
-from toolchain.localaws.world import World
 
 LOGS = {"logDriver": "awslogs", "options": {"awslogs-group": GROUP, "awslogs-stream-prefix": "tool"}}
 SOME = [{"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": "256"}]

@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 from harness import Lab
 from localaws.cloud import GROUP, QUEUE, Cloud, until
 
-from toolchain.engine import Engine
+from toolchain.docker.engine import Engine
 from toolchain.localaws.batch import submission
 from toolchain.localaws.batch.backend import LocalBatchBackend
 from toolchain.localaws.batch.host import JOB_LABEL, ROOT_LABEL

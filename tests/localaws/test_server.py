@@ -15,8 +15,8 @@ import pytest
 from aws_clients import lead
 
 from toolchain.errors import UnavailableError
+from toolchain.localaws.config import World
 from toolchain.localaws.server import Server, serve
-from toolchain.localaws.world import World
 
 
 @pytest.fixture

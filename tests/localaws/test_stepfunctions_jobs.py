@@ -11,7 +11,7 @@ import pytest
 from harness import Lab
 from localaws.cloud import GROUP, QUEUE, Cloud, submit_job, until
 
-from toolchain.engine import Engine
+from toolchain.docker.engine import Engine
 from toolchain.localaws.batch.host import ROOT_LABEL
 
 pytestmark = pytest.mark.engine

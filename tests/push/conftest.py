@@ -12,7 +12,7 @@ from moto.server import ThreadedMotoServer
 from push.fault_proxy import FaultProxy, fault_proxy
 from push.shop import Cloud, Desk, Shop, desk, shop
 
-from toolchain.builds import Workshop
+from toolchain.images.build import Workshop
 from toolchain.localaws.ecr.process import RealRegistry, running
 from toolchain.localaws.ecr.truth import ecr_of
 

@@ -14,15 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 from docker.errors import ImageNotFound
 
-from toolchain import catalog, files
+from toolchain import files
 from toolchain.aws import Account
-from toolchain.builds import Workshop
-from toolchain.engine import Engine
-from toolchain.fingerprint import tag
+from toolchain.backoff import Patience
+from toolchain.docker.engine import Engine
+from toolchain.images import catalog
+from toolchain.images.build import Workshop
+from toolchain.images.ecr import Registry
+from toolchain.images.fingerprint import tag
+from toolchain.images.push import Pusher
 from toolchain.paths import HERE, Checkout
-from toolchain.patience import Patience
-from toolchain.pushing import Pusher
-from toolchain.registry import Registry
 
 if TYPE_CHECKING:
     from push.fault_proxy import FaultProxy

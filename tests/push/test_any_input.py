@@ -9,10 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from toolchain import jobdefs
-from toolchain.container import container_of
+from toolchain.docker.container import container_of
 from toolchain.errors import ConfigurationError
-from toolchain.jobdefs import ImageReference, Rendering, Scratch
+from toolchain.jobdefs import template as jobdefs
+from toolchain.jobdefs.template import ImageReference, Rendering, Scratch
 from toolchain.paths import HERE
 from toolchain.settings import Settings
 

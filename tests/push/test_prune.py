@@ -12,9 +12,11 @@ from moto.stepfunctions.responses import StepFunctionResponse
 from push.fault_proxy import FaultProxy
 from push.shop import Desk
 
-from toolchain import pruning, registration, revisions
 from toolchain.aws import Account
 from toolchain.errors import UnavailableError
+from toolchain.jobdefs import prune as pruning
+from toolchain.jobdefs import register as registration
+from toolchain.jobdefs import revisions
 
 if TYPE_CHECKING:
     from types_boto3_batch import BatchClient

@@ -12,16 +12,16 @@ from pathlib import Path
 import pytest
 from push.shop import Cloud, Shop, shop
 
-from toolchain import builds
 from toolchain.aws import Account
-from toolchain.builds import Workshop
+from toolchain.backoff import Patience
 from toolchain.console import transfers
-from toolchain.container import Container
-from toolchain.engine import Layer
+from toolchain.docker.container import Container
+from toolchain.docker.engine import Layer
 from toolchain.errors import BadDataError, MissingInputError, SeveralFailedError, ToolchainError, UnavailableError
+from toolchain.images import build as builds
+from toolchain.images.build import Workshop
+from toolchain.images.ecr import Registry
 from toolchain.localaws.ecr.process import RealRegistry
-from toolchain.patience import Patience
-from toolchain.registry import Registry
 
 BLOBS = r"/blobs/uploads/"
 

@@ -10,10 +10,11 @@ from botocore.stub import Stubber
 from push.fault_proxy import FaultProxy
 from push.shop import Desk, desk
 
-from toolchain import registration, revisions
 from toolchain.aws import BATCH_CALLS_PER_SECOND, Account, Pace
 from toolchain.errors import MissingInputError, SeveralFailedError, UnavailableError
-from toolchain.registration import Registered
+from toolchain.jobdefs import register as registration
+from toolchain.jobdefs import revisions
+from toolchain.jobdefs.register import Registered
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,11 +7,11 @@ import pytest
 from botocore.stub import Stubber
 from push.fault_proxy import FaultProxy
 
-from toolchain import refusals
 from toolchain.aws import Account
 from toolchain.errors import BadDataError
-from toolchain.refusals import Kind
-from toolchain.registry import MANIFESTS, Registry, Repository, Token
+from toolchain.images import push_errors as refusals
+from toolchain.images.ecr import MANIFESTS, Registry, Repository, Token
+from toolchain.images.push_errors import Kind
 
 MANIFEST = (
     '{"mediaType": "application/vnd.docker.distribution.manifest.v2+json", '

@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 from push.shop import Desk
 
-from toolchain import files, jobdefs, rendering
+from toolchain import files
 from toolchain.errors import ConfigurationError, MissingInputError
+from toolchain.jobdefs import render as rendering
+from toolchain.jobdefs import template as jobdefs
 from toolchain.paths import HERE
 
 CODES = {"stale": 78, "missing": 66}

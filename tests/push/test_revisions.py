@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from push.shop import Desk
 
-from toolchain import registration
-from toolchain.revisions import Revision, current, difference, normalised
+from toolchain.jobdefs import register as registration
+from toolchain.jobdefs.revisions import Revision, current, difference, normalised
 
 
 @pytest.fixture

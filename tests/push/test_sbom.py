@@ -12,10 +12,11 @@ from cyclonedx.validation.json import JsonStrictValidator
 from harness import Lab
 from packageurl import PackageURL
 
-from toolchain import debian_records, sbom
-from toolchain.container import Container
-from toolchain.debian_records import licences, paragraphs
+from toolchain.docker.container import Container
 from toolchain.errors import BadDataError
+from toolchain.images import dpkg as debian_records
+from toolchain.images import sbom
+from toolchain.images.dpkg import licences, paragraphs
 
 
 @pytest.fixture

@@ -7,9 +7,11 @@ import pytest
 from push.fault_proxy import FaultProxy
 from push.shop import Desk
 
-from toolchain import files, registration, verification
+from toolchain import files
 from toolchain.aws import Account
-from toolchain.verification import Verdict
+from toolchain.jobdefs import register as registration
+from toolchain.jobdefs import verify as verification
+from toolchain.jobdefs.verify import Verdict
 
 if TYPE_CHECKING:
     from types_boto3_batch import BatchClient

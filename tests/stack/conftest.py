@@ -8,11 +8,11 @@ import pytest
 from push.shop import Desk, desk
 from stack.cloud_double import CloudDouble
 
+from toolchain.backoff import Patience
 from toolchain.paths import Checkout
-from toolchain.patience import Patience
-from toolchain.stacks.deploying import Deployer
-from toolchain.stacks.destroying import Destroyer
-from toolchain.stacks.following import Pace
+from toolchain.stacks.deploy import Deployer
+from toolchain.stacks.destroy import Destroyer
+from toolchain.stacks.watch import Pace
 
 PROJECT_PARAMETER = """
   Project:

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from deployed import template
 
-from toolchain import jobdefs
-from toolchain.jobdefs import ImageReference, Rendering
+from toolchain.jobdefs import template as jobdefs
+from toolchain.jobdefs.template import ImageReference, Rendering
 from toolchain.paths import HERE
 from toolchain.settings import load
 

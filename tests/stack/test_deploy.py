@@ -11,14 +11,14 @@ import pytest
 from aws_clients import lead
 from push.fault_proxy import fault_proxy
 
-from toolchain import jobdefs
 from toolchain.aws import Account
 from toolchain.errors import SeveralFailedError, StackFailedError, WrongUsageError
+from toolchain.jobdefs import template as jobdefs
+from toolchain.localaws.config import World
 from toolchain.localaws.server import serve
-from toolchain.localaws.world import World
 from toolchain.paths import HERE, Checkout
-from toolchain.stacks.deploying import Deployer
-from toolchain.stacks.destroying import Destroyer
+from toolchain.stacks.deploy import Deployer
+from toolchain.stacks.destroy import Destroyer
 
 STACKS = ["registry", "network", "storage", "compute", "workflow"]
 GIVEN = """

@@ -11,14 +11,17 @@ import pytest
 from stack.ward import GIVEN, QUOTAS, Ward, quota
 
 from stack import ward as wards
-from toolchain import catalog, cli
-from toolchain.doctor import caller, examination, hosts, machine
-from toolchain.doctor import commands as doctor
-from toolchain.doctor.case import Case
-from toolchain.doctor.finding import Check, Finding, green
+from toolchain.cli import doctor
+from toolchain.cli import main as cli
+from toolchain.docker.engine import Engine
+from toolchain.doctor import hosts
+from toolchain.doctor import run_checks as examination
+from toolchain.doctor.checks import caller, machine
+from toolchain.doctor.context import Case
 from toolchain.doctor.hosts import HostType
-from toolchain.engine import Engine
+from toolchain.doctor.result import Check, Finding, green
 from toolchain.errors import UnavailableError
+from toolchain.images import catalog
 from toolchain.paths import HERE, Checkout
 
 Json = dict[str, Any]
@@ -757,7 +760,7 @@ def test_a_rule_for_addresses_counts_where_it_takes_in_all_of_them(ward: Ward, r
 
 @pytest.fixture
 def command(ward: Ward, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
-    monkeypatch.setattr("toolchain.doctor.case.Case", lambda **_: ward.case)
+    monkeypatch.setattr("toolchain.doctor.context.Case", lambda **_: ward.case)
 
     def run(*words: str) -> Any:  # noqa: ANN401  # exit code, stdout and stderr
         code = cli.main(["doctor", *words])

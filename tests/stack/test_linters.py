@@ -12,7 +12,7 @@ import pytest
 from deployed import FOLDER, NAMES, deployed, expanded, template
 
 from toolchain.paths import HERE
-from toolchain.templates import ORDER
+from toolchain.stacks.template import ORDER
 
 PROGRAMS = Path(sys.executable).parent
 CHECKOV = HERE.root / ".venv-checkov" / "bin" / "checkov"

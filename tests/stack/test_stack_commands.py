@@ -8,13 +8,13 @@ import pytest
 from stack.cloud_double import change, detail, steps
 from stack.conftest import Site
 
-from toolchain import cli
+from toolchain.cli import main as cli
 
 
 @pytest.fixture
 def typed(standing: Site, monkeypatch: pytest.MonkeyPatch) -> Site:
     """Four stacks that are deployed, and commands that deal with them."""
-    monkeypatch.setattr("toolchain.local.HERE", standing.checkout)
+    monkeypatch.setattr("toolchain.cli.local.HERE", standing.checkout)
     monkeypatch.setattr("toolchain.aws.Account", standing.cloud.account)
     monkeypatch.setattr(sys, "stdin", io.StringIO())
     return standing

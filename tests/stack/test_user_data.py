@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from user_data import DROP_IN, IN_ONE, MOUNTS, ONE, Boot, Outcome, parts, programs, unsubstituted, user_data
 
-from toolchain import builds
+from toolchain.images import build as builds
 
 Start = Callable[[Boot], Outcome]
 BATCH_S_OWN = ["ECS_CLUSTER=AWSBatch-spot"]

@@ -10,12 +10,15 @@ from typing import Any
 
 import pytest
 
-from toolchain import catalog, failures, jobdefs, templates
-from toolchain.aligners import ALIGNERS
+from toolchain.images import catalog
+from toolchain.jobdefs import failures
+from toolchain.jobdefs import template as jobdefs
 from toolchain.localaws.stepfunctions.expressions import evaluate
 from toolchain.paths import HERE
-from toolchain.runs.order import LARGEST_INPUT
-from toolchain.samples import SKIPS, Skip, skipping
+from toolchain.stacks import template as templates
+from toolchain.workflow.aligners import ALIGNERS
+from toolchain.workflow.run_input import LARGEST_INPUT
+from toolchain.workflow.samples import SKIPS, Skip, skipping
 
 States = dict[str, Any]
 FILE = HERE.root / "stack" / "workflow.yaml"
@@ -46,7 +49,7 @@ def test_cfn_lint_finds_nothing_in_the_definitions_once_what_it_does_not_know_is
 
 def test_the_classes_of_failures_are_those_of_the_toolchain() -> None:
     assert ALL["Read order"]["Assign"]["classes"] == [one.as_state() for one in failures.CLASSES], (
-        "stack/workflow.yaml, state 'Read order': copy what toolchain/failures.py says"
+        "stack/workflow.yaml, state 'Read order': copy what toolchain/jobdefs/failures.py says"
     )
 
 

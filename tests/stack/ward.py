@@ -16,16 +16,19 @@ import pytest
 from aws_clients import lead
 from botocore.validate import validate_parameters
 
-from toolchain import catalog, files, jobdefs, registration
+from toolchain import files
 from toolchain.aws import Account
-from toolchain.doctor import examination
-from toolchain.doctor.case import Case
-from toolchain.doctor.finding import Finding
-from toolchain.fingerprint import tag
+from toolchain.doctor import run_checks as examination
+from toolchain.doctor.context import Case
+from toolchain.doctor.result import Finding
+from toolchain.images import catalog
+from toolchain.images.fingerprint import tag
+from toolchain.jobdefs import register as registration
+from toolchain.jobdefs import template as jobdefs
+from toolchain.localaws.config import World
 from toolchain.localaws.server import serve
-from toolchain.localaws.world import World
 from toolchain.paths import HERE, Checkout
-from toolchain.stacks.deploying import Deployer
+from toolchain.stacks.deploy import Deployer
 
 Json = dict[str, Any]
 REGION = "eu-central-1"

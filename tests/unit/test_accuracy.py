@@ -2,7 +2,7 @@
 
 import pytest
 
-from toolchain.accuracy import Comparison, Variant, compare, variants
+from toolchain.demo.accuracy import Comparison, Variant, compare, variants
 
 A = Variant("chrA", 1, "A", "C")
 B = Variant("chrA", 2, "G", "GT")

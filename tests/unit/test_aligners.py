@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from toolchain.aligners import MAKING, WORK_MIB, Choice, Reference, choose, look
+from toolchain.workflow.aligners import MAKING, WORK_MIB, Choice, Reference, choose, look
 
 GIB = 1024**3
 HUMAN = Reference(index=17 * GIB)

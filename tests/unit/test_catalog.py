@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from docker.utils.build import exclude_paths
 
-from toolchain import catalog
 from toolchain.errors import ConfigurationError, MissingInputError
+from toolchain.images import catalog
 from toolchain.paths import HERE
 
 TOOL = """

@@ -14,10 +14,14 @@ import docker
 import pytest
 from docker.errors import DockerException
 
-from toolchain import builds, catalog, engine_socket, errors, inventory
-from toolchain.cli import cli, main
-from toolchain.engine import Engine
+from toolchain import errors
+from toolchain.cli.main import cli, main
+from toolchain.docker import engine_socket
+from toolchain.docker.engine import Engine
 from toolchain.errors import BuildFailedError, ToolchainError
+from toolchain.images import build as builds
+from toolchain.images import catalog
+from toolchain.images import listing as inventory
 from toolchain.paths import HERE, Checkout
 
 TOOLS = list(catalog.load(HERE.images).tools)
@@ -185,7 +189,7 @@ def test_a_user_whom_the_engine_s_socket_is_closed_to_is_told_the_group(monkeypa
         raise DockerException("Error while fetching server API version: ('...', PermissionError(13, '...'))")
 
     monkeypatch.setattr(docker, "from_env", refused)
-    monkeypatch.setattr("toolchain.engine.user", lambda: "jo")
+    monkeypatch.setattr("toolchain.docker.engine.user", lambda: "jo")
     with pytest.raises(ToolchainError) as caught:
         Engine().client  # noqa: B018  # it connects
     assert str(caught.value) == (
@@ -196,7 +200,7 @@ def test_a_user_whom_the_engine_s_socket_is_closed_to_is_told_the_group(monkeypa
 
 @pytest.mark.usefixtures("no_engine")
 def test_rendering_for_the_cloud_needs_no_engine(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("toolchain.cli.HERE", Checkout(root=tmp_path))
+    monkeypatch.setattr("toolchain.cli.main.HERE", Checkout(root=tmp_path))
     ran = run("render")
     assert ran.code == 66
     assert "build.py push" in error_of(ran)

@@ -1,9 +1,9 @@
 """The stacks' parameters that nobody gives."""
 
 from toolchain import settings
-from toolchain.machine import Machine
+from toolchain.docker.machine import Machine
 from toolchain.paths import HERE
-from toolchain.stacks import computed
+from toolchain.stacks import auto_parameters as computed
 
 
 def test_on_one_machine_no_job_is_given_more_memory_than_it_has_for_jobs() -> None:

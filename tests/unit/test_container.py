@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolchain.container import Container, Job, Mount, Overrides, Ulimit, container_of, substituted
+from toolchain.docker.container import Container, Job, Mount, Overrides, Ulimit, container_of, substituted
 from toolchain.errors import WrongUsageError
 
 MIB = 1024 * 1024

@@ -2,7 +2,7 @@
 
 import pytest
 
-from toolchain.debian import mirror_lines
+from toolchain.images.debian import mirror_lines
 
 TRIXIE = "deb http://mirror.example/debian trixie main"
 UPDATES = "deb http://mirror.example/debian trixie-updates main"

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 from docker.errors import APIError, ImageNotFound
 
-from toolchain.container import Container
-from toolchain.engine import LABEL, Engine, Result, context
+from toolchain.docker.container import Container
+from toolchain.docker.engine import LABEL, Engine, Result, context
 from toolchain.errors import BuildFailedError, UnavailableError
 
 Event = dict[str, object]

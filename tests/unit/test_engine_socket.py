@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from toolchain import engine_socket
-from toolchain.engine import Engine
+from toolchain.docker import engine_socket
+from toolchain.docker.engine import Engine
 
 
 class Answers(BaseHTTPRequestHandler):

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from toolchain import failures
+from toolchain.jobdefs import failures
 from toolchain.paths import HERE
 
 GUIDE = HERE.root / "docs" / "running.md"

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from toolchain import catalog
-from toolchain.fingerprint import fingerprint, tag
+from toolchain.images import catalog
+from toolchain.images.fingerprint import fingerprint, tag
 from toolchain.paths import HERE
 
 

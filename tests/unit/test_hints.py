@@ -9,11 +9,11 @@ from pathlib import Path
 import click
 import pytest
 
-from toolchain import local
-from toolchain.cli import _in_local_mode, _is_local, cli
+from toolchain.cli import local
+from toolchain.cli.main import _in_local_mode, _is_local, cli
 from toolchain.errors import StoppedError
 from toolchain.paths import HERE, typed
-from toolchain.stacks.following import Follower, Pace
+from toolchain.stacks.watch import Follower, Pace
 
 # What stands in a message for what is known only when it is said.
 UNKNOWN = "X"

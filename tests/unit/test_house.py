@@ -7,8 +7,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from toolchain import catalog, jobdefs
-from toolchain.debian import mirror_lines
+from toolchain.images import catalog
+from toolchain.images.debian import mirror_lines
+from toolchain.jobdefs import template as jobdefs
 from toolchain.paths import HERE
 
 IMAGES = [toml.parent for toml in sorted(HERE.images.glob("*/image.toml"))]

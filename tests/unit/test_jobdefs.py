@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from toolchain import jobdefs
 from toolchain.errors import ConfigurationError
-from toolchain.jobdefs import Definition, ImageReference, Rendering, Scratch
+from toolchain.jobdefs import template as jobdefs
+from toolchain.jobdefs.template import Definition, ImageReference, Rendering, Scratch
 from toolchain.paths import HERE
 from toolchain.settings import Settings, load
 

@@ -17,22 +17,28 @@ SIGNS = {
 # Module, and which of the signs it may hold, and why.
 ALLOWED: dict[str, dict[str, str]] = {
     "toolchain/aws.py": {"endpoint": "names the variable in what to check when nothing answers, and reads it nowhere"},
-    "toolchain/demo.py": {"embedded": "the demo is always on this machine: it puts its reads where that AWS has them"},
-    "toolchain/local.py": {"embedded": "the commands `local start|stop|status`, and --local, which connects to one"},
-    "toolchain/locally.py": {"checkout": "deployments take turns here, where nothing but the lock says who is at it"},
+    "toolchain/demo/run.py": {
+        "embedded": "the demo is always on this machine: it puts its reads where that AWS has them"
+    },
+    "toolchain/cli/local.py": {
+        "embedded": "the commands `local start|stop|status`, and --local, which connects to one"
+    },
+    "toolchain/runs/prepare.py": {
+        "checkout": "deployments take turns here, where nothing but the lock says who is at it"
+    },
     "toolchain/paths.py": {
         "checkout": "says where what is known of either is kept",
         "lasting": "and whether that AWS is there for other commands",
     },
-    "toolchain/rendering.py": {"checkout": "the choice of the rendering"},
-    "toolchain/runs/commands.py": {
+    "toolchain/jobdefs/render.py": {"checkout": "the choice of the rendering"},
+    "toolchain/cli/runs.py": {
         "checkout": "`run --local` makes ready what is not, and fits jobs to this machine",
         "lasting": "a run cannot go on without the AWS that it is in, and no later command can be told of it",
     },
-    "toolchain/stacks/deploying.py": {"lasting": "an interrupted deployment goes on only where its AWS does"},
-    "toolchain/stacks/destroying.py": {"lasting": "likewise"},
-    "toolchain/stacks/following.py": {"lasting": "says so"},
-    "toolchain/runs/failure.py": {"lasting": "what to type next must still find the run"},
+    "toolchain/stacks/deploy.py": {"lasting": "an interrupted deployment goes on only where its AWS does"},
+    "toolchain/stacks/destroy.py": {"lasting": "likewise"},
+    "toolchain/stacks/watch.py": {"lasting": "says so"},
+    "toolchain/runs/run_error.py": {"lasting": "what to type next must still find the run"},
 }
 
 

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from toolchain.errors import BadDataError, WrongUsageError
-from toolchain.runs import order
-from toolchain.samples import Lane, Sample, Skip
+from toolchain.workflow import run_input as order
+from toolchain.workflow.samples import Lane, Sample, Skip
 
 
 def ordered(samples: int = 1, lanes: int = 1, skip: tuple[Skip, ...] = ()) -> order.Order:

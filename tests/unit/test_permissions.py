@@ -7,15 +7,16 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from toolchain import files, locally
+from toolchain import files
 from toolchain.errors import CannotCreateError, MissingInputError
-from toolchain.localaws import here
+from toolchain.localaws import lifecycle as here
 from toolchain.localaws.beneath import Beneath
+from toolchain.localaws.config import World
 from toolchain.localaws.links import duplicate
-from toolchain.localaws.world import World
 from toolchain.paths import Checkout
-from toolchain.runs.order import Order
-from toolchain.samples import Lane, Sample
+from toolchain.runs import prepare as locally
+from toolchain.workflow.run_input import Order
+from toolchain.workflow.samples import Lane, Sample
 
 SOMEBODY = 12345
 DENIED = PermissionError(errno.EACCES, os.strerror(errno.EACCES))

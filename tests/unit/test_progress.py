@@ -7,10 +7,11 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from toolchain.runs import following, progress
+from toolchain.runs import follow as following
+from toolchain.runs import progress
 from toolchain.runs.executions import BatchJob, JobStatus, Run
-from toolchain.runs.order import Order
-from toolchain.samples import Lane, Sample
+from toolchain.workflow.run_input import Order
+from toolchain.workflow.samples import Lane, Sample
 
 ORDER = Order(
     reference="ref.fa",

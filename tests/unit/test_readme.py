@@ -1,6 +1,8 @@
 """The README's tables are what the commands print."""
 
-from toolchain import catalog, cli, inventory
+from toolchain.cli import main as cli
+from toolchain.images import catalog
+from toolchain.images import listing as inventory
 from toolchain.paths import HERE
 
 README = (HERE.root / "README.md").read_text(encoding="utf-8")

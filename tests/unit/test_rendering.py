@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
-from toolchain import catalog, jobdefs, rendering
-from toolchain.builds import Workshop
 from toolchain.errors import CannotCreateError, ConfigurationError, MissingInputError
-from toolchain.fingerprint import tag
-from toolchain.jobdefs import ImageReference, Rendering, Scratch
+from toolchain.images import catalog
+from toolchain.images.build import Workshop
+from toolchain.images.fingerprint import tag
+from toolchain.jobdefs import render as rendering
+from toolchain.jobdefs import template as jobdefs
+from toolchain.jobdefs.template import ImageReference, Rendering, Scratch
 from toolchain.paths import HERE, Checkout
 from toolchain.settings import load
 

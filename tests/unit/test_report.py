@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from toolchain import report
-from toolchain.accuracy import Comparison, Variant
-from toolchain.report import Depth, Step, Summary
+from toolchain.demo import report
+from toolchain.demo.accuracy import Comparison, Variant
+from toolchain.demo.report import Depth, Step, Summary
 
 FLAGSTAT = """\
 110 + 0 in total (QC-passed reads + QC-failed reads)

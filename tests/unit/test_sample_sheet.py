@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from toolchain.errors import BadDataError, MissingInputError, SeveralFailedError
-from toolchain.runs import sheet
-from toolchain.samples import Lane, Sample
+from toolchain.workflow import sheet
+from toolchain.workflow.samples import Lane, Sample
 
 HEADER = "sample,lane,r1,r2,library,unit\n"
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from step import arguments
 from step.errors import UsageError
 from toolchain.errors import WrongUsageError
-from toolchain.samples import LONGEST_NAME, Skip, check_name, check_sample, is_path, skipping
+from toolchain.workflow.samples import LONGEST_NAME, Skip, check_name, check_sample, is_path, skipping
 
 GOOD = ["S1", "NA12878", "7", "a.b_c-d", "a..", "x" * LONGEST_NAME]
 BAD = [

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from toolchain import simulate
+from toolchain.demo import simulate
 
 SEQUENCES = {"chrA": "ACGTACGTAC", "chrB": "GGGGCCCCTT"}
 

@@ -1,12 +1,12 @@
-"""toolchain/templates.py: YAML as CloudFormation reads it."""
+"""toolchain/stacks/template.py: YAML as CloudFormation reads it."""
 
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from toolchain import templates
 from toolchain.errors import ConfigurationError
+from toolchain.stacks import template as templates
 
 
 def read(tmp_path: Path, text: str) -> templates.Template:

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from toolchain import builds, catalog, wheels
-from toolchain.catalog import Wheel
 from toolchain.errors import UnavailableError
+from toolchain.images import build as builds
+from toolchain.images import catalog, wheels
+from toolchain.images.catalog import Wheel
 from toolchain.paths import HERE
 
 CONTENT = b"a wheel"

@@ -14,9 +14,9 @@ from toolchain.localaws.batch.host import JOB_LABEL
 from toolchain.localaws.s3.errors import S3Error
 from toolchain.localaws.s3.objects import Objects
 from toolchain.localaws.stepfunctions.backend import LocalStepFunctionsBackend
-from toolchain.runs import stopping
-from toolchain.runs.order import Order
-from toolchain.samples import Lane, Sample
+from toolchain.runs import stop as stopping
+from toolchain.workflow.run_input import Order
+from toolchain.workflow.samples import Lane, Sample
 
 LANES = (Lane(name="L001", r1="1.fq", r2="2.fq"), Lane(name="L002", r1="3.fq", r2="4.fq"))
 NA1 = Sample(name="NA1", lanes=LANES[:1])

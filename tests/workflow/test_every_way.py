@@ -16,12 +16,13 @@ from home import RESOURCES, Home, until
 from small import Small
 from walked import NONE, walked, ways
 
-from toolchain import failures, templates
+from toolchain.jobdefs import failures
 from toolchain.localaws.batch import submission
 from toolchain.localaws.batch.host import JOB_LABEL
 from toolchain.paths import HERE
-from toolchain.runs.order import Order, parse
-from toolchain.samples import Sample
+from toolchain.stacks import template as templates
+from toolchain.workflow.run_input import Order, parse
+from toolchain.workflow.samples import Sample
 from workflow.stage import LANES, ORDER, TWO_LANES, Stage, Throttle, Told
 
 ERROR = "step: error: the reads are bad: line 3 is cut off. Fetch them again."

@@ -6,8 +6,8 @@ import pytest
 from harness import Bench, DataSet, snps, vcf_records
 from home import RESOURCES, Home
 
-from toolchain.direct import Run
-from toolchain.runs.order import Order
+from toolchain.docker.host import Run
+from toolchain.workflow.run_input import Order
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,8 +9,8 @@ from harness import EXECUTION, WORKFLOW, Bench, refused, step_record, vcf_record
 from reference_shapes import READ_FROM, SHAPES, lengths
 from small import Small, Variation, fastq, gzipped, pairs, planted
 
-from toolchain import simulate
-from toolchain.aligners import Aligner
+from toolchain.demo import simulate
+from toolchain.workflow.aligners import Aligner
 
 ALIGNER: dict[str, Aligner] = {"GRCh38 with decoys and HLA": "bwa-mem3"}
 DATA = 65

@@ -9,11 +9,13 @@ import pytest
 from deployed import NAMES, deployed
 from home import Home
 
-from toolchain import jobdefs, rendering, templates
-from toolchain.jobdefs import ImageReference, Rendering, Scratch
+from toolchain.jobdefs import render as rendering
+from toolchain.jobdefs import template as jobdefs
+from toolchain.jobdefs.revisions import active, normalised
+from toolchain.jobdefs.template import ImageReference, Rendering, Scratch
 from toolchain.localaws.cloudformation.types.states import definition
 from toolchain.paths import HERE
-from toolchain.revisions import active, normalised
+from toolchain.stacks import template as templates
 
 ACCOUNT, ELSEWHERE = "123456789012", "999999999999"
 TOOLS = jobdefs.names(HERE.jobdefs)

@@ -9,9 +9,9 @@ import pytest
 import repeats
 from harness import WORKFLOW, Bench, DataSet
 
-from toolchain import simulate
-from toolchain.aligners import ALIGNERS, Aligner
-from toolchain.samples import Lane, Sample
+from toolchain.demo import simulate
+from toolchain.workflow.aligners import ALIGNERS, Aligner
+from toolchain.workflow.samples import Lane, Sample
 
 BAM = "lanes/L001.bam"
 READ = 150

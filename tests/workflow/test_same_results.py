@@ -6,8 +6,8 @@ import pytest
 from harness import EXECUTION, WORKFLOW, Bench, DataSet, prepared_fasta, vcf_records
 from small import Small, Variation
 
-from toolchain import simulate
-from toolchain.samples import Lane, Sample
+from toolchain.demo import simulate
+from toolchain.workflow.samples import Lane, Sample
 
 
 def place_simulated(bench: Bench) -> Sample:

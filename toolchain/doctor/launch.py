@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from toolchain.aws import doing
 from toolchain.doctor.environment import Environment
-from toolchain.doctor.finding import DEPLOY, Finding, green, red
+from toolchain.doctor.result import DEPLOY, Finding, green, red
 
 if TYPE_CHECKING:
     from types_boto3_ec2.type_defs import LaunchTemplateVersionTypeDef
 
-    from toolchain.doctor.case import Case
+    from toolchain.doctor.context import Case
 
 _NAME = "launch template"
 

@@ -9,9 +9,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from toolchain.errors import ToolchainError
-from toolchain.localaws.here import alone
+from toolchain.localaws.config import World
+from toolchain.localaws.lifecycle import alone
 from toolchain.localaws.server import serve
-from toolchain.localaws.world import World
 
 
 def main() -> int:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from toolchain.localaws.access import Access
-from toolchain.localaws.world import World
+from toolchain.localaws.config import World
 
 _DEFAULTS: Final = frozenset({"default_x86_64", "default_arm64"})
 _LINKED: Final = "AWSServiceRoleForBatch"

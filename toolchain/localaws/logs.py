@@ -25,7 +25,7 @@ from moto.logs.models import LogGroup, LogStream
 from moto.logs.utils import EventMessageFilter
 
 from toolchain.localaws.access import Access
-from toolchain.localaws.world import World
+from toolchain.localaws.config import World
 
 # https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_GetEvents.html
 _MOST_EVENTS: Final = 10_000

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from toolchain.localaws.access import Access
-from toolchain.localaws.world import World, chosen_region
+from toolchain.localaws.config import World, chosen_region
 
 
 def install(_world: World, _access: Access) -> None:

@@ -14,7 +14,7 @@ from toolchain import files
 from toolchain.errors import UnavailableError
 from toolchain.localaws import cloudformation, ecr, fsx, once, s3
 from toolchain.localaws.access import ADDRESS, Access, Key, environment
-from toolchain.localaws.world import EXPORT_SOCKET, World, chosen_region
+from toolchain.localaws.config import EXPORT_SOCKET, World, chosen_region
 
 ACCOUNT: Final = "123456789012"
 # What adds to moto, a module of this package for each service; each has `install(world, access)`. CloudFormation, FSx

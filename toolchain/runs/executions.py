@@ -9,12 +9,12 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
-from toolchain import failures
 from toolchain.aws import Account, doing
 from toolchain.errors import BadDataError, MissingInputError, WrongUsageError
+from toolchain.jobdefs import failures
 from toolchain.paths import typed
-from toolchain.runs.order import Order, parse
 from toolchain.stacks.service import CloudFormation
+from toolchain.workflow.run_input import Order, parse
 
 if TYPE_CHECKING:
     from types_boto3_batch import BatchClient

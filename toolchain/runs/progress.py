@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from toolchain.runs.executions import ENDED, BatchJob
-from toolchain.runs.order import Order
+from toolchain.workflow.run_input import Order
 
 # The columns of the table: the first word of a step's name.
 STEPS = ("mem", "finish", "call", "gather", "qc", "check")

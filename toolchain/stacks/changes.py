@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Literal
 
 from toolchain.aws import code, doing
 from toolchain.errors import StackFailedError, ToolchainError, TryAgainError, UnavailableError
-from toolchain.stacks.following import Pace
 from toolchain.stacks.layout import Stack
+from toolchain.stacks.resources import body, capabilities, keeps
 from toolchain.stacks.service import OURS, CloudFormation, State
-from toolchain.stacks.template import body, capabilities, keeps
+from toolchain.stacks.watch import Pace
 
 if TYPE_CHECKING:
     from types_boto3_cloudformation.type_defs import (

@@ -3,11 +3,11 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from toolchain import templates
 from toolchain.errors import ConfigurationError, MissingInputError
 from toolchain.paths import Checkout
-from toolchain.stacks.template import FILE_SYSTEM, Resource, resources
-from toolchain.templates import Template
+from toolchain.stacks import template as templates
+from toolchain.stacks.resources import FILE_SYSTEM, Resource, resources
+from toolchain.stacks.template import Template
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +94,7 @@ def load(checkout: Checkout, project: str) -> Layout:
             raise ConfigurationError(
                 f"stack/{name}.yaml has no place",
                 why=f"the order of the stacks is {', '.join(templates.ORDER)}",
-                fix="Give it its place in toolchain/templates.py, or another name.",
+                fix="Give it its place in toolchain/stacks/template.py, or another name.",
             )
     exporters: dict[str, str] = {}
     stacks: list[Stack] = []

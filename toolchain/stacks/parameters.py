@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Mapping
 from toolchain.errors import ConfigurationError, SeveralFailedError
 from toolchain.settings import Settings, Value
 from toolchain.stacks.layout import Layout, Stack
-from toolchain.templates import Parameter
+from toolchain.stacks.template import Parameter
 
 _NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)")
 _LIST = re.compile(r"CommaDelimitedList|.*List<.+>.*")

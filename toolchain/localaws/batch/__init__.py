@@ -1,10 +1,10 @@
-"""AWS Batch: every job is run through toolchain/container.py on the Docker engine of this machine.
+"""AWS Batch: every job is run through toolchain/docker/container.py on the Docker engine of this machine.
 
 moto keeps queues, compute environments and job definitions; what becomes of a job is decided here.
 """
 
 from toolchain.localaws.access import Access
-from toolchain.localaws.world import World
+from toolchain.localaws.config import World
 
 
 def install(world: World, access: Access) -> None:

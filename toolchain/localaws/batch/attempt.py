@@ -16,7 +16,7 @@ from toolchain.localaws.batch.rules import Ending
 if TYPE_CHECKING:
     from docker.models.containers import Container as DockerContainer
 
-    from toolchain.container import Container
+    from toolchain.docker.container import Container
 
 EXITED: Final = "Essential container in task exited"
 NOT_STARTED: Final = "Task failed to start"

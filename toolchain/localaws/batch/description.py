@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from toolchain.container import substituted
+from toolchain.docker.container import substituted
 from toolchain.localaws.batch.array import ArrayJob
 from toolchain.localaws.batch.job import Job, Record
 

@@ -4,10 +4,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from toolchain.container import Container, Mount
+from toolchain.docker.container import Container, Mount
 from toolchain.localaws.access import Access
 from toolchain.localaws.batch import forward
-from toolchain.localaws.world import EXPORT_SOCKET, World
+from toolchain.localaws.config import EXPORT_SOCKET, World
 
 _DOOR: Final = "/run/embedded-aws"
 

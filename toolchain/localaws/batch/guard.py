@@ -11,9 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from toolchain.container import Container
-from toolchain.jobdefs import Scratch
-from toolchain.localaws.world import World
+from toolchain.docker.container import Container
+from toolchain.jobdefs.template import Scratch
+from toolchain.localaws.config import World
 
 # Each by the name of its directory, and whether jobs may write to it.
 _MOUNTS: Final = {"reference": False, "data": False, "working": True}

@@ -6,14 +6,14 @@ import threading
 import uuid
 from typing import Final
 
-from toolchain.container import Container
-from toolchain.engine import LABEL, Engine
+from toolchain.docker.container import Container
+from toolchain.docker.engine import LABEL, Engine
 from toolchain.errors import UnavailableError
 from toolchain.localaws.access import Access
 from toolchain.localaws.batch import guard
 from toolchain.localaws.batch.export import with_fsx
 from toolchain.localaws.batch.placing import Placing
-from toolchain.localaws.world import World
+from toolchain.localaws.config import World
 
 JOB_LABEL: Final = "genomics.localaws.job"
 ROOT_LABEL: Final = "genomics.localaws.root"

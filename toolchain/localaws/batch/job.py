@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Protocol
 
-from toolchain.container import Container
-from toolchain.container import Job as Told
+from toolchain.docker.container import Container
+from toolchain.docker.container import Job as Told
 from toolchain.localaws.batch.attempt import NOT_STARTED, Attempt, LogPlace, NotStartedError
 from toolchain.localaws.batch.host import Host, task_id
 from toolchain.localaws.batch.placing import Environment, Queue, Ticket

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from toolchain.container import Container, Job, Overrides, container_of
+from toolchain.docker.container import Container, Job, Overrides, container_of
 from toolchain.localaws.batch.placing import Need
 from toolchain.localaws.batch.rules import BadStrategyError, Strategy
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from toolchain.localaws.cloudformation.errors import RefusalError
-from toolchain.templates import with_item
+from toolchain.stacks.template import with_item
 
 _LOOP: Final = "Fn::ForEach::"
 _PARTS: Final = 3

@@ -7,7 +7,7 @@ from typing import Any, Final, TypeAlias
 
 from toolchain.localaws.cloudformation import foreach
 from toolchain.localaws.cloudformation.errors import RefusalError
-from toolchain.templates import parse
+from toolchain.stacks.template import parse
 
 # Whatever JSON holds: a template is that, and its functions may stand anywhere.
 Json: TypeAlias = Any

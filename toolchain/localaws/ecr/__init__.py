@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from toolchain.localaws.access import Access
-from toolchain.localaws.world import World
+from toolchain.localaws.config import World
 
 
 def install(_world: World, _access: Access) -> None:

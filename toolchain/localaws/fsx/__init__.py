@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from toolchain.localaws.access import Access
-from toolchain.localaws.world import World
+from toolchain.localaws.config import World
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,7 @@ from typing import Final
 
 from toolchain.localaws.access import Access
 from toolchain.localaws.beneath import Beneath
+from toolchain.localaws.config import World
 from toolchain.localaws.fsx import rules
 from toolchain.localaws.fsx.model import (
     ENDED,
@@ -26,7 +27,6 @@ from toolchain.localaws.fsx.model import (
 from toolchain.localaws.fsx.network import Network
 from toolchain.localaws.fsx.tree import ExportError, Linked, Tree
 from toolchain.localaws.refusing import RefusalError
-from toolchain.localaws.world import World
 
 # The tag that says where hosts mount a file system; here, which directory it is.
 MOUNT_TAG: Final = "scratch-mount"

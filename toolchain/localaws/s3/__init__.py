@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 from xml.parsers.expat import ExpatError
 
-from toolchain.localaws.world import World
+from toolchain.localaws.config import World
 
 if TYPE_CHECKING:
     from werkzeug.wrappers import Request, Response

@@ -3,7 +3,7 @@
 import logging
 
 from toolchain.localaws.access import Access
-from toolchain.localaws.world import World
+from toolchain.localaws.config import World
 
 
 def install(_world: World, access: Access) -> None:

@@ -1,0 +1,1 @@
+"""The commands of `python build.py`, a module for each group."""

@@ -1,0 +1,148 @@
+"""The commands that deal with the stacks, of `python build.py`; cli.py adds them to its own."""
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from toolchain import console
+from toolchain.cli.local import as_typed, place
+from toolchain.errors import WrongUsageError
+from toolchain.paths import Checkout
+
+if TYPE_CHECKING:
+    from toolchain.stacks.deploy import Planned
+    from toolchain.stacks.destroy import Plan
+
+
+@click.command()
+@click.argument("names", metavar="[STACK]...", nargs=-1)
+@click.option("--dry-run", is_flag=True, help="Print what would change, and change nothing.")
+@click.option(
+    "--replace",
+    metavar="LOGICALID",
+    multiple=True,
+    help="Let this file system or bucket be replaced or removed, with all that it holds. Can be repeated.",
+)
+@place
+def deploy(names: tuple[str, ...], *, checkout: Checkout, dry_run: bool, replace: tuple[str, ...]) -> None:
+    """Deploy the STACKs that differ from this checkout; all of them, in order, if none is named."""
+    from toolchain.aws import Account
+    from toolchain.runs import prepare as locally
+    from toolchain.stacks.deploy import Deployer
+
+    deployer = Deployer(
+        checkout=checkout,
+        account=Account(),
+        command=as_typed(),
+        replace=frozenset(replace),
+    )
+    if dry_run:
+        for planned in deployer.plan(names):
+            _show(planned)
+        return
+    with locally.in_turn(checkout):
+        done = deployer.deploy(names, lambda deployed: click.echo(str(deployed)))
+    if all(one.result == "unchanged" for one in done):
+        console.note("nothing to deploy: every stack is as this checkout says")
+
+
+def _show(planned: "Planned") -> None:
+    """Prints what would change in a stack, replacements in red."""
+    from rich.table import Table
+    from rich.text import Text
+
+    if planned.because:
+        console.note(f"{planned.stack}: {planned.because}: CloudFormation cannot be asked yet")
+    if not planned.changes:
+        if not planned.because:
+            click.echo(f"{planned.stack}: nothing would change")
+        return
+    table = Table(title=planned.stack.full_name, title_justify="left")
+    for heading in ("action", "logical id", "type", "replacement", "what causes it"):
+        table.add_column(heading)
+    for change in planned.changes:
+        loses = change.replacement != "no" or change.action == "Remove"
+        style = "red" if loses else ""
+        cells = (change.action, change.logical_id, change.type, change.replacement, ", ".join(change.causes))
+        table.add_row(*(Text(cell, style=style) for cell in cells))
+    console.stdout().print(table)
+
+
+@click.command()
+@click.argument("names", metavar="[STACK]...", nargs=-1)
+@click.option(
+    "--storage",
+    is_flag=True,
+    help="The file systems only, with the stacks that mount them: they cost money by the hour.",
+)
+@click.option(
+    "--discard", metavar="EXECUTION", multiple=True, help="Let the files of this run be lost. Can be repeated."
+)
+@click.option(
+    "--retain",
+    metavar="LOGICALID",
+    multiple=True,
+    help="Leave this resource behind if it cannot be deleted. Can be repeated.",
+)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@place
+def destroy(
+    names: tuple[str, ...],
+    *,
+    checkout: Checkout,
+    storage: bool,
+    discard: tuple[str, ...],
+    retain: tuple[str, ...],
+    yes: bool,
+) -> None:
+    """Destroy the STACKs; all of them if none is named. The results bucket stays."""
+    from toolchain.aws import Account
+    from toolchain.stacks.destroy import Destroyer
+
+    if storage and names:
+        raise WrongUsageError(
+            "--storage goes with no names",
+            why="it chooses the stacks by itself",
+            fix=f"Leave out --storage, or {' '.join(names)}.",
+        )
+    destroyer = Destroyer(
+        checkout=checkout,
+        account=Account(),
+        command=as_typed(),
+        discard=frozenset(discard),
+        retain=frozenset(retain),
+    )
+    chosen = destroyer.with_file_systems() if storage else names
+    plan = destroyer.plan(chosen)
+    if not plan.going:
+        console.note("nothing to destroy: none of these stacks is there")
+        return
+    for line in plan.lines():
+        console.note(line)
+    plan.require_clear()
+    if not yes:
+        _agree()
+        # Whoever is asked may take their time.
+        plan = destroyer.plan(chosen)
+        plan.require_clear()
+    for stack in destroyer.destroy(plan):
+        click.echo(f"{stack} destroyed")
+    _say_what_stays(plan)
+
+
+def _agree() -> None:
+    if not sys.stdin.isatty():
+        raise WrongUsageError(
+            "nothing was destroyed", why="there is no terminal to ask on", fix="Add --yes to the same command."
+        )
+    click.confirm("Destroy what goes?", abort=True, err=True)
+
+
+def _say_what_stays(plan: "Plan") -> None:
+    for one in plan.going:
+        for held in one.staying:
+            console.note(f"{held} stays: it is no longer part of a stack")
+
+
+COMMANDS = (deploy, destroy)

@@ -1,0 +1,1 @@
+"""The demo: simulated reads, the whole workflow on this machine, and how accurate the calls are."""

@@ -1,0 +1,1 @@
+"""Containers on this machine's Docker engine, as Batch would start them."""

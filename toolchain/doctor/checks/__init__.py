@@ -1,0 +1,1 @@
+"""What `doctor` checks, a module for each subject."""

@@ -1,0 +1,1 @@
+"""Tool images: their catalogue, tags, builds, pushes to ECR and bills of materials."""

@@ -1,0 +1,1 @@
+"""Batch job definitions: rendered, validated, registered, pruned and verified."""

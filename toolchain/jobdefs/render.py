@@ -1,0 +1,202 @@
+"""What job definitions are rendered with, for the cloud and for this machine, and where they are written."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from toolchain import files, settings
+from toolchain.console import note
+from toolchain.docker.machine import Machine
+from toolchain.errors import ConfigurationError, MissingInputError
+from toolchain.images import catalog
+from toolchain.images.build import Workshop
+from toolchain.images.fingerprint import tag
+from toolchain.jobdefs import template as jobdefs
+from toolchain.jobdefs.template import ImageReference, Rendering, Scratch
+from toolchain.paths import HERE, Checkout
+from toolchain.workflow import aligners
+from toolchain.workflow.aligners import Choice, Wanted
+
+# As stack/workflow.yaml has it for jobs that only read a little.
+SMALL_MEMORY = 4000
+SHARDS = 24
+
+
+def of(checkout: Checkout) -> Rendering:
+    """The rendering for the AWS that a checkout deals with."""
+    if checkout == checkout.at_home:
+        return replace(local(Workshop.open(checkout), checkout.local / "scratch"), outputs=outputs(checkout))
+    return cloud(checkout)
+
+
+def resources(checkout: Checkout) -> dict[str, dict[str, int]]:
+    """Tool or command to what its jobs get instead of the job definition's `VCPU` and `MEMORY` (MiB).
+
+    Nothing in the cloud. On this machine, whatever a definition asks for and the machine lacks.
+    """
+    if checkout != checkout.at_home:
+        return {}
+    machine = Machine.here()
+    fitted = {}
+    for tool, definition in jobdefs.render(checkout.jobdefs, of(checkout)).items():
+        vcpus, memory = machine.fit(definition)
+        fitted[tool] = {"VCPU": vcpus, "MEMORY": memory}
+    # Beside calling, and so no more than one core.
+    for command in ("qc", "check"):
+        fitted[command] = {"VCPU": 1, "MEMORY": min(SMALL_MEMORY, fitted["samtools"]["MEMORY"])}
+    return fitted
+
+
+def parameters(checkout: Checkout) -> dict[str, str]:
+    """The stacks' parameters that the hosts decide: none in the cloud, where genomics.toml and the templates do."""
+    if checkout != checkout.at_home:
+        return {}
+    # All hosts are this machine, and a job that asks for more than it has would wait in vain.
+    return {"MaxJobMemory": str(Machine.here().memory)}
+
+
+def shards(checkout: Checkout) -> int:
+    """How many parts of the genome a run calls side by side if nobody says: here two for each core."""
+    return 2 * Machine.here().cores if checkout == checkout.at_home else SHARDS
+
+
+def aligner(
+    checkout: Checkout, reference: str, wanted: Wanted | None, resources: Mapping[str, Mapping[str, int]]
+) -> Choice:
+    """The aligner of a run, and why that one.
+
+    Args:
+        checkout: As it deals with the AWS of the run.
+        reference: As a path below /scratch/reference.
+        wanted: What was asked for; as genomics.toml says if none.
+        resources: What jobs get instead of the job definitions' figures.
+    """
+    known = settings.load(checkout.settings)
+    if checkout == checkout.at_home:
+        scratch = checkout.local / "scratch"
+        there = aligners.look(scratch / "reference", scratch / "working" / known.workflow, reference)
+        memory = resources["bwa-mem3"]["MEMORY"]
+    else:
+        # Nobody but hosts sees the file systems: auto takes what every reference and every host can do.
+        there, memory = aligners.Reference(index=None), 0
+    return aligners.choose(wanted or known.aligner, there, memory=memory)
+
+
+def local(workshop: Workshop, scratch: Path) -> Rendering:
+    """A rendering for this machine: images by the engine's ids, plain directories for /scratch.
+
+    Raises:
+        MissingInputError: An image is not built.
+    """
+    images = {}
+    for image in workshop.catalog.tools.values():
+        image_id = workshop.built(image)
+        if image_id is None:
+            raise MissingInputError(
+                f"image '{image.name}' is not built",
+                why="no image has its content's tag",
+                fix="Type: python build.py build",
+            )
+        images[image.name] = ImageReference(name=image.name, tag=tag(image, workshop.catalog), reference=image_id)
+    return Rendering(
+        images=images,
+        settings=settings.load(HERE.settings),
+        scratch=Scratch(mode="local", path=str(scratch.resolve())),
+    )
+
+
+def cloud(checkout: Checkout) -> Rendering:
+    """A rendering for AWS: images by their digests in the registry, as dist/images.json names them.
+
+    Raises:
+        MissingInputError: Nothing was pushed yet, or not with this content.
+    """
+    file = checkout.dist / "images.json"
+    try:
+        entries = json.loads(file.read_text(encoding="utf-8"))["images"]
+        pushed = {
+            entry["name"]: ImageReference(
+                name=entry["name"], tag=entry["tag"], reference=f"{entry['repository']}@{entry['digest']}"
+            )
+            for entry in entries
+        }
+    except FileNotFoundError as error:
+        raise MissingInputError(
+            "no pushed images", why=f"{file} is not there", fix="Type: python build.py push; or render with --local."
+        ) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigurationError(
+            f"{file} is wrong", why=f"it is not what `push` writes: {error}", fix="Push again."
+        ) from error
+    known = catalog.load(checkout.images)
+    images = {}
+    for image in known.tools.values():
+        entry = pushed.get(image.name)
+        if entry is None or entry.tag != tag(image, known):
+            raise MissingInputError(
+                f"image '{image.name}' is not pushed with this content",
+                why=f"{file} has {entry.tag if entry else 'none'}, and its tag is {tag(image, known)}",
+                fix="Type: python build.py push",
+            )
+        images[image.name] = entry
+    return Rendering(images=images, settings=settings.load(checkout.settings), outputs=outputs(checkout))
+
+
+def outputs(checkout: Checkout) -> dict[str, str]:
+    """The deployed stacks' outputs, name to value, as dist/outputs.json has them; none where it is not there.
+
+    Raises:
+        ConfigurationError: It holds something else.
+    """
+    file = checkout.dist / "outputs.json"
+    try:
+        data = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        data = error
+    if not isinstance(data, dict) or not all(isinstance(value, str) for value in data.values()):
+        raise ConfigurationError(
+            f"{file} is wrong",
+            why="it must be JSON of output names to texts",
+            fix="Type: python build.py deploy, which writes it.",
+        )
+    return data
+
+
+def write(rendering: Rendering, folder: Path, *, check: bool, templates: Path = HERE.jobdefs) -> None:
+    """Writes a file a job definition, and removes those of tools that are gone.
+
+    Args:
+        rendering: What to render with.
+        folder: Where to write.
+        check: Write nothing, and fail if something would change.
+        templates: The folder of templates.
+
+    Raises:
+        ConfigurationError: With `check`, the folder is stale.
+    """
+    texts = {
+        f"{name}.json": jobdefs.dump(definition) for name, definition in jobdefs.render(templates, rendering).items()
+    }
+    present = {file.name: file.read_text(encoding="utf-8") for file in folder.glob("*.json")}
+    if check:
+        stale = sorted(name for name in texts.keys() | present.keys() if texts.get(name) != present.get(name))
+        if stale:
+            raise ConfigurationError(
+                f"{folder} is stale",
+                why=f"{', '.join(stale)} would change",
+                fix="Type the same command without --check.",
+            )
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in present.keys() - texts.keys():
+            (folder / name).unlink()
+        for name, text in texts.items():
+            (folder / name).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise files.unwritable(folder, error) from error
+    for name, text in texts.items():
+        note(f"{name.removesuffix('.json')}: {'unchanged' if present.get(name) == text else 'written'} {folder / name}")

@@ -1,0 +1,206 @@
+"""The sample sheet: a table with a line for each lane, its cells separated by commas, semicolons or tabs.
+
+Columns, by name and in any order: `sample`, `r1`, `r2`, and if wanted `lane` (L001, L002, ... in the order of a
+sample's lines if none), `library` and `unit` (LB and PU of the read group). R1 and R2 are paths below /scratch/data.
+A sheet of nf-core's pipelines is read too: its `fastq_1` and `fastq_2` are R1 and R2.
+"""
+
+import csv
+import io
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from toolchain.console import counted, note
+from toolchain.errors import BadDataError, MissingInputError, SeveralFailedError, ToolchainError
+from toolchain.workflow.samples import Lane, Sample, check_name, check_sample, is_path
+
+NEEDED = ("sample", "r1", "r2")
+OPTIONAL = ("lane", "library", "unit")
+# nf-core's names of ours, and those of its columns that mean nothing here.
+ALIASES = {"fastq_1": "r1", "fastq_2": "r2"}
+IGNORED = ("patient", "sex", "status")
+_KNOWN = (*NEEDED, *OPTIONAL, *ALIASES, *IGNORED)
+_DELIMITERS = ",;\t"
+# What spreadsheets write above the header to say what separates the cells.
+_SEPARATOR = "sep="
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+_MOST_ERRORS = 20
+
+
+def read(file: Path) -> tuple[Sample, ...]:
+    """Reads a sample sheet.
+
+    Returns:
+        The samples, in the order of their first lines.
+
+    Raises:
+        MissingInputError: It is not there.
+        BadDataError: What is wrong with it, in which line and column.
+        SeveralFailedError: The same, where several things are wrong.
+    """
+    sheet = _Sheet(file=file)
+    sheet.read(_text(file))
+    if len(sheet.errors) > _MOST_ERRORS:
+        more = counted(len(sheet.errors) - _MOST_ERRORS, "more mistake")
+        sheet.errors[_MOST_ERRORS:] = [
+            BadDataError(f"{file} has {more}", why="they are not shown", fix="Correct these.")
+        ]
+    if len(sheet.errors) > 1:
+        raise SeveralFailedError.of(sheet.errors)
+    if sheet.errors:
+        raise sheet.errors[0]
+    if not sheet.lanes:
+        raise BadDataError(f"{file} names no sample", why="it has no line after its header", fix="Add a line a lane.")
+    return tuple(Sample(name=name, lanes=tuple(lanes)) for name, lanes in sheet.lanes.items())
+
+
+def _text(file: Path) -> str:
+    try:
+        data = file.read_bytes()
+        # Spreadsheets begin a file with a byte order mark, and write "Unicode text" as UTF-16.
+        return data.decode("utf-16" if data.startswith(_UTF_16) else "utf-8-sig")
+    except OSError as error:
+        raise MissingInputError(
+            f"cannot read {file}", why=str(error.strerror), fix="Name the sample sheet, a CSV or TSV file."
+        ) from error
+    except UnicodeDecodeError as error:
+        raise BadDataError(f"{file} is not text", why=str(error), fix="Save it as CSV (UTF-8).") from error
+
+
+@dataclass(kw_only=True)
+class _Sheet:
+    """A sheet as far as it was read.
+
+    Attributes:
+        file: Where it is.
+        lanes: Sample to its lanes.
+        errors: What is wrong.
+        read_in: Each FASTQ file that was named, and the line that named it first.
+    """
+
+    file: Path
+    lanes: dict[str, list[Lane]] = field(default_factory=dict)
+    errors: list[ToolchainError] = field(default_factory=list)
+    read_in: dict[str, int] = field(default_factory=dict)
+
+    def read(self, text: str) -> None:
+        """Reads the header and every line."""
+        rows = self._rows(text)
+        nothing: tuple[int, list[str]] = (1, [])
+        number, header = next(rows, nothing)
+        names = [ALIASES.get(name, name) for name in header]
+        if self.errors:
+            return
+        for name in dict.fromkeys(name for name in names if names.count(name) > 1):
+            twice = dict.fromkeys(head for head, own in zip(header, names, strict=True) if own == name)
+            self._wrong(number, f"column {' and '.join(twice)} stands there twice", "Take one of them out.")
+        if missing := [f"'{name}'" for name in NEEDED if name not in names]:
+            example = ",".join((*NEEDED, *OPTIONAL))
+            self._wrong(number, f"no column {', '.join(missing)}", f"Begin the file with a line such as: {example}")
+        for name in (name for name in header if name not in _KNOWN):
+            self._wrong(number, f"unknown column '{name}'", "Take it out, or correct its name.")
+        if self.errors:
+            return
+        heads = dict(zip(names, header, strict=True))
+        for line, cells in rows:
+            if len(cells) != len(header):
+                self._wrong(line, f"it has {counted(len(cells), 'cell')}, and the header {len(header)}", "Correct it.")
+            else:
+                self._add(line, dict(zip(names, cells, strict=True)), heads)
+        if ignored := [name for name in header if name in IGNORED]:
+            note(f"{self.file}: ignored {', '.join(ignored)}: every sample is called by itself, as germline")
+
+    def _rows(self, text: str) -> Iterator[tuple[int, list[str]]]:
+        """The lines that hold anything, with their numbers: the header in lower case, and then the others."""
+        lines = io.StringIO(text, newline="")
+        first = lines.readline().strip()
+        skipped = int(first.lower().startswith(_SEPARATOR))
+        if not skipped:
+            lines.seek(0)
+        delimiter = first[len(_SEPARATOR) :].strip('"') if skipped else _delimiter(text)
+        width, number = 0, skipped
+        try:
+            reader = csv.reader(lines, strict=True, skipinitialspace=True, delimiter=delimiter or "\t")
+            for row in reader:
+                number = skipped + reader.line_num
+                cells = [cell.strip() for cell in row]
+                # Spreadsheets fill up lines with empty cells.
+                while len(cells) > width and not cells[-1]:
+                    cells.pop()
+                if not any(cells):
+                    continue
+                if not width:
+                    cells = [cell.lower() for cell in cells]
+                    width = len(cells)
+                yield number, cells
+        except (csv.Error, TypeError) as error:  # the latter of a separator of several characters
+            self._wrong(number + 1, f"it is not CSV: {error}", "Save it as CSV again.")
+
+    def _add(self, number: int, row: Mapping[str, str], heads: Mapping[str, str]) -> None:
+        """Takes the lane of a line, and keeps what is wrong with it."""
+        wrong = len(self.errors)
+        for name, cell in row.items():
+            if why := _fault(name, cell):
+                self._wrong(number, f"column {heads[name]}: {why[0]}", why[1])
+        if len(self.errors) > wrong:
+            return
+        own = self.lanes.setdefault(row["sample"], [])
+        lane = Lane(
+            name=row.get("lane") or f"L{len(own) + 1:03}",
+            r1=row["r1"],
+            r2=row["r2"],
+            library=_given(row.get("library")),
+            unit=_given(row.get("unit")),
+        )
+        if any(other.name == lane.name for other in own):
+            self._wrong(
+                number,
+                f"column {heads.get('lane', 'lane')}: sample '{row['sample']}' has a lane '{lane.name}' already",
+                "Give each lane a name of its own.",
+            )
+        for name in ("r1", "r2"):
+            if row[name] in self.read_in:
+                self._wrong(
+                    number,
+                    f"column {heads[name]}: {row[name]} stands in line {self.read_in[row[name]]} too",
+                    "Name each FASTQ file once.",
+                )
+            self.read_in.setdefault(row[name], number)
+        own.append(lane)
+
+    def _wrong(self, number: int, why: str, fix: str) -> None:
+        self.errors.append(BadDataError(f"{self.file}, line {number} is wrong", why=why, fix=fix))
+
+
+def _delimiter(text: str) -> str:
+    """What separates the cells: what makes most known columns of the first line that holds anything."""
+    header = next((line for line in text.splitlines() if line.strip(f"{_DELIMITERS} ")), "").lower()
+    return max(_DELIMITERS, key=lambda delimiter: sum(cell.strip(' "') in _KNOWN for cell in header.split(delimiter)))
+
+
+def _given(cell: str | None) -> str | None:
+    return cell if cell and cell != "-" else None
+
+
+def _fault(name: str, cell: str) -> tuple[str, str] | None:
+    """What is wrong with a cell, and what to do; none if it is right."""
+    if name in NEEDED and not cell:
+        return "it is empty", "Fill it in: a lane is a sample's pair of FASTQ files."
+    if name in ("r1", "r2"):
+        if is_path(cell):
+            return None
+        return (
+            f"bad {name} {cell!r:.100}: it must be a path below /scratch/data of letters, digits and '._+=@-'",
+            "Give the FASTQ file's path below /scratch/data, with no leading '/'.",
+        )
+    if name in IGNORED or not cell or (name in ("library", "unit") and cell == "-"):
+        return None
+    try:
+        if name == "sample":
+            check_sample(cell)
+        else:
+            check_name(f"{name} name" if name != "unit" else "unit", cell)
+    except ToolchainError as error:
+        return f"{error.what}: {error.why}", error.fix
+    return None
