@@ -30,7 +30,7 @@ bench: setup ## what is fast, measured side by side: on a quiet machine; writes 
 bench-quick: setup ## the same on a small genome, once; prints only
 	@$(PYTHON) build.py build && $(PYTHON) benchmarks/run.py --quick
 
-requirements: setup ## compile requirements*.txt anew from pyproject.toml
+requirements: setup ## compile requirements/*.txt anew from pyproject.toml
 	@$(PYTHON) -m pip install --quiet uv && scripts/compile-requirements.sh $(PYTHON)
 
 clean: ## the engine that setup started, and everything that was made here

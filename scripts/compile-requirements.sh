@@ -1,5 +1,5 @@
 #!/bin/sh
-# Compiles requirements.txt and requirements-dev.txt from pyproject.toml, and requirements-checkov.txt: exact
+# Compiles requirements/runtime.txt and requirements/dev.txt from pyproject.toml, and requirements/checkov.txt: exact
 # versions with their hashes, and no index's host name. checkov pins a boto3 of its own, so it lives apart.
 set -eu
 cd "$(dirname "$0")/.."
@@ -8,6 +8,6 @@ compile() {
         --python-version 3.11 --upgrade "$@"
 }
 PYTHON=${1:-python3}
-compile pyproject.toml --output-file requirements.txt
-compile pyproject.toml --extra dev --output-file requirements-dev.txt
-echo checkov | compile - --output-file requirements-checkov.txt
+compile pyproject.toml --output-file requirements/runtime.txt
+compile pyproject.toml --extra dev --output-file requirements/dev.txt
+echo checkov | compile - --output-file requirements/checkov.txt

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Makes ready what a command needs, and does nothing where it is ready: the virtual environment (.venv) from
-# the exact versions of requirements-dev.txt, and a Docker engine that answers.
+# the exact versions of requirements/dev.txt, and a Docker engine that answers.
 #
 #   scripts/setup.sh             environment and engine
 #   scripts/setup.sh checkers    what only `make check` needs: shellcheck, and checkov in .venv-checkov
@@ -115,11 +115,11 @@ stop() {
 
 case ${1:-start} in
     start)
-        environment .venv requirements-dev.txt
+        environment .venv requirements/dev.txt
         engine
         ;;
     checkers)
-        environment .venv-checkov requirements-checkov.txt
+        environment .venv-checkov requirements/checkov.txt
         checkers
         ;;
     stop) stop ;;

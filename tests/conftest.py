@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from harness import Bench, DataSet, Lab
-from small import Small
+from support.job_runner import Bench, DataSet, Lab
+from support.tiny_genome import Small
 
 from toolchain.errors import UnavailableError
 from toolchain.images import build as builds

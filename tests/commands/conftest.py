@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from harness import Lab, passable
-from small import Small
-from typed import Desk
+from support.cli_runner import Desk
+from support.job_runner import Lab, passable
+from support.tiny_genome import Small
 
 from toolchain.localaws.batch.host import ROOT_LABEL
 

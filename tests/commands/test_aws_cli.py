@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import Lab
-from typed import Desk, exports
+from support.cli_runner import Desk, exports
+from support.job_runner import Lab
 
 from toolchain.workflow.aligners import ALIGNERS
 

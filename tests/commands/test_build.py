@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from harness import Lab
+from support.job_runner import Lab
 
 from toolchain.errors import BuildFailedError, SeveralFailedError
 from toolchain.images import build as builds

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small import Small
-from typed import Desk
+from support.cli_runner import Desk
+from support.tiny_genome import Small
 
 pytestmark = pytest.mark.engine
 

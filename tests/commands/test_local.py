@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from typed import Desk, exports
+from support.cli_runner import Desk, exports
 
 if TYPE_CHECKING:
     import subprocess

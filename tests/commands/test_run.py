@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from typed import Desk
+from support.cli_runner import Desk
 
 if TYPE_CHECKING:
     import subprocess

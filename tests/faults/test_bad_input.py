@@ -4,8 +4,8 @@ Every kind of bad input is tried without a container in tests/steps.
 """
 
 import pytest
-from harness import WORKFLOW, Bench, each_aligner, refused
-from small import Small, fastq, gzipped
+from support.job_runner import WORKFLOW, Bench, each_aligner, refused
+from support.tiny_genome import Small, fastq, gzipped
 
 from toolchain.workflow.aligners import ALIGNERS, Aligner
 

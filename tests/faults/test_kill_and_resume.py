@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import EXECUTION, Bench, each_aligner, step_record
-from small import Small
+from support.job_runner import EXECUTION, Bench, each_aligner, step_record
+from support.tiny_genome import Small
 
 from toolchain.docker.engine import Result
 from toolchain.workflow.aligners import ALIGNERS, Aligner

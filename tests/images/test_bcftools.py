@@ -1,8 +1,8 @@
 """The bcftools image: call and gather."""
 
 import pytest
-from harness import Bench, DataSet, prepared_fasta, step_record, vcf_records
-from small import Small, Variation, fastq, gzipped, pairs
+from support.job_runner import Bench, DataSet, prepared_fasta, step_record, vcf_records
+from support.tiny_genome import Small, Variation, fastq, gzipped, pairs
 
 from step import bam, regions
 from toolchain.demo import simulate

@@ -5,8 +5,8 @@ import shutil
 from dataclasses import replace
 from datetime import datetime
 
-from harness import EXECUTION, WORKFLOW, Bench, each_aligner, step_record, under_testcontainers
-from small import Small, fastq, gzipped
+from support.job_runner import EXECUTION, WORKFLOW, Bench, each_aligner, step_record, under_testcontainers
+from support.tiny_genome import Small, fastq, gzipped
 
 from toolchain.workflow.aligners import Aligner
 

@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 
 import pytest
-from harness import WORKFLOW, Bench
-from small import Small
+from support.job_runner import WORKFLOW, Bench
+from support.tiny_genome import Small
 
 from toolchain.workflow.aligners import ALIGNERS, Aligner
 

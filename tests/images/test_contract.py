@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Iterator
 
 import pytest
-from harness import Lab, under_testcontainers
+from support.job_runner import Lab, under_testcontainers
 from testcontainers.core.container import DockerContainer
 
 from toolchain.docker.container import Container

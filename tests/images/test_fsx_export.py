@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from credentials_endpoint import KEY_ID, credentials_endpoint, make_certificate
-from fsx_endpoint import FsxEndpoint, Outcome, fsx_endpoint
-from harness import EXECUTION, WORKFLOW, Bench
+from support.credentials_endpoint import KEY_ID, credentials_endpoint, make_certificate
+from support.fsx_endpoint import FsxEndpoint, Outcome, fsx_endpoint
+from support.job_runner import EXECUTION, WORKFLOW, Bench
 
 from toolchain.docker.engine import Result
 

@@ -1,8 +1,8 @@
 """`step mem` of a sample's only lane: the sample's own BAM, in the pass that aligns. What it leaves out is `finish`."""
 
 import pytest
-from harness import Bench, each_aligner, refused, step_record
-from small import Small
+from support.job_runner import Bench, each_aligner, refused, step_record
+from support.tiny_genome import Small
 
 from toolchain.workflow.aligners import Aligner
 

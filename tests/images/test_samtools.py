@@ -3,8 +3,8 @@
 import re
 
 import pytest
-from harness import Bench, step_record
-from small import Small, fastq, gzipped
+from support.job_runner import Bench, step_record
+from support.tiny_genome import Small, fastq, gzipped
 
 
 @pytest.fixture

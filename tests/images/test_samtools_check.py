@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
-from harness import EXECUTION, WORKFLOW, Bench, Lab, refused, step_record
-from small import Small, Variation
+from support.job_runner import EXECUTION, WORKFLOW, Bench, Lab, refused, step_record
+from support.tiny_genome import Small, Variation
 
 from toolchain.demo import simulate
 from toolchain.docker.engine import Result

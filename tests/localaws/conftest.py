@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 
 import pytest
-from aws_clients import lead
-from localaws import stock_server
-from localaws.cloud import Cloud, cloud_of
-from localaws.embedded import Embedded
-from localaws.stock_server import Stock
+from support import stock_server
+from support.aws_clients import lead
+from support.embedded_services import Embedded
+from support.moto_cloud import Cloud, cloud_of
+from support.stock_server import Stock
 
 from toolchain.localaws.config import World
 from toolchain.localaws.server import serve

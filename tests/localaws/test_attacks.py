@@ -19,13 +19,13 @@ from typing import Any
 
 import boto3
 import pytest
-from aws_clients import lead
 from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import ClientError
-from harness import Lab
-from localaws.attacks import ATTACKER, Call, json_call, query_call, raw, register, stamp
-from localaws.cloud import GROUP, ROLE, Cloud, cloud_of, image_of, until
+from support.attacks import ATTACKER, Call, json_call, query_call, raw, register, stamp
+from support.aws_clients import lead
+from support.job_runner import Lab
+from support.moto_cloud import GROUP, ROLE, Cloud, cloud_of, image_of, until
 
 from toolchain.localaws.access import Key
 from toolchain.localaws.batch.backend import LocalBatchBackend

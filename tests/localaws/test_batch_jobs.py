@@ -8,8 +8,8 @@ from typing import Any
 import docker
 import pytest
 from botocore.exceptions import ClientError
-from harness import Lab
-from localaws.cloud import GROUP, QUEUE, Cloud, until
+from support.job_runner import Lab
+from support.moto_cloud import GROUP, QUEUE, Cloud, until
 
 from toolchain.docker.engine import Engine
 from toolchain.localaws.batch import submission

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from localaws.embedded import Embedded, actions
+from support.embedded_services import Embedded, actions
 
 TOPIC = {"Type": "AWS::SNS::Topic", "Properties": {"DisplayName": "one"}}
 

@@ -5,7 +5,7 @@ import urllib.request
 from urllib.error import URLError
 
 import pytest
-from localaws.embedded import Embedded
+from support.embedded_services import Embedded
 
 
 def test_nothing_listens_until_somebody_logs_in_and_then_the_login_is_good(embedded: Embedded) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from localaws.embedded import Embedded
+from support.embedded_services import Embedded
 
 LARGE = 20 * 1024 * 1024
 REPORT = {"Enabled": False}

@@ -12,7 +12,7 @@ import pytest
 from botocore.exceptions import ClientError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from localaws.embedded import Embedded
+from support.embedded_services import Embedded
 
 _NUMBERS = count()
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from localaws.embedded import Embedded
+from support.embedded_services import Embedded
 
 PART = 5 * 1024 * 1024
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from localaws.attacks import Answer, Call, raw
-from localaws.embedded import Embedded
+from support.attacks import Answer, Call, raw
+from support.embedded_services import Embedded
 
 from toolchain.localaws.s3.checksums import ALGORITHMS
 from toolchain.localaws.signature import ChunkSigner, Claim

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import boto3
 import pytest
-from aws_clients import lead
+from support.aws_clients import lead
 
 from toolchain.errors import UnavailableError
 from toolchain.localaws.config import World

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from localaws.embedded import Embedded, Stacks
+from support.embedded_services import Embedded, Stacks
 
 from toolchain.paths import HERE
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from harness import Lab
-from localaws.cloud import GROUP, QUEUE, Cloud, submit_job, until
+from support.job_runner import Lab
+from support.moto_cloud import GROUP, QUEUE, Cloud, submit_job, until
 
 from toolchain.docker.engine import Engine
 from toolchain.localaws.batch.host import ROOT_LABEL

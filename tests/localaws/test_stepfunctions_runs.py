@@ -7,7 +7,7 @@ from typing import Any
 import boto3
 import pytest
 from botocore.exceptions import ClientError
-from localaws.cloud import ROLE, Cloud, until
+from support.moto_cloud import ROLE, Cloud, until
 
 from toolchain.localaws.stepfunctions.announcements import shaped
 

@@ -2,8 +2,8 @@
 
 import urllib.request
 
-from localaws.stock import answers
-from localaws.stock_server import Stock
+from support.stock import answers
+from support.stock_server import Stock
 
 
 def test_it_answers_whoever_asks(stock: Stock) -> None:

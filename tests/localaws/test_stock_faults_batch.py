@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from localaws.stock import answers
+from support.stock import answers
 
 QUESTIONS = """
 from moto.batch import models

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 from botocore.parsers import ResponseParserError
-from localaws.stock_server import Stock
+from support.stock_server import Stock
 
 TOPIC = {"Type": "AWS::SNS::Topic", "Properties": {"DisplayName": "x"}}
 

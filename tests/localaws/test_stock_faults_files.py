@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from localaws.stock_server import Stock
+from support.stock_server import Stock
 
 SUBNET = "subnet-0123456789abcdef0"
 

@@ -2,8 +2,8 @@
 
 import boto3
 import pytest
-from localaws.cloud import Cloud
-from localaws.stock import answers
+from support.moto_cloud import Cloud
+from support.stock import answers
 
 QUESTIONS = """
 import os

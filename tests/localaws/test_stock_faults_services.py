@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from localaws.stock_server import Stock
+from support.stock_server import Stock
 
 
 def test_ecr_refuses_lifecycle_rules_that_archive(stock: Stock) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from moto.backends import get_backend
 from moto.server import ThreadedMotoServer
-from push.fault_proxy import FaultProxy, fault_proxy
-from push.shop import Cloud, Desk, Shop, desk, shop
+from support.fault_proxy import FaultProxy, fault_proxy
+from support.push_env import Cloud, Desk, Shop, desk, shop
 
 from toolchain.images.build import Workshop
 from toolchain.localaws.ecr.process import RealRegistry, running

@@ -4,7 +4,7 @@ import json
 import resource
 
 import pytest
-from push.shop import Cloud, Shop
+from support.push_env import Cloud, Shop
 
 from toolchain.aws import Account
 

@@ -4,7 +4,7 @@ import base64
 from datetime import UTC, datetime
 
 import pytest
-from push.fault_proxy import FaultProxy
+from support.fault_proxy import FaultProxy
 
 from toolchain.aws import Account
 

@@ -9,8 +9,8 @@ import pytest
 from moto.core.responses import ActionResult
 from moto.stepfunctions.models import StateMachine
 from moto.stepfunctions.responses import StepFunctionResponse
-from push.fault_proxy import FaultProxy
-from push.shop import Desk
+from support.fault_proxy import FaultProxy
+from support.push_env import Desk
 
 from toolchain.aws import Account
 from toolchain.errors import UnavailableError

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from push.shop import Cloud, Shop, shop
+from support.push_env import Cloud, Shop, shop
 
 from toolchain.aws import Account
 from toolchain.backoff import Patience

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from botocore.stub import Stubber
-from push.fault_proxy import FaultProxy
-from push.shop import Desk, desk
+from support.fault_proxy import FaultProxy
+from support.push_env import Desk, desk
 
 from toolchain.aws import BATCH_CALLS_PER_SECOND, Account, Pace
 from toolchain.errors import MissingInputError, SeveralFailedError, UnavailableError

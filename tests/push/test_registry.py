@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from botocore.stub import Stubber
-from push.fault_proxy import FaultProxy
+from support.fault_proxy import FaultProxy
 
 from toolchain.aws import Account
 from toolchain.errors import BadDataError

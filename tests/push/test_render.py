@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from push.shop import Desk
+from support.push_env import Desk
 
 from toolchain import files
 from toolchain.errors import ConfigurationError, MissingInputError

@@ -4,7 +4,7 @@ import copy
 from typing import Any
 
 import pytest
-from push.shop import Desk
+from support.push_env import Desk
 
 from toolchain.jobdefs import register as registration
 from toolchain.jobdefs.revisions import Revision, current, difference, normalised

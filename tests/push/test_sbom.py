@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
-from harness import Lab
 from packageurl import PackageURL
+from support.job_runner import Lab
 
 from toolchain.docker.container import Container
 from toolchain.errors import BadDataError

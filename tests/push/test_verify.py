@@ -4,8 +4,8 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
-from push.fault_proxy import FaultProxy
-from push.shop import Desk
+from support.fault_proxy import FaultProxy
+from support.push_env import Desk
 
 from toolchain import files
 from toolchain.aws import Account

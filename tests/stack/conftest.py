@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from push.shop import Desk, desk
-from stack.cloud_double import CloudDouble
+from support.push_env import Desk, desk
+from support.scripted_cloudformation import CloudDouble
 
 from toolchain.backoff import Patience
 from toolchain.paths import Checkout

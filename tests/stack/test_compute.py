@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
-from deployed import template
+from support.resolved_stacks import template
 
 from toolchain.jobdefs import template as jobdefs
 from toolchain.jobdefs.template import ImageReference, Rendering

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import boto3
 import pytest
-from aws_clients import lead
-from push.fault_proxy import fault_proxy
+from support.aws_clients import lead
+from support.fault_proxy import fault_proxy
 
 from toolchain.aws import Account
 from toolchain.errors import SeveralFailedError, StackFailedError, WrongUsageError

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 from botocore.exceptions import EndpointConnectionError
-from stack.cloud_double import NOTHING, RefusedError, change, detail, steps
 from stack.conftest import NETWORK, Site
+from support.scripted_cloudformation import NOTHING, RefusedError, change, detail, steps
 
 from toolchain.errors import (
     ConfigurationError,

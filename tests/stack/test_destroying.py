@@ -5,8 +5,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from stack.cloud_double import EPOCH, FakeStack, RefusedError, steps
 from stack.conftest import Site
+from support.scripted_cloudformation import EPOCH, FakeStack, RefusedError, steps
 
 from toolchain.errors import SeveralFailedError, StackFailedError, StoppedError, TryAgainError, WrongUsageError
 

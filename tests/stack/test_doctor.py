@@ -8,9 +8,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from stack.ward import GIVEN, QUOTAS, Ward, quota
+from support import doctor_aws as wards
+from support.doctor_aws import GIVEN, QUOTAS, Ward, quota
 
-from stack import ward as wards
 from toolchain.cli import doctor
 from toolchain.cli import main as cli
 from toolchain.docker.engine import Engine

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from deployed import FOLDER, NAMES, deployed, expanded, template
+from support.resolved_stacks import FOLDER, NAMES, deployed, expanded, template
 
 from toolchain.paths import HERE
 from toolchain.stacks.template import ORDER

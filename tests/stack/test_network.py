@@ -1,7 +1,7 @@
 """stack/network.yaml: nothing comes in, and what goes out is known."""
 
 import pytest
-from deployed import Stack, deployed
+from support.resolved_stacks import Stack, deployed
 
 ENDPOINTS, NAT = deployed("network"), deployed("network", Egress="nat")
 THERE = {"ExistingVpcId": "vpc-01234567", "ExistingSubnetId": "subnet-01234567"}

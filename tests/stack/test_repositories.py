@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from deployed import TOOLS, deployed, template
+from support.resolved_stacks import TOOLS, deployed, template
 
 REGISTRY = deployed("registry")
 REPOSITORIES = REGISTRY.of("AWS::ECR::Repository")

@@ -5,8 +5,8 @@ import re
 import sys
 
 import pytest
-from stack.cloud_double import change, detail, steps
 from stack.conftest import Site
+from support.scripted_cloudformation import change, detail, steps
 
 from toolchain.cli import main as cli
 

@@ -2,14 +2,14 @@
 
 import re
 
-from deployed import FOLDER, NAMES
-from stack_tables import README, written
+from support.resolved_stacks import FOLDER, NAMES
+from support.stack_tables import README, written
 
 TEXT = README.read_text(encoding="utf-8")
 
 
 def test_the_tables_are_what_the_templates_say() -> None:
-    assert written(TEXT) == TEXT, "type: .venv/bin/python tests/stack_tables.py"
+    assert written(TEXT) == TEXT, "type: .venv/bin/python tests/support/stack_tables.py"
 
 
 def test_every_template_is_there_and_is_told_of() -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from deployed import Stack, deployed, template
+from support.resolved_stacks import Stack, deployed, template
 
 CHOICES = {
     "FileSystems": ("three", "one"),

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from user_data import DROP_IN, IN_ONE, MOUNTS, ONE, Boot, Outcome, parts, programs, unsubstituted, user_data
+from support.user_data import DROP_IN, IN_ONE, MOUNTS, ONE, Boot, Outcome, parts, programs, unsubstituted, user_data
 
 from toolchain.images import build as builds
 

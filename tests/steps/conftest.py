@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from standins import Standins
-from tiny import Tiny
+from support.finished_sample import Tiny
+from support.standins import Standins
 
 from step.job import Job
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from compressed import bgzipped, gzipped
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from indexes import Indexed, bai, csi, virtual
+from support.bam_indexes import Indexed, bai, csi, virtual
+from support.compressed import bgzipped, gzipped
 
 from step import bam, bgzf
 from step.bam import BrokenIndexError, Span

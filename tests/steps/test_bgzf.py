@@ -5,9 +5,9 @@ import zlib
 from pathlib import Path
 
 import pytest
-from compressed import bgzipped, gzipped
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.compressed import bgzipped, gzipped
 
 from step import bgzf
 

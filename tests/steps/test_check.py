@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tiny import REFERENCE, SAMPLE, Tiny, bam, vcf
+from support.finished_sample import REFERENCE, SAMPLE, Tiny, bam, vcf
 
 from step.errors import BadDataError, MissingInputError, UsageError
 

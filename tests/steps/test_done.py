@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny import REFERENCE, SAMPLE, Tiny, commands
+from support.finished_sample import REFERENCE, SAMPLE, Tiny, commands
 
 from step import sample_bam
 from step.errors import StepError, UsageError

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tiny import REFERENCE, SAMPLE, Tiny, commands, ended, process
+from support.finished_sample import REFERENCE, SAMPLE, Tiny, commands, ended, process
 
 from step.errors import (
     BadDataError,

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from compressed import bgzipped, gzipped
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.compressed import bgzipped, gzipped
 
 from step import fasta
 from step.errors import BadDataError, StepError

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from compressed import bgzipped, gzipped
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.compressed import bgzipped, gzipped
 
 from step import fastq
 from step.errors import BadDataError, StepError

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import boto3
 import pytest
-from fsx_endpoint import (
+from support.fsx_endpoint import (
     Fault,
     FsxEndpoint,
     Outcome,
@@ -26,7 +26,7 @@ from fsx_endpoint import (
     throttled,
     unavailable,
 )
-from standins import commands
+from support.standins import commands
 
 from step.job import Job
 from step.main import main

@@ -14,7 +14,7 @@ from typing import BinaryIO
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from standins import Standins
+from support.standins import Standins
 
 from step.errors import BadDataError, InputOutputError, KilledError, StepError, ToolFailedError
 from step.job import Job

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tiny import FASTA, REFERENCE, SAMPLE, Tiny, bam, commands
+from support.finished_sample import FASTA, REFERENCE, SAMPLE, Tiny, bam, commands
 
 from step import fasta, references
 from step.errors import BadDataError, MissingInputError, ToolFailedError, TryAgainError, UsageError

@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from indexes import Indexed, bai, csi, virtual
+from support.bam_indexes import Indexed, bai, csi, virtual
 
 from step.bam import Span, parse_index
 from step.regions import BASES_PER_BYTE, MARGIN, Region, bed, shard, widened

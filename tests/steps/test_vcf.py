@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from compressed import bgzipped, gzipped
+from support.compressed import bgzipped, gzipped
 
 from step import vcf
 from step.errors import BadDataError, StepError

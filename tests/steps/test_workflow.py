@@ -4,8 +4,8 @@ import hashlib
 from pathlib import Path
 
 import pytest
-from standins import Standins
-from tiny import REFERENCE, SAMPLE, Tiny
+from support.finished_sample import REFERENCE, SAMPLE, Tiny
+from support.standins import Standins
 
 from step.job import Job
 

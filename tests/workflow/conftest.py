@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 import pytest
-from harness import Lab
-from home import Home, home
+from support.job_runner import Lab
+from support.local_aws import Home, home
 
 
 @pytest.fixture(scope="package")

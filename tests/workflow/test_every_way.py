@@ -12,9 +12,10 @@ from functools import partial
 from typing import Any
 
 import pytest
-from home import RESOURCES, Home, until
-from small import Small
-from walked import NONE, walked, ways
+from support.local_aws import RESOURCES, Home, until
+from support.scripted_runs import LANES, ORDER, TWO_LANES, Stage, Throttle, Told
+from support.state_coverage import NONE, walked, ways
+from support.tiny_genome import Small
 
 from toolchain.jobdefs import failures
 from toolchain.localaws.batch import submission
@@ -23,7 +24,6 @@ from toolchain.paths import HERE
 from toolchain.stacks import template as templates
 from toolchain.workflow.run_input import Order, parse
 from toolchain.workflow.samples import Sample
-from workflow.stage import LANES, ORDER, TWO_LANES, Stage, Throttle, Told
 
 ERROR = "step: error: the reads are bad: line 3 is cut off. Fetch them again."
 # Nothing is done, but a VCF is there.

@@ -1,7 +1,7 @@
 """Real Illumina reads with truth, through every step, from the rendered job definitions."""
 
 import pytest
-from harness import Bench, DataSet, snps
+from support.job_runner import Bench, DataSet, snps
 
 
 @pytest.mark.parametrize("real", ["human_hg001_chr20"], indirect=True)

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, replace
 
 import pytest
-from harness import Bench, DataSet, snps, vcf_records
-from home import RESOURCES, Home
+from support.job_runner import Bench, DataSet, snps, vcf_records
+from support.local_aws import RESOURCES, Home
 
 from toolchain.docker.host import Run
 from toolchain.workflow.run_input import Order

@@ -5,9 +5,9 @@ import json
 from pathlib import Path
 
 import pytest
-from harness import EXECUTION, WORKFLOW, Bench, refused, step_record, vcf_records
-from reference_shapes import READ_FROM, SHAPES, lengths
-from small import Small, Variation, fastq, gzipped, pairs, planted
+from support.job_runner import EXECUTION, WORKFLOW, Bench, refused, step_record, vcf_records
+from support.reference_shapes import READ_FROM, SHAPES, lengths
+from support.tiny_genome import Small, Variation, fastq, gzipped, pairs, planted
 
 from toolchain.demo import simulate
 from toolchain.workflow.aligners import Aligner

@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from deployed import NAMES, deployed
-from home import Home
+from support.local_aws import Home
+from support.resolved_stacks import NAMES, deployed
 
 from toolchain.jobdefs import render as rendering
 from toolchain.jobdefs import template as jobdefs

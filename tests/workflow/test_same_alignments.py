@@ -6,8 +6,8 @@ from dataclasses import replace
 from itertools import islice
 
 import pytest
-import repeats
-from harness import WORKFLOW, Bench, DataSet
+from support import repeats
+from support.job_runner import WORKFLOW, Bench, DataSet
 
 from toolchain.demo import simulate
 from toolchain.workflow.aligners import ALIGNERS, Aligner

@@ -3,8 +3,8 @@
 import shutil
 
 import pytest
-from harness import EXECUTION, WORKFLOW, Bench, DataSet, prepared_fasta, vcf_records
-from small import Small, Variation
+from support.job_runner import EXECUTION, WORKFLOW, Bench, DataSet, prepared_fasta, vcf_records
+from support.tiny_genome import Small, Variation
 
 from toolchain.demo import simulate
 from toolchain.workflow.samples import Lane, Sample

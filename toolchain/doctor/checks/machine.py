@@ -57,8 +57,8 @@ def _free(root: Path) -> int | None:
 
 
 def packages(case: "Case") -> Iterator[Finding]:
-    """Whether Python's packages are those that requirements.txt pins."""
-    file = case.checkout.root / "requirements.txt"
+    """Whether Python's packages are those that requirements/runtime.txt pins."""
+    file = case.checkout.root / "requirements" / "runtime.txt"
     found = map(_PIN.match, file.read_text(encoding="utf-8").splitlines())
     pins = {pin[1]: pin[2] for pin in found if pin is not None}
     wrong = [f"{name} {_installed(name)} is not {pin}" for name, pin in pins.items() if _installed(name) != pin]
@@ -66,7 +66,7 @@ def packages(case: "Case") -> Iterator[Finding]:
         more = f" and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
         yield red("python packages", f"{', '.join(wrong[:_SHOWN])}{more}", "Type: make setup")
     else:
-        yield green("python packages", f"{len(pins)} as requirements.txt pins them")
+        yield green("python packages", f"{len(pins)} as requirements/runtime.txt pins them")
 
 
 def _installed(name: str) -> str:

@@ -13,8 +13,8 @@ from urllib.parse import quote, urlsplit
 
 import boto3
 import pytest
-from aws_clients import lead
 from botocore.validate import validate_parameters
+from support.aws_clients import lead
 
 from toolchain import files
 from toolchain.aws import Account
@@ -122,7 +122,7 @@ class Ward:
     def _remember(self, params: Json, context: Json, **_: object) -> None:
         context["asked"] = params
 
-    def _before(self, model: Any, context: Json, **_: object) -> tuple[Any, Json] | None:  # noqa: ANN401  # botocore's
+    def _before(self, model: Any, context: Json, **_: object) -> tuple[Any, Json] | None:  # botocore's
         self.calls.append(model.name)
         if model.name not in self._answers:
             return None
@@ -134,7 +134,7 @@ class Ward:
         validate_parameters(answer, model.output_shape)
         return SimpleNamespace(status_code=200), {**answer, "ResponseMetadata": {}}
 
-    def _after(self, parsed: Json, model: Any, **_: object) -> None:  # noqa: ANN401  # botocore's own
+    def _after(self, parsed: Json, model: Any, **_: object) -> None:  # botocore's own
         for change in self._changes.get(model.name, ()) if "Error" not in parsed else ():
             change(parsed)
             # Botocore has read IAM's documents by now: they are texts in its model.
@@ -148,7 +148,7 @@ def deployed(root: Path) -> Iterator[Checkout]:
     """A checkout whose whole set is pushed, registered and deployed into an embedded AWS."""
     checkout = Checkout(root=root / "checkout")
     checkout.root.mkdir()
-    for name in ("stack", "images", "jobdefs", "requirements.txt"):
+    for name in ("stack", "images", "jobdefs", "requirements"):
         (checkout.root / name).symlink_to(HERE.root / name)
     checkout.settings.write_text(GIVEN, encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch, serve(World(root=root / "world", vcpus=2, memory=2048)) as server:

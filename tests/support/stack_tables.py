@@ -1,6 +1,6 @@
 """The tables of stack/README.md, as the templates have it.
 
-python tests/stack_tables.py    writes them
+python tests/support/stack_tables.py    writes them
 """
 
 import sys
@@ -9,7 +9,7 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from deployed import FOLDER, NAMES, template
+from support.resolved_stacks import FOLDER, NAMES, template
 
 from toolchain.stacks.template import Parameter
 

@@ -42,7 +42,7 @@ class Lab:
     images: Mapping[str, builds.Built]
 
 
-def under_testcontainers(container: Container, **extra: Any) -> DockerContainer:  # noqa: ANN401
+def under_testcontainers(container: Container, **extra: Any) -> DockerContainer:
     """The same container under testcontainers; see `Container`, and `extra` for docker-py's further arguments."""
     arguments = container.docker_arguments() | extra
     made = DockerContainer(container.image).with_command(list(container.command))
@@ -119,12 +119,12 @@ class Bench:
             job=Job(),
         )
 
-    def run(self, tool: str, **options: Any) -> Result:  # noqa: ANN401
+    def run(self, tool: str, **options: Any) -> Result:
         """Runs one job; see `container`, and `extra` for further arguments of docker-py."""
         extra = options.pop("extra", {})
         return self.lab.workshop.engine.run(self.container(tool, **options), **extra)
 
-    def ok(self, tool: str, **options: Any) -> Result:  # noqa: ANN401
+    def ok(self, tool: str, **options: Any) -> Result:
         """Runs a job that must succeed."""
         result = self.run(tool, **options)
         assert result.exit_code == 0, result.stderr

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
-from home import RESOURCES, Ended, Home, Machines, until
 from moto.core.exceptions import AWSError
+from support.local_aws import RESOURCES, Ended, Home, Machines, until
 
 from toolchain.localaws.batch.backend import LocalBatchBackend
 from toolchain.localaws.batch.host import JOB_LABEL
@@ -101,7 +101,7 @@ class Stage:
         self.home.script(name, script)
         return self.told(name, self.home.runs_of(machines or self.scripted).start(name, order).arn)
 
-    def given(self, name: str, given: Any) -> Told:  # noqa: ANN401  # any JSON
+    def given(self, name: str, given: Any) -> Told:  # any JSON
         """A run with this input."""
         return self.told(name, self.home.begin(self.scripted.germline, name, given))
 
@@ -143,7 +143,7 @@ class Stage:
         engine = self.home.bench.lab.workshop.engine.client
         gone: set[str | None] = set()
 
-        def found() -> Any:  # noqa: ANN401  # docker-py's container
+        def found() -> Any:  # docker-py's container
             running = (job["jobId"] for job in self.jobs(name) if job["status"] == "RUNNING")
             labels = [f"{JOB_LABEL}={job_id}" for job_id in running]
             there = [one for label in labels for one in engine.containers.list(filters={"label": label})]
@@ -171,7 +171,7 @@ class Throttle:
         submit, start, get = LocalBatchBackend.submit, LocalStepFunctionsBackend.start_execution, Objects.get
         throttle = self
 
-        def submitted(self: LocalBatchBackend, request: Mapping[str, Any]) -> Any:  # noqa: ANN401  # moto's
+        def submitted(self: LocalBatchBackend, request: Mapping[str, Any]) -> Any:  # moto's
             # One of the two errors that a Retry names for Batch, and then the other.
             for number, error in enumerate(("ServerException", "TooManyRequestsException")):
                 if throttle.refuses(f"{request['jobName']}", number):
@@ -181,17 +181,17 @@ class Throttle:
         def started(  # the same of the two that a Retry names for Step Functions
             self: LocalStepFunctionsBackend,
             arn: str,
-            name: Any,  # noqa: ANN401  # moto's, and so are the next ones
-            given: Any,  # noqa: ANN401
-            header: Any = None,  # noqa: ANN401
-        ) -> Any:  # noqa: ANN401
+            name: Any,  # moto's, and so are the next ones
+            given: Any,
+            header: Any = None,
+        ) -> Any:
             found = re.search(r'"run":"(throttled)".*"step":"([\w ]+)"', str(given))
             error = "ExecutionLimitExceeded" if found and "e" in found[2] else "ThrottlingException"
             if found and throttle.refuses(f"{found[1]} {found[2]}", 0):
                 raise AWSError("Rate exceeded", error, 400)
             return start(self, arn, name, given, header)
 
-        def got(self: Objects, bucket: str, key: str) -> Any:  # noqa: ANN401  # handed on
+        def got(self: Objects, bucket: str, key: str) -> Any:  # handed on
             if "/throttled/" in key and throttle.refuses("throttled S3", 0):
                 raise S3Error("SlowDown", "Please reduce your request rate.", status=503)
             return get(self, bucket, key)

@@ -26,7 +26,7 @@ from toolchain.images.push import Pusher
 from toolchain.paths import HERE, Checkout
 
 if TYPE_CHECKING:
-    from push.fault_proxy import FaultProxy
+    from support.fault_proxy import FaultProxy
 
     from toolchain.localaws.ecr.process import RealRegistry
 

@@ -129,7 +129,7 @@ class Stack:
             self._conditions[condition] = bool(self.resolved(self.body["Conditions"][condition]))
         return self._conditions[condition]
 
-    def resolved(self, value: Any) -> Any:  # noqa: ANN401  # whatever YAML holds
+    def resolved(self, value: Any) -> Any:  # whatever YAML holds
         """A value with its functions called."""
         if isinstance(value, list):
             return [item for item in map(self.resolved, value) if item is not NO_VALUE]
@@ -142,7 +142,7 @@ class Stack:
         pairs = ((key, self.resolved(item)) for key, item in value.items())
         return {key: item for key, item in pairs if item is not NO_VALUE}
 
-    def _call(self, function: str, argument: Any) -> Any:  # noqa: ANN401, C901, PLR0911, PLR0912  # a function a branch
+    def _call(self, function: str, argument: Any) -> Any:  # noqa: C901, PLR0911, PLR0912  # a function a branch
         match function:
             case "Ref":
                 return self._reference(argument, None)
@@ -182,14 +182,14 @@ class Stack:
             case _:
                 return f"{function}({argument})"
 
-    def _imported(self, name: str) -> Any:  # noqa: ANN401  # an output's value
+    def _imported(self, name: str) -> Any:  # an output's value
         for other in NAMES:
             if name in template(other).exports:
                 return deployed(other).outputs[name]
         message = f"{name}, which {self.name} imports, is exported by no template"
         raise LookupError(message)
 
-    def _substituted(self, argument: Any) -> str:  # noqa: ANN401  # a text, or a text and a table
+    def _substituted(self, argument: Any) -> str:  # a text, or a text and a table
         text, more = argument if isinstance(argument, list) else (argument, {})
 
         def replaced(match: re.Match[str]) -> str:
@@ -203,7 +203,7 @@ class Stack:
 
         return re.sub(r"\$\{([^}]+)\}", replaced, text)
 
-    def _reference(self, name: str, attribute: str | None) -> Any:  # noqa: ANN401  # a text, or a list of them
+    def _reference(self, name: str, attribute: str | None) -> Any:  # a text, or a list of them
         if name in PSEUDO:
             return PSEUDO[name]
         if name in self.parameters:

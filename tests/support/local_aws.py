@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-from aws_clients import lead
-from harness import Bench, Lab, passable
+from support.aws_clients import lead
+from support.job_runner import Bench, Lab, passable
 
 from toolchain import settings
 from toolchain.aws import Account
@@ -187,7 +187,7 @@ class Home:
         runs.deployment = replace(runs.deployment, state_machine=machines.germline)
         return runs
 
-    def begin(self, machine: str, name: str, given: Any) -> str:  # noqa: ANN401  # any JSON
+    def begin(self, machine: str, name: str, given: Any) -> str:  # any JSON
         """Starts an execution and gives its ARN."""
         started = self.account.step_functions().start_execution(
             stateMachineArn=machine, name=name, input=json.dumps(given)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from deployed import template
+from support.resolved_stacks import template
 
 from toolchain.docker.container import Container, Mount
 from toolchain.docker.engine import Engine

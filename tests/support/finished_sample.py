@@ -14,8 +14,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from standins import Standins
-from standins import commands as load
+from support.standins import Standins
+from support.standins import commands as load
 
 from step import bgzf
 from step.job import Job

@@ -99,7 +99,7 @@ class CloudDouble:
         events.register("before-call", self._answer)  # type: ignore[arg-type]  # botocore's types know no answer
         return account
 
-    def stack(self, name: str, status: str = "CREATE_COMPLETE", **more: Any) -> FakeStack:  # noqa: ANN401  # handed on
+    def stack(self, name: str, status: str = "CREATE_COMPLETE", **more: Any) -> FakeStack:  # handed on
         """A stack that is there."""
         made = FakeStack(name=name, id=f"arn:aws:cloudformation:x:1:stack/{name}/{next(self._numbers)}", status=status)
         for key, value in more.items():
@@ -143,7 +143,7 @@ class CloudDouble:
     def _remember(self, params: Json, context: Json, **_: object) -> None:
         context["asked"] = params
 
-    def _answer(self, model: Any, context: Json, **_: object) -> tuple[Any, Json]:  # noqa: ANN401  # botocore's own
+    def _answer(self, model: Any, context: Json, **_: object) -> tuple[Any, Json]:  # botocore's own
         params = context["asked"]
         self.calls.append((model.name, dict(params)))
         try:
