@@ -19,11 +19,11 @@ from toolchain.demo import simulate
 from toolchain.docker.container import Container, Overrides, container_of
 from toolchain.docker.engine import Engine
 from toolchain.errors import StepFailedError
-from toolchain.images.build import Workshop
+from toolchain.images.build import ImageBuilder
 from toolchain.jobdefs import render as rendering
 from toolchain.jobdefs import template as jobdefs
 from toolchain.jobdefs.template import Definition
-from toolchain.localaws.config import World
+from toolchain.localaws.config import LocalConfig
 from toolchain.localaws.server import serve
 from toolchain.paths import Checkout
 from toolchain.runs import prepare as locally
@@ -99,7 +99,7 @@ def measure(rounds: int) -> tuple[Timed, ...]:
 
 @contextmanager
 def _home(checkout: Checkout) -> Iterator[Home]:
-    world = World(root=checkout.local, vcpus=VCPUS, memory=MEMORY)
+    world = LocalConfig(root=checkout.local, vcpus=VCPUS, memory=MEMORY)
     before = dict(os.environ)
     try:
         with serve(world) as server:
@@ -110,7 +110,7 @@ def _home(checkout: Checkout) -> Iterator[Home]:
             yield Home(
                 checkout=checkout,
                 account=account,
-                engine=Workshop.open(checkout).engine,
+                engine=ImageBuilder.open(checkout).engine,
                 definition=jobdefs.render(checkout.jobdefs, rendering.of(checkout))[TOOL],
                 outputs=outputs,
                 queue=outputs["JobQueueName"],

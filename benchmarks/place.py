@@ -12,12 +12,12 @@ from toolchain.docker.engine import Engine, Result
 from toolchain.docker.machine import Machine
 from toolchain.errors import StepFailedError
 from toolchain.images import build as builds
-from toolchain.images.build import Workshop
+from toolchain.images.build import ImageBuilder
 from toolchain.jobdefs import render as rendering
 from toolchain.jobdefs import template as jobdefs
 from toolchain.jobdefs.template import Definition
 from toolchain.localaws import lifecycle as here
-from toolchain.localaws.config import World
+from toolchain.localaws.config import LocalConfig
 from toolchain.paths import HERE, Checkout
 from toolchain.runs import prepare as locally
 
@@ -44,9 +44,9 @@ class Place:
     """
 
     checkout: Checkout
-    world: World
+    world: LocalConfig
     account: Account
-    workshop: Workshop
+    builder: ImageBuilder
     stock: str
     machine: Machine
     definitions: Mapping[str, Definition]
@@ -67,7 +67,7 @@ class Place:
         vcpus, memory = self.machine.fit(definition)
         overrides = Overrides(command=words or None, environment={"EXECUTION_ID": "bench"}, vcpus=vcpus, memory=memory)
         container = container_of(definition, parameters=parameters, overrides=overrides)
-        return ran(self.workshop.engine, container, words[0] if words else tool)
+        return ran(self.builder.engine, container, words[0] if words else tool)
 
     def with_stock(self, *words: str) -> Result:
         """Runs stock tools, with all of the machine.
@@ -91,7 +91,7 @@ class Place:
             memory=self.machine.memory,
             user=STEPS,
         )
-        return ran(self.workshop.engine, container, words[0])
+        return ran(self.builder.engine, container, words[0])
 
 
 def ran(engine: Engine, container: Container, name: str) -> Result:
@@ -113,26 +113,26 @@ def ran(engine: Engine, container: Container, name: str) -> Result:
 @contextmanager
 def folder() -> Iterator[Checkout]:
     """This checkout's files, with a cache of their own that is removed however the block ends."""
-    workshop = Workshop.open(HERE)
-    builds.build(workshop, tuple(workshop.catalog.tools.values()))
-    _remove(workshop)  # what a killed one left
+    builder = ImageBuilder.open(HERE)
+    builds.build(builder, tuple(builder.catalog.tools.values()))
+    _remove(builder)  # what a killed one left
     ROOT.mkdir(parents=True)
     try:
         for file in (HERE.images, HERE.jobdefs, HERE.stacks, HERE.settings):
             (ROOT / file.name).symlink_to(file)
         yield Checkout(root=ROOT).at_home
     finally:
-        _remove(workshop)
+        _remove(builder)
 
 
-def _remove(workshop: Workshop) -> None:
+def _remove(builder: ImageBuilder) -> None:
     if not ROOT.exists():
         return
     # What steps wrote is another user's.
-    image = workshop.reference(workshop.catalog.tools["samtools"])
+    image = builder.reference(builder.catalog.tools["samtools"])
     command = ("find", "/bench", "-mindepth", "1", "-depth", "-user", STEPS.partition(":")[0], "-exec", "rm", "-rf")
     mount = Mount(source=str(ROOT), target="/bench", read_only=False)
-    workshop.engine.run(
+    builder.engine.run(
         Container(image=image, command=(*command, "{}", "+"), mounts=(mount,), memory=_SMALL, user=STEPS)
     )
     shutil.rmtree(ROOT)
@@ -144,13 +144,13 @@ def place() -> Iterator[Place]:
     with folder() as checkout, here.connected(checkout) as there:
         account = Account()
         locally.prepare(there.checkout, account)
-        workshop = Workshop.open(HERE)
+        builder = ImageBuilder.open(HERE)
         made = Place(
             checkout=there.checkout,
             world=there.world,
             account=account,
-            workshop=workshop,
-            stock=stock(workshop, "bench-stock", STOCK_PACKAGES.split()),
+            builder=builder,
+            stock=stock(builder, "bench-stock", STOCK_PACKAGES.split()),
             machine=Machine.here(),
             definitions=jobdefs.render(checkout.jobdefs, rendering.of(there.checkout)),
             resources=rendering.resources(there.checkout),
@@ -160,11 +160,11 @@ def place() -> Iterator[Place]:
         yield made
 
 
-def stock(workshop: Workshop, name: str, packages: Sequence[str]) -> str:
+def stock(builder: ImageBuilder, name: str, packages: Sequence[str]) -> str:
     """An image of Debian's packages as they are, from the archive of the day that ours are from."""
-    return workshop.engine.build(
+    return builder.engine.build(
         {file.name: file for file in STOCK_FOLDER.iterdir()},
-        tag=f"{workshop.project}/{name}:bench",
-        arguments={"BASE": workshop.reference(workshop.catalog.base), "PACKAGES": " ".join(packages)},
+        tag=f"{builder.project}/{name}:bench",
+        arguments={"BASE": builder.reference(builder.catalog.base), "PACKAGES": " ".join(packages)},
         labels={},
     )

@@ -7,7 +7,7 @@ from figures import Pull
 from place import stock
 
 from toolchain.console import note
-from toolchain.images.build import Workshop, layer_sizes
+from toolchain.images.build import ImageBuilder, layer_sizes
 from toolchain.images.debian import debian_image
 
 OURS = ("bwa-mem3", "samtools", "bcftools", "fsx-export")
@@ -20,19 +20,19 @@ STOCK: Mapping[str, tuple[str, ...]] = {
 }
 
 
-def measure(workshop: Workshop) -> tuple[Pull, ...]:
+def measure(builder: ImageBuilder) -> tuple[Pull, ...]:
     """Compressed bytes of distinct layers."""
-    ours = {name: layer_sizes(workshop, workshop.reference(workshop.catalog.tools[name])) for name in OURS}
-    base = workshop.catalog.base
+    ours = {name: layer_sizes(builder, builder.reference(builder.catalog.tools[name])) for name in OURS}
+    base = builder.catalog.base
     debian = debian_image(
-        workshop.engine, base.suite or "", name=f"{workshop.project}/debian:{base.suite}-{base.version}"
+        builder.engine, base.suite or "", name=f"{builder.project}/debian:{base.suite}-{base.version}"
     )
     # Nobody's stock image has what our base adds to Debian: it does not count.
-    added = set(layer_sizes(workshop, workshop.reference(base))) - set(layer_sizes(workshop, debian))
+    added = set(layer_sizes(builder, builder.reference(base))) - set(layer_sizes(builder, debian))
     theirs = {}
     for name, packages in STOCK.items():
         note(f"weighing the stock image of {', '.join(packages)}")
-        sizes = layer_sizes(workshop, stock(workshop, f"bench-stock-{name}", packages))
+        sizes = layer_sizes(builder, stock(builder, f"bench-stock-{name}", packages))
         theirs[name] = {layer: size for layer, size in sizes.items() if layer not in added}
     return pull("ours", ours), pull("stock Debian packages", theirs)
 

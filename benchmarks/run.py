@@ -38,7 +38,7 @@ def main() -> int:
     adds = () if options.quick else overhead.measure(options.rounds)
     with place() as made:
         results = _measured(made, options.quick, 1 if options.quick else options.rounds)
-        weights = () if options.quick else pulls.measure(made.workshop)
+        weights = () if options.quick else pulls.measure(made.builder)
     results = replace(results, commands=answers, overhead=adds, pulls=weights)
     section = report.markdown(results)
     print("\n".join(section.splitlines()[2:-2]))
@@ -79,11 +79,11 @@ def _measured(made: Place, quick: bool, rounds: int) -> Results:  # noqa: FBT001
 
 def _machine(made: Place) -> dict[str, str]:
     said = made.with_stock("sh", "-c", _VERSIONS).stdout.split()
-    tools = made.workshop.catalog.tools.values()
+    tools = made.builder.catalog.tools.values()
     return {
         "machine": f"{made.machine.cores} cores, {platform.machine()}, {made.machine.memory * 5 / 4 / _GIB:.0f} GiB,"
         f" Linux {'.'.join(platform.release().split('.')[:2])}",
-        "images": ", ".join(made.workshop.reference(image).partition("/")[2] for image in tools),
+        "images": ", ".join(made.builder.reference(image).partition("/")[2] for image in tools),
         "stock packages": f"bwa {said[0]}, samtools {said[1]}, bcftools {said[2]}",
     }
 

@@ -20,7 +20,7 @@ from toolchain.console import note
 from toolchain.errors import BadDataError, StepFailedError
 from toolchain.jobdefs import render as rendering
 from toolchain.runs.executions import Runs
-from toolchain.workflow.run_input import Order
+from toolchain.workflow.run_input import RunInput
 from toolchain.workflow.samples import Skip
 
 ALIGNER: Final = "bwa-mem3"
@@ -90,7 +90,7 @@ class Ours:
 
     def go(self, place: Place, given: Given, execution: str) -> None:
         """As `run --local` does it."""
-        order = Order(
+        order = RunInput(
             reference=given.reference,
             samples=(given.sample,),
             shards=rendering.shards(place.checkout),

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.job_runner import Bench, DataSet, Lab
+from support.job_runner import BuiltImages, DataSet, JobRunner
 from support.tiny_genome import Small
 
 from toolchain.errors import UnavailableError
@@ -44,7 +44,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     tools = catalog.load(HERE.images).tools
     kept = []
     for item in items:
-        if {"workshop", "bench", "lab"} & set(getattr(item, "fixturenames", ())):
+        if {"builder", "job_runner", "built_images"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.engine)
         parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
         about = str(parameters.get("aligner", item.path.stem.removeprefix("test_").replace("_", "-")))
@@ -55,27 +55,27 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.fixture(scope="session")
-def workshop() -> builds.Workshop:
+def builder() -> builds.ImageBuilder:
     """A Docker engine that answers, and this checkout's images."""
     try:
-        return builds.Workshop.open(HERE)
+        return builds.ImageBuilder.open(HERE)
     except UnavailableError as error:
         pytest.fail(f"{error} These tests need a real engine.")
 
 
 @pytest.fixture(scope="session")
-def lab(workshop: builds.Workshop) -> Lab:
+def built_images(builder: builds.ImageBuilder) -> BuiltImages:
     """Every tool image, built."""
-    built = builds.build(workshop, tuple(workshop.catalog.tools.values()))
-    return Lab(workshop=workshop, images={one.image.name: one for one in built})
+    built = builds.build(builder, tuple(builder.catalog.tools.values()))
+    return BuiltImages(builder=builder, images={one.image.name: one for one in built})
 
 
 @pytest.fixture
-def bench(lab: Lab, tmp_path: Path) -> Iterator[Bench]:
+def job_runner(built_images: BuiltImages, tmp_path: Path) -> Iterator[JobRunner]:
     """A scratch of one test's own, and job definitions that mount it."""
-    bench = Bench.make(lab, tmp_path / "scratch")
-    yield bench
-    bench.clear()
+    job_runner = JobRunner.make(built_images, tmp_path / "scratch")
+    yield job_runner
+    job_runner.clear()
 
 
 @pytest.fixture
@@ -91,8 +91,8 @@ def aligner() -> Aligner:
 
 
 @pytest.fixture
-def small(bench: Bench, aligner: Aligner) -> Small:
+def small(job_runner: JobRunner, aligner: Aligner) -> Small:
     """A small sample whose reference is prepared."""
-    small = Small.make(bench.scratch)
-    bench.ok(aligner, words=["step", "index", small.reference])
+    small = Small.make(job_runner.scratch)
+    job_runner.ok(aligner, words=["step", "index", small.reference])
     return small

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
-class Patience:
+class Backoff:
     """How often something is tried, and how long is waited before it is tried again.
 
     Attributes:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from support.cli_runner import Desk
-from support.job_runner import Lab, passable
+from support.job_runner import BuiltImages, passable
 from support.tiny_genome import Small
 
 from toolchain.localaws.batch.host import ROOT_LABEL
@@ -16,7 +16,7 @@ SLOW_DEPTH = 4000
 
 
 @pytest.fixture(scope="module")
-def desk(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+def desk(built_images: BuiltImages, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     """A copy of the checkout whose images are built, with samples NA1, SLOW, and BAD whose second reads are cut."""
     desk = Desk.make(tmp_path_factory.mktemp("checkout"))
     for name in ("reference", "data"):
@@ -30,12 +30,24 @@ def desk(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     yield desk
     desk.type("local", "stop")
     mount = f"{desk.scratch}:/it"
-    words = ["docker", "run", "--rm", "-v", mount, lab.images["samtools"].image_id, "sh", "-c", "rm -rf /it/working/*"]
+    words = [
+        "docker",
+        "run",
+        "--rm",
+        "-v",
+        mount,
+        built_images.images["samtools"].image_id,
+        "sh",
+        "-c",
+        "rm -rf /it/working/*",
+    ]
     subprocess.run(words, check=True)
 
 
 @pytest.fixture(scope="module")
-def containers(lab: Lab, desk: Desk) -> Callable[[], list[Any]]:
+def containers(built_images: BuiltImages, desk: Desk) -> Callable[[], list[Any]]:
     """Looks which containers of the copy's embedded AWS there are."""
     label = f"{ROOT_LABEL}={desk.checkout.local.resolve()}"
-    return lambda: lab.workshop.engine.client.containers.list(all=True, ignore_removed=True, filters={"label": label})
+    return lambda: built_images.builder.engine.client.containers.list(
+        all=True, ignore_removed=True, filters={"label": label}
+    )

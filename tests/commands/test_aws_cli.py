@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from support.cli_runner import Desk, exports
-from support.job_runner import Lab
+from support.job_runner import BuiltImages
 
 from toolchain.workflow.aligners import ALIGNERS
 
@@ -147,8 +147,10 @@ def test_s3_ls_lists_and_s3_cp_copies_a_vcf(aws: Aws, outputs: dict[str, str], e
     assert (tmp_path / "it.vcf.gz").read_bytes() == kept.read_bytes()
 
 
-def test_what_is_put_into_the_bucket_of_reads_is_found_by_steps(aws: Aws, desk: Desk, lab: Lab, tmp_path: Path) -> None:
-    assert lab.images
+def test_what_is_put_into_the_bucket_of_reads_is_found_by_steps(
+    aws: Aws, desk: Desk, built_images: BuiltImages, tmp_path: Path
+) -> None:
+    assert built_images.images
     for number in (1, 2):
         reads = desk.scratch / "data" / f"NA1_L001_R{number}.fastq.gz"
         (tmp_path / f"R{number}.fastq.gz").write_bytes(reads.read_bytes())

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.job_runner import Lab
+from support.job_runner import BuiltImages
 
 from toolchain.errors import BuildFailedError, SeveralFailedError
 from toolchain.images import build as builds
@@ -56,7 +56,7 @@ def command(*words: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture
-def extended(lab: Lab, tmp_path: Path) -> builds.Workshop:
+def extended(built_images: BuiltImages, tmp_path: Path) -> builds.ImageBuilder:
     """A checkout's images with one folder more."""
     images = tmp_path / "images"
     shutil.copytree(HERE.images, images)
@@ -64,15 +64,18 @@ def extended(lab: Lab, tmp_path: Path) -> builds.Workshop:
     (images / "hello" / "Dockerfile").write_text(DOCKERFILE, encoding="ascii")
     (images / "hello" / "image.toml").write_text(IMAGE_TOML, encoding="ascii")
     (images / "hello" / "commands.py").write_text(COMMANDS, encoding="ascii")
-    return builds.Workshop(
-        engine=lab.workshop.engine, catalog=catalog.load(images), project="genomics-test", cache=tmp_path / "cache"
+    return builds.ImageBuilder(
+        engine=built_images.builder.engine,
+        catalog=catalog.load(images),
+        project="genomics-test",
+        cache=tmp_path / "cache",
     )
 
 
-def test_adding_a_folder_adds_a_tool(extended: builds.Workshop, lab: Lab) -> None:
+def test_adding_a_folder_adds_a_tool(extended: builds.ImageBuilder, built_images: BuiltImages) -> None:
     # The base has this content under the project's own name already: it need not be made again.
     base = extended.catalog.base
-    extended.engine.client.images.get(lab.workshop.reference(base)).tag(*extended.reference(base).split(":"))
+    extended.engine.client.images.get(built_images.builder.reference(base)).tag(*extended.reference(base).split(":"))
     (built,) = builds.build(extended, extended.catalog.choose(("hello",)))
     try:
         run = ["docker", "run", "--rm", "--read-only", "--network", "none", built.reference, "step", "greet"]
@@ -84,12 +87,12 @@ def test_adding_a_folder_adds_a_tool(extended: builds.Workshop, lab: Lab) -> Non
             extended.engine.client.images.remove(reference, force=True)
 
 
-def test_a_failing_step_shows_its_own_output(extended: builds.Workshop, lab: Lab) -> None:
+def test_a_failing_step_shows_its_own_output(extended: builds.ImageBuilder, built_images: BuiltImages) -> None:
     base = extended.catalog.base
-    extended.engine.client.images.get(lab.workshop.reference(base)).tag(*extended.reference(base).split(":"))
+    extended.engine.client.images.get(built_images.builder.reference(base)).tag(*extended.reference(base).split(":"))
     toml = extended.catalog.tools["hello"].folder / "image.toml"
     toml.write_text(IMAGE_TOML.replace("2.10-5", "9.9-9"), encoding="ascii")
-    broken = builds.Workshop(
+    broken = builds.ImageBuilder(
         engine=extended.engine,
         catalog=catalog.load(toml.parent.parent),
         project=extended.project,
@@ -105,31 +108,33 @@ def test_a_failing_step_shows_its_own_output(extended: builds.Workshop, lab: Lab
         extended.engine.client.images.remove(extended.reference(base), force=True)
 
 
-def test_a_build_with_nothing_to_do_says_so(lab: Lab) -> None:
+def test_a_build_with_nothing_to_do_says_so(built_images: BuiltImages) -> None:
     result = command("build")
     assert (result.returncode, result.stdout) == (0, ""), result.stderr
     assert "nothing to build" in result.stderr
-    assert lab.images
+    assert built_images.images
 
 
-def test_build_as_json_names_every_image(lab: Lab) -> None:
+def test_build_as_json_names_every_image(built_images: BuiltImages) -> None:
     built = json.loads(command("build", "--json").stdout)
-    assert {entry["name"]: entry["id"] for entry in built} == {name: one.image_id for name, one in lab.images.items()}
+    assert {entry["name"]: entry["id"] for entry in built} == {
+        name: one.image_id for name, one in built_images.images.items()
+    }
 
 
-def test_list_shows_versions_tags_and_sizes(lab: Lab) -> None:
+def test_list_shows_versions_tags_and_sizes(built_images: BuiltImages) -> None:
     listed = json.loads(command("list", "--json").stdout)
     for entry in listed["images"]:
-        reference = lab.images[entry["name"]].reference
+        reference = built_images.images[entry["name"]].reference
         assert reference.endswith(f":{entry['tag']}")
         assert entry["built"] is True
-        assert entry["compressed_bytes"] == sum(builds.layer_sizes(lab.workshop, reference).values())
+        assert entry["compressed_bytes"] == sum(builds.layer_sizes(built_images.builder, reference).values())
     assert listed["distinct_compressed_bytes"] < sum(entry["compressed_bytes"] for entry in listed["images"])
     table = command("list").stdout
-    assert all(name in table for name in lab.images)
+    assert all(name in table for name in built_images.images)
 
 
-def test_test_runs_the_smoke_tests_of_the_image_that_is_named(lab: Lab) -> None:
+def test_test_runs_the_smoke_tests_of_the_image_that_is_named(built_images: BuiltImages) -> None:
     result = subprocess.run(
         [sys.executable, HERE.root / "build.py", "test", "samtools", "--list"],
         capture_output=True,
@@ -142,14 +147,14 @@ def test_test_runs_the_smoke_tests_of_the_image_that_is_named(lab: Lab) -> None:
     assert "test_samtools.py" in result.stdout
     assert "[bwa]" not in result.stdout
     assert "test_bwa.py" not in result.stdout
-    assert lab.images
+    assert built_images.images
 
 
-def test_render_writes_the_same_job_definitions_each_time(lab: Lab, tmp_path: Path) -> None:
+def test_render_writes_the_same_job_definitions_each_time(built_images: BuiltImages, tmp_path: Path) -> None:
     assert command("render", "--local", "--scratch", str(tmp_path)).returncode == 0
     folder = HERE.dist / "local" / "jobdefs"
     first = {file.name: file.read_bytes() for file in folder.iterdir()}
-    assert set(first) == {f"{name}.json" for name in lab.images}
+    assert set(first) == {f"{name}.json" for name in built_images.images}
     assert command("render", "--local", "--scratch", str(tmp_path)).returncode == 0
     assert {file.name: file.read_bytes() for file in folder.iterdir()} == first
     assert command("render", "--local", "--scratch", str(tmp_path), "--check").returncode == 0

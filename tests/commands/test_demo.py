@@ -62,7 +62,7 @@ def test_takes_a_user_s_own_reads_and_says_which_aligner_it_took(
     assert (tmp_path / "results" / "NA1.vcf.gz").exists()
 
 
-@pytest.mark.usefixtures("lab")
+@pytest.mark.usefixtures("built_images")
 def test_a_umask_that_closes_all_files_hinders_no_step(tmp_path: Path) -> None:
     small = own_reads(tmp_path / "own")
     for file in (small.r1, small.r2):

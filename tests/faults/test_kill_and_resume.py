@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.job_runner import EXECUTION, Bench, each_aligner, step_record
+from support.job_runner import EXECUTION, JobRunner, each_aligner, step_record
 from support.tiny_genome import Small
 
 from toolchain.docker.engine import Result
@@ -38,31 +38,31 @@ def alone(aligner: Aligner) -> Step:
 
 
 @pytest.fixture
-def deep(bench: Bench, aligner: Aligner) -> Small:
+def deep(job_runner: JobRunner, aligner: Aligner) -> Small:
     """A sample that takes long enough to be killed."""
-    deep = Small.make(bench.scratch, depth=200)
-    bench.ok(aligner, words=["step", "index", deep.reference])
+    deep = Small.make(job_runner.scratch, depth=200)
+    job_runner.ok(aligner, words=["step", "index", deep.reference])
     return deep
 
 
-def run_before(bench: Bench, sample: Small, step: str, aligner: Aligner, execution: str = EXECUTION) -> None:
+def run_before(job_runner: JobRunner, sample: Small, step: str, aligner: Aligner, execution: str = EXECUTION) -> None:
     """Runs every step that this one needs."""
     for name, (tool, job, _) in steps(aligner).items():
         if name == step:
             return
-        bench.ok(tool, environment={"EXECUTION_ID": execution}, **job(sample))
+        job_runner.ok(tool, environment={"EXECUTION_ID": execution}, **job(sample))
 
 
-def at_work(bench: Bench) -> Iterator[Path]:
-    yield from (bench.working / ".work").rglob("tmp.*")
+def at_work(job_runner: JobRunner) -> Iterator[Path]:
+    yield from (job_runner.working / ".work").rglob("tmp.*")
 
 
-def killed_in_the_middle(bench: Bench, tool: str, **parameters: Any) -> Result:  # noqa: ANN401
+def killed_in_the_middle(job_runner: JobRunner, tool: str, **parameters: Any) -> Result:  # noqa: ANN401
     """Runs a job and sends SIGKILL to it once it has begun to work."""
-    engine = bench.lab.workshop.engine
-    with engine.started(bench.container(tool, **parameters)) as container:
+    engine = job_runner.built_images.builder.engine
+    with engine.started(job_runner.container(tool, **parameters)) as container:
         deadline = time.monotonic() + 30
-        while not any(at_work(bench)):
+        while not any(at_work(job_runner)):
             assert time.monotonic() < deadline, "it never began"
             time.sleep(0.001)
         container.kill()
@@ -75,58 +75,62 @@ def killed_in_the_middle(bench: Bench, tool: str, **parameters: Any) -> Result: 
     [*((aligner, ALONE) for aligner in ALIGNERS), *(("bwa", step) for step in LATER)],
 )
 def test_killed_and_run_again_it_gives_the_bytes_of_one_never_killed(
-    bench: Bench, deep: Small, aligner: Aligner, step: str
+    job_runner: JobRunner, deep: Small, aligner: Aligner, step: str
 ) -> None:
     tool, job, results = alone(aligner) if step == ALONE else steps(aligner)[step]
     needed = MEM if step == ALONE else step
-    run_before(bench, deep, needed, aligner)
-    before = bench.finished()
-    assert killed_in_the_middle(bench, tool, **job(deep)).exit_code == 137
-    assert bench.finished() == before
-    bench.ok(tool, **job(deep))
-    assert bench.left_over() == []
+    run_before(job_runner, deep, needed, aligner)
+    before = job_runner.finished()
+    assert killed_in_the_middle(job_runner, tool, **job(deep)).exit_code == 137
+    assert job_runner.finished() == before
+    job_runner.ok(tool, **job(deep))
+    assert job_runner.left_over() == []
 
-    run_before(bench, deep, needed, aligner, execution="untouched")
-    bench.ok(tool, environment={"EXECUTION_ID": "untouched"}, **job(deep))
+    run_before(job_runner, deep, needed, aligner, execution="untouched")
+    job_runner.ok(tool, environment={"EXECUTION_ID": "untouched"}, **job(deep))
     for name in results:
-        again, untouched = bench.folder("NA1") / name, bench.folder("NA1", "untouched") / name
+        again, untouched = job_runner.folder("NA1") / name, job_runner.folder("NA1", "untouched") / name
         assert again.read_bytes() == untouched.read_bytes(), name
 
 
 @each_aligner
-def test_a_step_ends_at_once_when_it_is_told_to_and_leaves_nothing(bench: Bench, deep: Small, aligner: Aligner) -> None:
-    engine = bench.lab.workshop.engine
-    with engine.started(bench.container(aligner, **deep.mem())) as container:
-        while not any(at_work(bench)):
+def test_a_step_ends_at_once_when_it_is_told_to_and_leaves_nothing(
+    job_runner: JobRunner, deep: Small, aligner: Aligner
+) -> None:
+    engine = job_runner.built_images.builder.engine
+    with engine.started(job_runner.container(aligner, **deep.mem())) as container:
+        while not any(at_work(job_runner)):
             time.sleep(0.001)
         began = time.monotonic()
         container.stop(timeout=20)
         assert time.monotonic() - began < 10
         assert container.wait()["StatusCode"] == 143
-    assert bench.finished() == []
-    assert bench.left_over() == []
+    assert job_runner.finished() == []
+    assert job_runner.left_over() == []
 
 
-def test_a_finished_step_finds_its_work_done_in_under_a_second(bench: Bench, deep: Small) -> None:
-    run_before(bench, deep, "none of them", "bwa")
-    times = {file: file.stat().st_mtime_ns for file in bench.folder("NA1").rglob("*") if file.is_file()}
+def test_a_finished_step_finds_its_work_done_in_under_a_second(job_runner: JobRunner, deep: Small) -> None:
+    run_before(job_runner, deep, "none of them", "bwa")
+    times = {file: file.stat().st_mtime_ns for file in job_runner.folder("NA1").rglob("*") if file.is_file()}
     for tool, job, _ in steps("bwa").values():
-        result = bench.ok(tool, words=["sh", "-c", 'time -p "$@"', "sh", *bench.container(tool, **job(deep)).command])
+        result = job_runner.ok(
+            tool, words=["sh", "-c", 'time -p "$@"', "sh", *job_runner.container(tool, **job(deep)).command]
+        )
         assert "is done already" in result.stderr
         real = next(line for line in result.stderr.splitlines() if line.startswith("real"))
         assert float(real.split()[1]) < 1
     assert {file: file.stat().st_mtime_ns for file in times} == times
 
 
-def test_two_attempts_of_the_same_step_do_not_spoil_each_other(bench: Bench, deep: Small) -> None:
+def test_two_attempts_of_the_same_step_do_not_spoil_each_other(job_runner: JobRunner, deep: Small) -> None:
     results: list[Result] = []
-    attempts = [threading.Thread(target=lambda: results.append(bench.run("bwa", **deep.mem()))) for _ in range(2)]
+    attempts = [threading.Thread(target=lambda: results.append(job_runner.run("bwa", **deep.mem()))) for _ in range(2)]
     for attempt in attempts:
         attempt.start()
     for attempt in attempts:
         attempt.join()
     assert [result.exit_code for result in results] == [0, 0], [result.stderr for result in results]
-    assert bench.left_over() == []
-    (output,) = step_record(bench, "NA1", "mem.L001")["outputs"]
-    digest = bench.ok("samtools", words=["sha256sum", output["path"]]).stdout.split()[0]
+    assert job_runner.left_over() == []
+    (output,) = step_record(job_runner, "NA1", "mem.L001")["outputs"]
+    digest = job_runner.ok("samtools", words=["sha256sum", output["path"]]).stdout.split()[0]
     assert digest == output["sha256"]

@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Iterator
 
 import pytest
-from support.job_runner import Lab, under_testcontainers
+from support.job_runner import BuiltImages, under_testcontainers
 from testcontainers.core.container import DockerContainer
 
 from toolchain.docker.container import Container
@@ -56,8 +56,8 @@ print(min(seconds() for _ in range(15)))
 
 
 @pytest.fixture(scope="session")
-def built(lab: Lab, image_name: str) -> builds.Built:
-    return lab.images[image_name]
+def built(built_images: BuiltImages, image_name: str) -> builds.Built:
+    return built_images.images[image_name]
 
 
 @pytest.fixture(scope="session")
@@ -129,10 +129,10 @@ def test_no_file_is_setuid_or_setgid_and_none_outside_tmp_is_writable(shell: Doc
     assert ask(shell, *find, "-perm", "-0002").split() == []
 
 
-def test_its_labels_say_what_it_is(lab: Lab, built: builds.Built, image: Image) -> None:
-    labels = lab.workshop.engine.client.images.get(built.image_id).labels
+def test_its_labels_say_what_it_is(built_images: BuiltImages, built: builds.Built, image: Image) -> None:
+    labels = built_images.builder.engine.client.images.get(built.image_id).labels
     prefix = "org.opencontainers.image"
-    assert labels == builds.labels(image, lab.workshop.catalog)
+    assert labels == builds.labels(image, built_images.builder.catalog)
     assert labels[f"{prefix}.version"] == image.version
     assert labels[f"{prefix}.licenses"] == image.license
     assert built.reference.endswith(labels[builds.FINGERPRINT_LABEL])
@@ -152,14 +152,14 @@ def test_it_holds_the_records_and_licences_of_its_packages_at_the_pinned_version
     assert "libc6" in recorded
 
 
-def test_every_library_that_a_program_needs_is_there(shell: DockerContainer, lab: Lab) -> None:
+def test_every_library_that_a_program_needs_is_there(shell: DockerContainer, built_images: BuiltImages) -> None:
     for path in ask(shell, "find", "/usr/bin", "-type", "f").split():
         if ask(shell, "head", "-c", "4", path) != "\x7fELF":
             continue
         # The loader is asked as `ldd` asks it.
         listed = ask(shell, "sh", "-c", f"LD_TRACE_LOADED_OBJECTS=1 {path}")
         assert "not found" not in listed, listed
-    assert lab.images
+    assert built_images.images
 
 
 def test_it_is_no_larger_than_it_may_be(saved: bytes, image: Image) -> None:
@@ -168,8 +168,8 @@ def test_it_is_no_larger_than_it_may_be(saved: bytes, image: Image) -> None:
     assert size <= LARGEST.get(image.name, 30_000_000)
 
 
-def test_the_layer_that_all_share_is_its_first(lab: Lab, built: builds.Built) -> None:
-    layers = {name: lab.workshop.engine.layers(one.image_id) for name, one in lab.images.items()}
+def test_the_layer_that_all_share_is_its_first(built_images: BuiltImages, built: builds.Built) -> None:
+    layers = {name: built_images.builder.engine.layers(one.image_id) for name, one in built_images.images.items()}
     assert len({of_image[0] for of_image in layers.values()}) == 1
     assert layers[built.image.name][0] in layers["samtools"]
 
@@ -180,17 +180,17 @@ def test_a_step_without_a_command_is_refused(shell: DockerContainer) -> None:
     assert "unknown command ''" in output
 
 
-def test_bwa_samtools_and_bcftools_together_are_at_most_ten_megabytes(lab: Lab) -> None:
+def test_bwa_samtools_and_bcftools_together_are_at_most_ten_megabytes(built_images: BuiltImages) -> None:
     sizes: dict[str, int] = {}
     for name in ("bwa", "samtools", "bcftools"):
-        sizes |= builds.layer_sizes(lab.workshop, lab.images[name].reference)
+        sizes |= builds.layer_sizes(built_images.builder, built_images.images[name].reference)
     assert sum(sizes.values()) <= 10_000_000
 
 
-def test_all_images_together_are_no_larger_than_they_may_be(lab: Lab) -> None:
+def test_all_images_together_are_no_larger_than_they_may_be(built_images: BuiltImages) -> None:
     sizes: dict[str, int] = {}
-    for one in lab.images.values():
-        sizes |= builds.layer_sizes(lab.workshop, one.reference)
+    for one in built_images.images.values():
+        sizes |= builds.layer_sizes(built_images.builder, one.reference)
     assert sum(sizes.values()) <= LARGEST_TOGETHER
 
 
@@ -211,10 +211,10 @@ def test_modules_are_compiled_and_only_those_of_steps_have_their_sources_beside_
     assert not [name for name in compiled if name not in held]
 
 
-def test_what_steps_import_of_the_standard_library_is_there(lab: Lab) -> None:
+def test_what_steps_import_of_the_standard_library_is_there(built_images: BuiltImages) -> None:
     # Each by an interpreter of its own, so that none finds what another has loaded.
     script = 'for module; do python3 -I -W error -c "import $module" || exit; done'
-    command = ["docker", "run", "--rm", "--network=none", "--read-only", lab.images["samtools"].reference]
+    command = ["docker", "run", "--rm", "--network=none", "--read-only", built_images.images["samtools"].reference]
     result = subprocess.run(
         [*command, "sh", "-c", script, "sh", *MODULES.split()], capture_output=True, text=True, check=False
     )
@@ -222,11 +222,11 @@ def test_what_steps_import_of_the_standard_library_is_there(lab: Lab) -> None:
 
 
 @pytest.mark.parametrize("name", ["bwa", "bwa-mem3"])
-def test_the_aligners_images_unpack_by_intel_s_zlib(lab: Lab, name: str) -> None:
+def test_the_aligners_images_unpack_by_intel_s_zlib(built_images: BuiltImages, name: str) -> None:
     script = (
         "import zlib; from isal import igzip, igzip_lib, isal_zlib as isal; print(isal.decompress(zlib.compress(b'A')))"
     )
-    command = ["docker", "run", "--rm", "--network=none", "--read-only", lab.images[name].reference]
+    command = ["docker", "run", "--rm", "--network=none", "--read-only", built_images.images[name].reference]
     result = subprocess.run([*command, "python3", "-I", "-c", script], capture_output=True, text=True, check=False)
     assert (result.stdout, result.stderr) == ("b'A'\n", "")
 

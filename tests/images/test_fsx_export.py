@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from support.credentials_endpoint import KEY_ID, credentials_endpoint, make_certificate
 from support.fsx_endpoint import FsxEndpoint, Outcome, fsx_endpoint
-from support.job_runner import EXECUTION, WORKFLOW, Bench
+from support.job_runner import EXECUTION, WORKFLOW, JobRunner
 
 from toolchain.docker.engine import Result
 
@@ -36,7 +36,7 @@ Export = Callable[..., Result]
 
 
 @pytest.fixture
-def run_folder(bench: Bench) -> Path:
+def run_folder(job_runner: JobRunner) -> Path:
     """A run of two samples, whose files belong to the steps' user as those of earlier steps do."""
     root = f"/scratch/working/{WORKFLOW}/{EXECUTION}"
     script = f"""
@@ -45,17 +45,17 @@ def run_folder(bench: Bench) -> Path:
         echo variants > {root}/S2/S2.vcf.gz
         echo '{{}}' > {root}/S1/steps/finish.json
     """
-    bench.ok("fsx-export", words=["sh", "-euc", script])
-    return bench.working / WORKFLOW / EXECUTION
+    job_runner.ok("fsx-export", words=["sh", "-euc", script])
+    return job_runner.working / WORKFLOW / EXECUTION
 
 
 @pytest.fixture
-def export(bench: Bench) -> Export:
+def export(job_runner: JobRunner) -> Export:
     """`step export` with these arguments, against a stand-in."""
 
     def run(fsx: FsxEndpoint | None, *arguments: str, **environment: str) -> Result:
         endpoint = {"AWS_ENDPOINT_URL_FSX": fsx.url} if fsx else {}
-        result = bench.run(
+        result = job_runner.run(
             "fsx-export",
             words=["step", "export", *arguments],
             environment={**ENVIRONMENT, **endpoint, **environment},
@@ -64,7 +64,7 @@ def export(bench: Bench) -> Export:
         )
         assert SECRET not in result.stdout + result.stderr
         assert "Traceback" not in result.stderr
-        assert bench.left_over() == []
+        assert job_runner.left_over() == []
         return result
 
     return run
@@ -157,9 +157,9 @@ IN_CONTAINER = "/scratch/working"
 
 
 @pytest.fixture
-def tls(bench: Bench) -> ssl.SSLContext:
+def tls(job_runner: JobRunner) -> ssl.SSLContext:
     """A certificate that the step trusts, by AWS_CA_BUNDLE."""
-    return make_certificate(bench.working / "ca.pem")
+    return make_certificate(job_runner.working / "ca.pem")
 
 
 @pytest.mark.usefixtures("run_folder")
@@ -180,8 +180,8 @@ def test_takes_the_credentials_of_the_job_s_role(export: Export) -> None:
 
 
 @pytest.mark.usefixtures("run_folder")
-def test_assumes_a_role_by_a_web_identity(bench: Bench, export: Export, tls: ssl.SSLContext) -> None:
-    (bench.working / "token").write_text("token", encoding="ascii")
+def test_assumes_a_role_by_a_web_identity(job_runner: JobRunner, export: Export, tls: ssl.SSLContext) -> None:
+    (job_runner.working / "token").write_text("token", encoding="ascii")
     with credentials_endpoint(tls) as sts, fsx_endpoint(tls=tls) as fsx:
         result = export(
             fsx,
@@ -196,9 +196,11 @@ def test_assumes_a_role_by_a_web_identity(bench: Bench, export: Export, tls: ssl
 
 
 @pytest.mark.usefixtures("run_folder")
-def test_assumes_the_role_of_a_profile_with_the_credentials_of_the_job_s_role(bench: Bench, export: Export) -> None:
+def test_assumes_the_role_of_a_profile_with_the_credentials_of_the_job_s_role(
+    job_runner: JobRunner, export: Export
+) -> None:
     profile = f"[default]\nrole_arn = {ROLE}\ncredential_source = EcsContainer\n"
-    (bench.working / "config").write_text(profile, encoding="ascii")
+    (job_runner.working / "config").write_text(profile, encoding="ascii")
     with credentials_endpoint() as agent, fsx_endpoint() as fsx:
         result = export(
             fsx,

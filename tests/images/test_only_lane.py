@@ -1,7 +1,7 @@
 """`step mem` of a sample's only lane: the sample's own BAM, in the pass that aligns. What it leaves out is `finish`."""
 
 import pytest
-from support.job_runner import Bench, each_aligner, refused, step_record
+from support.job_runner import JobRunner, each_aligner, refused, step_record
 from support.tiny_genome import Small
 
 from toolchain.workflow.aligners import Aligner
@@ -18,8 +18,8 @@ def doubled(small: Small) -> Small:
     return small
 
 
-def duplicates(bench: Bench, execution: str = "run1") -> int:
-    return sum(bool(int(line.split("\t")[1]) & 1024) for line in bench.records("NA1", "NA1.bam", execution))
+def duplicates(job_runner: JobRunner, execution: str = "run1") -> int:
+    return sum(bool(int(line.split("\t")[1]) & 1024) for line in job_runner.records("NA1", "NA1.bam", execution))
 
 
 def fields(records: list[str]) -> list[tuple[list[str], set[str]]]:
@@ -28,27 +28,29 @@ def fields(records: list[str]) -> list[tuple[list[str], set[str]]]:
 
 
 @each_aligner
-def test_gives_the_records_that_aligning_and_finishing_give(bench: Bench, doubled: Small, aligner: Aligner) -> None:
-    bench.ok(aligner, **doubled.mem(), lanes="L001")
-    bench.ok(aligner, environment={"EXECUTION_ID": TWICE}, **doubled.mem())
-    bench.ok("samtools", environment={"EXECUTION_ID": TWICE}, **doubled.job("finish", lanes="L001"))
-    assert fields(bench.records("NA1", "NA1.bam")) == fields(bench.records("NA1", "NA1.bam", TWICE))
-    assert duplicates(bench) >= len(doubled.reads) * 2
+def test_gives_the_records_that_aligning_and_finishing_give(
+    job_runner: JobRunner, doubled: Small, aligner: Aligner
+) -> None:
+    job_runner.ok(aligner, **doubled.mem(), lanes="L001")
+    job_runner.ok(aligner, environment={"EXECUTION_ID": TWICE}, **doubled.mem())
+    job_runner.ok("samtools", environment={"EXECUTION_ID": TWICE}, **doubled.job("finish", lanes="L001"))
+    assert fields(job_runner.records("NA1", "NA1.bam")) == fields(job_runner.records("NA1", "NA1.bam", TWICE))
+    assert duplicates(job_runner) >= len(doubled.reads) * 2
     once, twice = (
-        (bench.folder("NA1", execution) / "qc" / "NA1.markdup.txt").read_text(encoding="ascii").splitlines()[1:]
+        (job_runner.folder("NA1", execution) / "qc" / "NA1.markdup.txt").read_text(encoding="ascii").splitlines()[1:]
         for execution in ("run1", TWICE)
     )
     assert once == twice
 
 
 @each_aligner
-def test_writes_it_once_and_records_what_it_wrote(bench: Bench, small: Small, aligner: Aligner) -> None:
-    bench.ok(aligner, **small.mem(), lanes="L001")
-    folder = bench.folder("NA1")
-    assert bench.finished() == [
+def test_writes_it_once_and_records_what_it_wrote(job_runner: JobRunner, small: Small, aligner: Aligner) -> None:
+    job_runner.ok(aligner, **small.mem(), lanes="L001")
+    folder = job_runner.folder("NA1")
+    assert job_runner.finished() == [
         f"run1/NA1/{name}" for name in ("NA1.bam", "NA1.bam.bai", "qc/NA1.markdup.txt", "steps/mem.L001.json")
     ]
-    record = step_record(bench, "NA1", "mem.L001")
+    record = step_record(job_runner, "NA1", "mem.L001")
     assert [entry["path"].removeprefix("/scratch/working/test/run1/NA1/") for entry in record["outputs"]] == [
         "qc/NA1.markdup.txt",
         "NA1.bam.bai",
@@ -60,25 +62,27 @@ def test_writes_it_once_and_records_what_it_wrote(bench: Bench, small: Small, al
 
 
 @each_aligner
-def test_marks_no_duplicates_where_they_are_skipped(bench: Bench, doubled: Small, aligner: Aligner) -> None:
-    bench.ok(aligner, **doubled.mem(), lanes="L001")
-    result = bench.ok(aligner, **doubled.mem(), lanes="L001", skip="duplicates,qc")
+def test_marks_no_duplicates_where_they_are_skipped(job_runner: JobRunner, doubled: Small, aligner: Aligner) -> None:
+    job_runner.ok(aligner, **doubled.mem(), lanes="L001")
+    result = job_runner.ok(aligner, **doubled.mem(), lanes="L001", skip="duplicates,qc")
     assert "done already" not in result.stderr
-    assert duplicates(bench) == 0
-    folder = bench.folder("NA1")
+    assert duplicates(job_runner) == 0
+    folder = job_runner.folder("NA1")
     assert not (folder / "qc" / "NA1.markdup.txt").exists(), "what an earlier attempt said of duplicates is still there"
-    bench.ok("samtools", words=["samtools", "view", "-c", "/scratch/working/test/run1/NA1/NA1.bam", "chrB:1-100"])
+    job_runner.ok("samtools", words=["samtools", "view", "-c", "/scratch/working/test/run1/NA1/NA1.bam", "chrB:1-100"])
 
 
-def test_skipping_qc_is_no_reason_to_align_again(bench: Bench, small: Small) -> None:
-    bench.ok("bwa", **small.mem(), lanes="L001")
-    assert "done already" in bench.ok("bwa", **small.mem(), lanes="L001", skip="qc").stderr
+def test_skipping_qc_is_no_reason_to_align_again(job_runner: JobRunner, small: Small) -> None:
+    job_runner.ok("bwa", **small.mem(), lanes="L001")
+    assert "done already" in job_runner.ok("bwa", **small.mem(), lanes="L001", skip="qc").stderr
 
 
-def test_a_further_lane_of_the_sample_is_no_reason_to_align_those_before_it_again(bench: Bench, small: Small) -> None:
-    bench.ok("bwa", **small.mem(), lanes="L001,L002")
-    assert (bench.folder("NA1") / "lanes" / "L001.bam").exists()
-    assert "done already" in bench.ok("bwa", **small.mem(), lanes="L001,L002,L003").stderr
+def test_a_further_lane_of_the_sample_is_no_reason_to_align_those_before_it_again(
+    job_runner: JobRunner, small: Small
+) -> None:
+    job_runner.ok("bwa", **small.mem(), lanes="L001,L002")
+    assert (job_runner.folder("NA1") / "lanes" / "L001.bam").exists()
+    assert "done already" in job_runner.ok("bwa", **small.mem(), lanes="L001,L002,L003").stderr
 
 
 @each_aligner
@@ -92,41 +96,41 @@ def test_a_further_lane_of_the_sample_is_no_reason_to_align_those_before_it_agai
         ({"lanes": "L001", "skip": "duplicates,duplicates"}, "cannot skip"),
     ],
 )
-def test_refuses(bench: Bench, small: Small, aligner: Aligner, parameters: dict[str, str], said: str) -> None:
-    refused(bench.run(aligner, **small.mem(), **parameters), USAGE, said)
-    assert bench.finished() == []
+def test_refuses(job_runner: JobRunner, small: Small, aligner: Aligner, parameters: dict[str, str], said: str) -> None:
+    refused(job_runner.run(aligner, **small.mem(), **parameters), USAGE, said)
+    assert job_runner.finished() == []
 
 
-def test_of_several_lanes_no_duplicates_are_marked_where_they_are_skipped(bench: Bench) -> None:
-    small = Small.make(bench.scratch, lanes=2)
+def test_of_several_lanes_no_duplicates_are_marked_where_they_are_skipped(job_runner: JobRunner) -> None:
+    small = Small.make(job_runner.scratch, lanes=2)
     one, two = small.sample.lanes
     for first, second in ((one.r1, two.r1), (one.r2, two.r2)):
-        (bench.scratch / "data" / second).write_bytes((bench.scratch / "data" / first).read_bytes())
-    bench.ok("bwa", words=["step", "index", small.reference])
+        (job_runner.scratch / "data" / second).write_bytes((job_runner.scratch / "data" / first).read_bytes())
+    job_runner.ok("bwa", words=["step", "index", small.reference])
     for lane in range(2):
-        bench.ok("bwa", **small.mem(lane), lanes="L001,L002", skip="duplicates")
-    bench.ok("samtools", **small.job("finish", lanes="L001,L002", skip="duplicates"))
-    assert duplicates(bench) == 0
-    assert len(bench.records("NA1", "NA1.bam")) == 2 * len(small.reads)
-    bench.ok("samtools", words=["samtools", "view", "-c", "/scratch/working/test/run1/NA1/NA1.bam", "chrB:1-100"])
+        job_runner.ok("bwa", **small.mem(lane), lanes="L001,L002", skip="duplicates")
+    job_runner.ok("samtools", **small.job("finish", lanes="L001,L002", skip="duplicates"))
+    assert duplicates(job_runner) == 0
+    assert len(job_runner.records("NA1", "NA1.bam")) == 2 * len(small.reads)
+    job_runner.ok("samtools", words=["samtools", "view", "-c", "/scratch/working/test/run1/NA1/NA1.bam", "chrB:1-100"])
 
 
-def test_the_contract_names_the_step_that_aligned_where_the_bam_is_missing(bench: Bench) -> None:
-    small = Small.make(bench.scratch)
-    bench.germline(small.sample, small.reference, shards=1)
+def test_the_contract_names_the_step_that_aligned_where_the_bam_is_missing(job_runner: JobRunner) -> None:
+    small = Small.make(job_runner.scratch)
+    job_runner.germline(small.sample, small.reference, shards=1)
     check = ["step", "check", small.reference, "NA1", "L001", "-", "1"]
-    bench.ok("samtools", words=["rm", "/scratch/working/test/run1/NA1/NA1.bam"])
-    refused(bench.run("samtools", words=check), MISSING, "no NA1.bam", "mem.L001 does its work anew")
-    bench.ok("samtools", words=["rm", "/scratch/working/test/run1/NA1/steps/mem.L001.json"])
-    refused(bench.run("samtools", words=check), MISSING, "no record of mem.L001")
+    job_runner.ok("samtools", words=["rm", "/scratch/working/test/run1/NA1/NA1.bam"])
+    refused(job_runner.run("samtools", words=check), MISSING, "no NA1.bam", "mem.L001 does its work anew")
+    job_runner.ok("samtools", words=["rm", "/scratch/working/test/run1/NA1/steps/mem.L001.json"])
+    refused(job_runner.run("samtools", words=check), MISSING, "no record of mem.L001")
 
 
-def test_the_contract_asks_for_nothing_that_was_skipped(bench: Bench) -> None:
-    small = Small.make(bench.scratch)
-    run = bench.germline(small.sample, small.reference, shards=1, skip=("duplicates", "qc"))
-    listed = {entry["path"].rpartition("/")[2] for entry in step_record(bench, "NA1", "check")["outputs"]}
+def test_the_contract_asks_for_nothing_that_was_skipped(job_runner: JobRunner) -> None:
+    small = Small.make(job_runner.scratch)
+    run = job_runner.germline(small.sample, small.reference, shards=1, skip=("duplicates", "qc"))
+    listed = {entry["path"].rpartition("/")[2] for entry in step_record(job_runner, "NA1", "check")["outputs"]}
     assert listed == {"NA1.bam", "NA1.bam.bai", "0-of-1.vcf.gz", "NA1.vcf.gz", "NA1.vcf.gz.tbi", "NA1.bcftools.txt"}
     whole = ["step", "check", small.reference, "NA1", "L001", "-", "1"]
-    refused(bench.run("samtools", words=whole), MISSING, "no record of qc")
+    refused(job_runner.run("samtools", words=whole), MISSING, "no record of qc")
     run.germline(small.sample, shards=1, ploidy=2)
-    bench.ok("samtools", words=whole)
+    job_runner.ok("samtools", words=whole)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
-from support.job_runner import EXECUTION, WORKFLOW, Bench, Lab, refused, step_record
+from support.job_runner import EXECUTION, WORKFLOW, BuiltImages, JobRunner, refused, step_record
 from support.tiny_genome import Small, Variation
 
 from toolchain.demo import simulate
@@ -37,34 +37,34 @@ RESTORED = f"""
 class Finished:
     """Two lanes and two shards of NA1 that ended well, with what calling it in three left; and NA2, of one shard."""
 
-    bench: Bench
+    job_runner: JobRunner
     small: Small
     run: Run
 
     def check(self, **parameters: str) -> Result:
         """Runs the command on NA1."""
-        return self.bench.run(
+        return self.job_runner.run(
             "samtools", **self.small.job("check", **{"lanes": "L001,L002", "shards": "2"} | parameters)
         )
 
     def inside(self, script: str) -> Result:
         """Puts the run back to what it was when it had ended, and then runs a script in NA1's directory."""
-        return self.bench.run("samtools", words=["sh", "-euc", f"{RESTORED} cd {EXECUTION}/NA1\n{script}"])
+        return self.job_runner.run("samtools", words=["sh", "-euc", f"{RESTORED} cd {EXECUTION}/NA1\n{script}"])
 
 
 @pytest.fixture(scope="module")
-def origin(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Finished]:
+def origin(built_images: BuiltImages, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Finished]:
     """One run for all tests: its last step is `check`, so that each breach is of a contract that was kept."""
-    bench = Bench.make(lab, tmp_path_factory.mktemp("origin") / "scratch")
+    job_runner = JobRunner.make(built_images, tmp_path_factory.mktemp("origin") / "scratch")
     base = simulate.genome({"chrA": 12_000})["chrA"][5_000]
     variation = Variation(sequence="chrA", position=5_000, reference=base, alternative="C" if base == "A" else "A")
-    small = Small.make(bench.scratch, lanes=2, variations=[variation])
-    run = bench.germline(small.sample, small.reference, shards=2)
+    small = Small.make(job_runner.scratch, lanes=2, variations=[variation])
+    run = job_runner.germline(small.sample, small.reference, shards=2)
     for shard in range(3):
-        bench.ok("bcftools", **small.job("call", shards="3", shard=str(shard)))
-    run.germline(Small.make(bench.scratch, name="NA2", lanes=2).sample, shards=1, ploidy=2)
-    yield Finished(bench=bench, small=small, run=run)
-    bench.clear()
+        job_runner.ok("bcftools", **small.job("call", shards="3", shard=str(shard)))
+    run.germline(Small.make(job_runner.scratch, name="NA2", lanes=2).sample, shards=1, ploidy=2)
+    yield Finished(job_runner=job_runner, small=small, run=run)
+    job_runner.clear()
 
 
 @pytest.fixture
@@ -75,21 +75,21 @@ def finished(origin: Finished) -> Finished:
 
 
 def test_a_run_ends_with_a_record_of_every_file_as_the_step_that_wrote_it_recorded_it(finished: Finished) -> None:
-    outputs = {entry["path"]: entry for entry in step_record(finished.bench, "NA1", "check")["outputs"]}
+    outputs = {entry["path"]: entry for entry in step_record(finished.job_runner, "NA1", "check")["outputs"]}
     inside = f"/scratch/working/{WORKFLOW}/{EXECUTION}/NA1"
     assert set(outputs) == {f"{inside}/{name}" for names in WRITERS.values() for name in names}
     for writer in WRITERS:
-        for entry in step_record(finished.bench, "NA1", writer)["outputs"]:
+        for entry in step_record(finished.job_runner, "NA1", writer)["outputs"]:
             assert outputs[entry["path"]] == entry
             assert entry["sha256"]
 
 
 def test_what_is_checked_anew_passes_and_leaves_the_same_list(finished: Finished) -> None:
-    before = step_record(finished.bench, "NA1", "check")["outputs"]
+    before = step_record(finished.job_runner, "NA1", "check")["outputs"]
     result = finished.inside("rm steps/check.json; step check small.fa NA1 L001,L002 - 2")
     assert result.exit_code == 0, result.stderr
     assert "check: done in" in result.stderr
-    assert step_record(finished.bench, "NA1", "check")["outputs"] == before
+    assert step_record(finished.job_runner, "NA1", "check")["outputs"] == before
 
 
 # What is done to the run, the exit code, and what the error says.
@@ -107,8 +107,8 @@ BREACHES: dict[str, tuple[str, int, tuple[str, ...]]] = {
 def test_it_refuses(origin: Finished, breach: str) -> None:
     script, code, said = BREACHES[breach]
     refused(origin.inside(f"{script}; step check small.fa NA1 L001,L002 - 2"), code, *said)
-    assert not (origin.bench.folder("NA1") / "steps" / "check.json").exists()
-    assert origin.bench.left_over() == []
+    assert not (origin.job_runner.folder("NA1") / "steps" / "check.json").exists()
+    assert origin.job_runner.left_over() == []
 
 
 def test_the_sample_run_again_mends_what_was_missing_or_changed(finished: Finished) -> None:

@@ -9,14 +9,14 @@ from support.embedded_services import Embedded
 from support.moto_cloud import Cloud, cloud_of
 from support.stock_server import Stock
 
-from toolchain.localaws.config import World
+from toolchain.localaws.config import LocalConfig
 from toolchain.localaws.server import serve
 
 
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     """One for a module: its tests name what they make by names of their own."""
-    world = World(root=tmp_path_factory.mktemp("world"), vcpus=2, memory=1024)
+    world = LocalConfig(root=tmp_path_factory.mktemp("world"), vcpus=2, memory=1024)
     with pytest.MonkeyPatch.context() as patch, serve(world) as server:
         lead(patch, server.environment)
         yield cloud_of(world)
@@ -25,7 +25,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
 @pytest.fixture(scope="module")
 def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
     """One for a module, with nothing in it: its tests name what they make by names of their own."""
-    world = World(root=tmp_path_factory.mktemp("world"), vcpus=2, memory=1024)
+    world = LocalConfig(root=tmp_path_factory.mktemp("world"), vcpus=2, memory=1024)
     with pytest.MonkeyPatch.context() as patch, serve(world) as server:
         lead(patch, server.environment)
         yield Embedded(world=world, server=server)

@@ -24,12 +24,12 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from support.attacks import ATTACKER, Call, json_call, query_call, raw, register, stamp
 from support.aws_clients import lead
-from support.job_runner import Lab
+from support.job_runner import BuiltImages
 from support.moto_cloud import GROUP, ROLE, Cloud, cloud_of, image_of, until
 
 from toolchain.localaws.access import Key
 from toolchain.localaws.batch.backend import LocalBatchBackend
-from toolchain.localaws.config import World
+from toolchain.localaws.config import LocalConfig
 from toolchain.localaws.server import Server, serve
 
 LOGS = {"logDriver": "awslogs", "options": {"awslogs-group": GROUP, "awslogs-stream-prefix": "tool"}}
@@ -72,12 +72,12 @@ REFUSED = {
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    return World(root=tmp_path_factory.mktemp("attacked"), vcpus=2, memory=1024)
+def world(tmp_path_factory: pytest.TempPathFactory) -> LocalConfig:
+    return LocalConfig(root=tmp_path_factory.mktemp("attacked"), vcpus=2, memory=1024)
 
 
 @pytest.fixture(scope="module")
-def server(world: World) -> Iterator[Server]:
+def server(world: LocalConfig) -> Iterator[Server]:
     with pytest.MonkeyPatch.context() as patch, serve(world) as server:
         lead(patch, server.environment)
         (world.buckets / "kept").mkdir()
@@ -86,7 +86,7 @@ def server(world: World) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="module")
-def cloud(world: World, server: Server) -> Cloud:
+def cloud(world: LocalConfig, server: Server) -> Cloud:
     assert server
     for name in ("reference", "data", "working"):
         (world.scratch / name).mkdir(exist_ok=True)
@@ -94,7 +94,7 @@ def cloud(world: World, server: Server) -> Cloud:
 
 
 @pytest.fixture(autouse=True)
-def _the_secret_stays(world: World) -> Iterator[None]:
+def _the_secret_stays(world: LocalConfig) -> Iterator[None]:
     yield
     assert (world.buckets / "kept" / "secret").read_bytes() == b"hidden"
 
@@ -398,7 +398,7 @@ def test_the_key_is_random_and_another_in_each_server(tmp_path: Path, server: Se
     assert server.key.secret not in repr(server)
 
 
-def test_nobody_else_looks_into_its_directory(world: World, server: Server) -> None:
+def test_nobody_else_looks_into_its_directory(world: LocalConfig, server: Server) -> None:
     assert server
     assert stat.S_IMODE(world.root.stat().st_mode) == 0o700
 
@@ -453,7 +453,7 @@ def volume(path: str, **more: Any) -> dict[str, Any]:
     return {"volumes": [{"name": "v", "host": {"sourcePath": path}, **more}], "mountPoints": [mount]}
 
 
-def evil(world: World) -> dict[str, dict[str, Any]]:
+def evil(world: LocalConfig) -> dict[str, dict[str, Any]]:
     scratch, link = world.scratch, world.scratch / "link"
     if not link.is_symlink():
         link.symlink_to("/")
@@ -505,7 +505,7 @@ def evil(world: World) -> dict[str, dict[str, Any]]:
     }
 
 
-def test_a_definition_that_asks_for_the_machine_is_refused(world: World, cloud: Cloud, server: Server) -> None:
+def test_a_definition_that_asks_for_the_machine_is_refused(world: LocalConfig, cloud: Cloud, server: Server) -> None:
     before = cloud.batch.describe_job_definitions()["jobDefinitions"]
     for name, properties in evil(world).items():
         answer = register(**properties).owned(server)
@@ -544,7 +544,7 @@ def test_a_job_without_a_limit_of_memory_is_refused(cloud: Cloud, memory: str) -
         )
 
 
-def test_a_state_machine_registers_no_such_definition_either(world: World, cloud: Cloud) -> None:
+def test_a_state_machine_registers_no_such_definition_either(world: LocalConfig, cloud: Cloud) -> None:
     resource = "arn:aws:states:::aws-sdk:batch:registerJobDefinition"
     given = {"JobDefinitionName": "evil", "Type": "container"}
     for name in ("the whole host", "privileged", "root"):
@@ -595,20 +595,20 @@ def test_a_stack_registers_no_such_definition_either(server: Server, cloud: Clou
 
 
 @pytest.fixture(scope="module")
-def image(lab: Lab) -> str:
-    return image_of(lab.images)
+def image(built_images: BuiltImages) -> str:
+    return image_of(built_images.images)
 
 
 @pytest.fixture(scope="module")
-def python(lab: Lab) -> str:
+def python(built_images: BuiltImages) -> str:
     """An image with Python and boto3."""
-    return lab.images["fsx-export"].reference
+    return built_images.images["fsx-export"].reference
 
 
 @pytest.fixture
-def root_image(lab: Lab, image: str) -> Iterator[str]:
+def root_image(built_images: BuiltImages, image: str) -> Iterator[str]:
     """An image whose user is root."""
-    client = lab.workshop.engine.client
+    client = built_images.builder.engine.client
     made, _ = client.images.build(fileobj=io.BytesIO(f"FROM {image}\nUSER 0\n".encode()), rm=True)
     yield str(made.id)
     client.images.remove(str(made.id))
@@ -625,7 +625,9 @@ def test_an_image_s_own_root_is_not_run(cloud: Cloud, root_image: str) -> None:
     assert "its user must be a number that is not 0" in job["container"]["reason"]
 
 
-def test_what_a_submission_overrides_is_no_more_than_batch_lets_it(world: World, cloud: Cloud, image: str) -> None:
+def test_what_a_submission_overrides_is_no_more_than_batch_lets_it(
+    world: LocalConfig, cloud: Cloud, image: str
+) -> None:
     overrides = {"user": "0", "privileged": True, **volume("/")}
     call = Call(
         service="batch",
@@ -654,7 +656,7 @@ def test_a_definition_of_the_cloud_is_kept_and_its_jobs_do_not_start(cloud: Clou
     assert "may not mount /scratch/working" in job["container"]["reason"]
 
 
-def test_a_directory_that_was_swapped_for_a_link_is_not_mounted(world: World, cloud: Cloud, image: str) -> None:
+def test_a_directory_that_was_swapped_for_a_link_is_not_mounted(world: LocalConfig, cloud: Cloud, image: str) -> None:
     definition = cloud.define(image, logConfiguration=LOGS, **volume(str(world.scratch / "data"), readOnly=True))
     assert cloud.run(definition)["status"] == "SUCCEEDED"
     (world.scratch / "data").rename(world.scratch / "aside")
@@ -689,17 +691,21 @@ print("end")
 """
 
 
-def places(server: Server, lab: Lab) -> list[tuple[str, int]]:
+def places(server: Server, built_images: BuiltImages) -> list[tuple[str, int]]:
     """What a job could want to reach: this AWS, other services of this machine, the metadata, the world."""
     port = int(server.endpoint.rpartition(":")[2])
-    bridge = lab.workshop.engine.client.networks.get("bridge").attrs["IPAM"]["Config"][0].get("Gateway", "172.17.0.1")
+    bridge = (
+        built_images.builder.engine.client.networks.get("bridge")
+        .attrs["IPAM"]["Config"][0]
+        .get("Gateway", "172.17.0.1")
+    )
     hosts = ["127.0.0.1", "localhost", bridge, "host.docker.internal", "::1"]
     return [*((host, port) for host in hosts), (bridge, 22), ("169.254.169.254", 80), ("169.254.170.2", 80)]
 
 
 @pytest.mark.engine
-def test_a_tool_s_job_reaches_nothing(cloud: Cloud, lab: Lab, python: str, server: Server) -> None:
-    job = cloud.run(cloud.define(python, **program(REACH.format(places=places(server, lab)))))
+def test_a_tool_s_job_reaches_nothing(cloud: Cloud, built_images: BuiltImages, python: str, server: Server) -> None:
+    job = cloud.run(cloud.define(python, **program(REACH.format(places=places(server, built_images)))))
     assert cloud.lines(job) == ["end"], job
 
 
@@ -740,9 +746,9 @@ def ask(service, operation, *key):
 
 
 def test_the_export_reaches_fsx_and_nothing_else(
-    cloud: Cloud, lab: Lab, python: str, server: Server, role: str
+    cloud: Cloud, built_images: BuiltImages, python: str, server: Server, role: str
 ) -> None:
-    elsewhere = [place for place in places(server, lab) if place[0] not in {"127.0.0.1", "localhost"}]
+    elsewhere = [place for place in places(server, built_images) if place[0] not in {"127.0.0.1", "localhost"}]
     calls = """
 ask("fsx", "DescribeDataRepositoryTasks")
 ask("fsx", "DescribeFileSystems")
@@ -797,7 +803,7 @@ def test_what_a_job_is_told_by_others_does_not_lead_it_out(cloud: Cloud, image: 
 
 
 @pytest.fixture
-def linked(world: World, server: Server, tmp_path: Path) -> Iterator[Path]:
+def linked(world: LocalConfig, server: Server, tmp_path: Path) -> Iterator[Path]:
     """A bucket with links to a directory outside, a file in it, and the bucket beside."""
     assert server
     outside = tmp_path / "outside"
@@ -849,7 +855,7 @@ def test_a_link_in_a_bucket_is_written_to_copied_and_listed_by_nobody(server: Se
 
 
 def test_a_folder_that_becomes_a_link_while_it_is_looked_at_is_no_way_out(
-    server: Server, world: World, linked: Path
+    server: Server, world: LocalConfig, linked: Path
 ) -> None:
     folder, aside, link = (world.buckets / "kept" / name for name in ("swapped", "aside", "link"))
     over = threading.Event()
@@ -889,7 +895,7 @@ def test_a_folder_that_becomes_a_link_while_it_is_looked_at_is_no_way_out(
 
 
 @pytest.fixture(scope="module")
-def working(world: World, server: Server) -> str:
+def working(world: LocalConfig, server: Server) -> str:
     """The file system of results, linked to a bucket."""
     assert server
     (world.buckets / "results").mkdir()
@@ -925,7 +931,7 @@ def exported(file_system: str, *paths: str, report: str = "s3://results/runs/rep
     return ended
 
 
-def test_nobody_but_jobs_writes_to_the_file_system_of_results(world: World, working: str) -> None:
+def test_nobody_but_jobs_writes_to_the_file_system_of_results(world: LocalConfig, working: str) -> None:
     assert working
     found = (world.scratch / "working").stat()
     if os.geteuid() in {0, 1000}:
@@ -933,7 +939,7 @@ def test_nobody_but_jobs_writes_to_the_file_system_of_results(world: World, work
     assert stat.S_IMODE(world.root.stat().st_mode) == 0o700
 
 
-def test_a_job_writes_there_and_nowhere_else(world: World, cloud: Cloud, image: str, working: str) -> None:
+def test_a_job_writes_there_and_nowhere_else(world: LocalConfig, cloud: Cloud, image: str, working: str) -> None:
     assert working
     volumes = [{"name": name, "host": {"sourcePath": str(world.scratch / name)}} for name in ("data", "working")]
     mounts = [
@@ -945,7 +951,7 @@ def test_a_job_writes_there_and_nowhere_else(world: World, cloud: Cloud, image: 
     assert cloud.lines(cloud.run(definition, script)) == ["working"]
 
 
-def test_what_a_job_planted_is_not_exported(world: World, working: str, tmp_path: Path) -> None:
+def test_what_a_job_planted_is_not_exported(world: LocalConfig, working: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"hidden")
     run = world.scratch / "working" / "germline" / "planted"
     run.mkdir(parents=True)
@@ -961,7 +967,7 @@ def test_what_a_job_planted_is_not_exported(world: World, working: str, tmp_path
     assert [file.name for file in there.iterdir()] == ["own"]
 
 
-def test_what_a_job_planted_leads_no_import_astray(world: World, working: str, tmp_path: Path) -> None:
+def test_what_a_job_planted_leads_no_import_astray(world: LocalConfig, working: str, tmp_path: Path) -> None:
     assert working
     (world.scratch / "working" / "way-out").symlink_to(tmp_path)
     boto3.client("s3").put_object(Bucket="results", Key="runs/way-out/file", Body=b"x")
@@ -973,7 +979,7 @@ def test_what_a_job_planted_leads_no_import_astray(world: World, working: str, t
 
 
 @pytest.mark.parametrize("path", ["../data", "..", "/..", "germline/../../data", "/etc", "germline/../../../../etc"])
-def test_a_path_leads_no_export_out_of_its_file_system(world: World, working: str, path: str) -> None:
+def test_a_path_leads_no_export_out_of_its_file_system(world: LocalConfig, working: str, path: str) -> None:
     assert exported(working, path)["Lifecycle"] == "FAILED"
     assert not (world.buckets / "results" / "etc").exists()
 
@@ -990,7 +996,7 @@ def test_a_path_leads_no_export_out_of_its_file_system(world: World, working: st
         "s3:///x",
     ],
 )
-def test_a_place_in_s3_is_none_beside_the_buckets(world: World, working: str, place: str) -> None:
+def test_a_place_in_s3_is_none_beside_the_buckets(world: LocalConfig, working: str, place: str) -> None:
     fsx = boto3.client("fsx")
     with pytest.raises(ClientError, match="BadRequest"):
         exported(working, "germline", report=place)
@@ -1008,7 +1014,7 @@ def test_a_place_in_s3_is_none_beside_the_buckets(world: World, working: str, pl
 
 
 @pytest.mark.parametrize("mount", ["/scratch/..", "/scratch/../..", "/scratch/working/way-out", "/etc", "//scratch"])
-def test_a_file_system_is_mounted_nowhere_else(world: World, server: Server, mount: str) -> None:
+def test_a_file_system_is_mounted_nowhere_else(world: LocalConfig, server: Server, mount: str) -> None:
     assert server
     before = sorted(world.root.parent.iterdir())
     fsx = boto3.client("fsx")

@@ -8,7 +8,7 @@ from typing import Any
 import docker
 import pytest
 from botocore.exceptions import ClientError
-from support.job_runner import Lab
+from support.job_runner import BuiltImages
 from support.moto_cloud import GROUP, QUEUE, Cloud, until
 
 from toolchain.docker.engine import Engine
@@ -26,8 +26,8 @@ pytestmark = pytest.mark.engine
 
 
 @pytest.fixture(scope="module")
-def image(lab: Lab) -> str:
-    return lab.images["samtools"].reference
+def image(built_images: BuiltImages) -> str:
+    return built_images.images["samtools"].reference
 
 
 @pytest.fixture(scope="module")

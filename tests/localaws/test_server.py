@@ -15,13 +15,13 @@ import pytest
 from support.aws_clients import lead
 
 from toolchain.errors import UnavailableError
-from toolchain.localaws.config import World
+from toolchain.localaws.config import LocalConfig
 from toolchain.localaws.server import Server, serve
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> World:
-    return World(root=tmp_path, vcpus=2, memory=1024)
+def world(tmp_path: Path) -> LocalConfig:
+    return LocalConfig(root=tmp_path, vcpus=2, memory=1024)
 
 
 def roles(server: Server, monkeypatch: pytest.MonkeyPatch) -> list[str]:
@@ -31,13 +31,13 @@ def roles(server: Server, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return [role["RoleName"] for role in client.list_roles()["Roles"]]
 
 
-def test_each_server_begins_empty(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_server_begins_empty(world: LocalConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(2):
         with serve(world) as server:
             assert roles(server, monkeypatch) == ["one"]
 
 
-def test_it_listens_on_the_loopback_only(world: World) -> None:
+def test_it_listens_on_the_loopback_only(world: LocalConfig) -> None:
     with serve(world) as server, socket.socket() as probe:
         port = int(server.endpoint.rpartition(":")[2])
         with pytest.raises(OSError, match=r"refused|unreachable"):
@@ -54,7 +54,7 @@ def _outward_address() -> str:
         return str(probe.getsockname()[0])
 
 
-def test_a_connection_that_a_client_keeps_open_does_not_outlive_it(world: World) -> None:
+def test_a_connection_that_a_client_keeps_open_does_not_outlive_it(world: LocalConfig) -> None:
     threads = threading.active_count()
     with serve(world) as server:
         kept = socket.create_connection(("127.0.0.1", int(server.endpoint.rpartition(":")[2])), timeout=5)
@@ -66,14 +66,14 @@ def test_a_connection_that_a_client_keeps_open_does_not_outlive_it(world: World)
         assert kept.recv(1) == b""
 
 
-def test_the_environment_of_the_process_is_as_before(world: World) -> None:
+def test_the_environment_of_the_process_is_as_before(world: LocalConfig) -> None:
     before = dict(os.environ)
     with serve(world):
         assert os.environ["MOTO_PORT"]
     assert dict(os.environ) == before
 
 
-def test_a_port_that_is_taken_is_an_error_that_says_so(world: World) -> None:
+def test_a_port_that_is_taken_is_an_error_that_says_so(world: LocalConfig) -> None:
     with serve(world) as server:
         port = int(server.endpoint.rpartition(":")[2])
         with pytest.raises(UnavailableError, match=f"port {port}: Address already in use"), serve(world, port=port):
@@ -99,7 +99,7 @@ def test_a_process_of_its_own_tells_its_address_and_key_answers_and_ends_when_to
     assert (tmp_path / "s3" / "kept-by-it").is_dir()
 
 
-def test_a_process_whose_port_is_taken_says_so_in_one_line(world: World, tmp_path: Path) -> None:
+def test_a_process_whose_port_is_taken_says_so_in_one_line(world: LocalConfig, tmp_path: Path) -> None:
     with serve(world) as server:
         port = server.endpoint.rpartition(":")[2]
         command = [sys.executable, "-m", "toolchain.localaws", str(tmp_path / "other"), "--port", port]

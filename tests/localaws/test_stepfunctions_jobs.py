@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from support.job_runner import Lab
+from support.job_runner import BuiltImages
 from support.moto_cloud import GROUP, QUEUE, Cloud, submit_job, until
 
 from toolchain.docker.engine import Engine
@@ -20,8 +20,8 @@ FINE = {"Type": "Succeed"}
 
 
 @pytest.fixture(scope="module")
-def image(lab: Lab) -> str:
-    return lab.images["samtools"].reference
+def image(built_images: BuiltImages) -> str:
+    return built_images.images["samtools"].reference
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from moto.server import ThreadedMotoServer
 from support.fault_proxy import FaultProxy, fault_proxy
 from support.push_env import Cloud, Desk, Shop, desk, shop
 
-from toolchain.images.build import Workshop
+from toolchain.images.build import ImageBuilder
 from toolchain.localaws.ecr.process import RealRegistry, running
 from toolchain.localaws.ecr.truth import ecr_of
 
@@ -109,9 +109,9 @@ def _immutable(registry: RealRegistry) -> Callable[[str, str, bytes], tuple[int,
 
 
 @pytest.fixture
-def small(workshop: Workshop, tmp_path: Path) -> Iterator[Shop]:
+def small(builder: ImageBuilder, tmp_path: Path) -> Iterator[Shop]:
     """A checkout of three small images."""
-    with shop(tmp_path / "checkout", workshop.engine) as made:
+    with shop(tmp_path / "checkout", builder.engine) as made:
         yield made
 
 

@@ -13,13 +13,13 @@ import pytest
 from support.push_env import Cloud, Shop, shop
 
 from toolchain.aws import Account
-from toolchain.backoff import Patience
+from toolchain.backoff import Backoff
 from toolchain.console import transfers
 from toolchain.docker.container import Container
 from toolchain.docker.engine import Layer
 from toolchain.errors import BadDataError, MissingInputError, SeveralFailedError, ToolchainError, UnavailableError
 from toolchain.images import build as builds
-from toolchain.images.build import Workshop
+from toolchain.images.build import ImageBuilder
 from toolchain.images.ecr import Registry
 from toolchain.localaws.ecr.process import RealRegistry
 
@@ -33,7 +33,7 @@ def ready(cloud: Cloud, small: Shop) -> Cloud:
     return cloud
 
 
-def no_engine() -> Workshop:
+def no_engine() -> ImageBuilder:
     pytest.fail("an engine was asked for")
 
 
@@ -77,7 +77,7 @@ def test_a_second_push_sends_nothing_asks_for_no_login_and_needs_no_engine(ready
     ready.front.seen.clear()
     ready.api.seen.clear()
     pusher = small.pusher()
-    again = type(pusher)(checkout=pusher.checkout, registry=pusher.registry, workshop=no_engine).push(())
+    again = type(pusher)(checkout=pusher.checkout, registry=pusher.registry, builder=no_engine).push(())
     assert not any(one.new for one in again)
     assert ready.front.seen == []
     assert sorted(ready.calls) == ["BatchGetImage"] * len(small.names) + ["DescribeRepositories"]
@@ -97,7 +97,7 @@ def test_a_machine_that_never_built_takes_what_is_there_without_building(ready: 
     first = small.pusher().push(())
     (small.checkout.dist / "images.json").unlink()
     pusher = small.pusher()
-    again = type(pusher)(checkout=pusher.checkout, registry=pusher.registry, workshop=no_engine).push(())
+    again = type(pusher)(checkout=pusher.checkout, registry=pusher.registry, builder=no_engine).push(())
     assert [one.stored for one in again] == [one.stored for one in first]
     assert {request.method for request in ready.front.seen[-len(small.names) :]} == {"GET"}
 
@@ -140,8 +140,8 @@ def test_two_pushes_of_different_images_at_once_are_both_written_down(small: Sho
 
 def test_who_loses_the_race_for_a_tag_takes_the_other_build_of_the_same_content(ready: Cloud, small: Shop) -> None:
     """Two machines' builds of one content differ in their time stamps, and a tag can be taken once."""
-    workshop = small.workshop
-    builds.build(workshop, workshop.catalog.choose(("alpha",)))
+    builder = small.builder
+    builds.build(builder, builder.catalog.choose(("alpha",)))
 
     def other_machine_pushes() -> None:
         push_behind(ready.registry, small, "alpha", fingerprint=small.tag("alpha").rpartition("-")[2])
@@ -151,7 +151,7 @@ def test_who_loses_the_race_for_a_tag_takes_the_other_build_of_the_same_content(
     assert not pushed.new
     assert pushed.stored.digest == (ready.registry.manifest(f"{small.project}/alpha", small.tag("alpha")) or "")[1]
     assert small.written()["alpha"]["digest"] == pushed.stored.digest
-    assert pushed.stored.config != workshop.built(pushed.target.image)
+    assert pushed.stored.config != builder.built(pushed.target.image)
 
 
 def push_behind(registry: RealRegistry, small: Shop, name: str, *, fingerprint: str) -> None:
@@ -192,8 +192,8 @@ def test_a_push_that_was_killed_is_finished_by_the_next(ready: Cloud, small: Sho
 
 
 def test_ctrl_c_ends_it_at_once_and_says_so(ready: Cloud, small: Shop) -> None:
-    workshop = small.workshop
-    builds.build(workshop, workshop.catalog.choose(()))
+    builder = small.builder
+    builds.build(builder, builder.catalog.choose(()))
     slow = ready.front.fails(method="PUT|PATCH", path=BLOBS, times=1000, seconds=2)
     process = small.start("push", environment=ready.environment)
     deadline = time.monotonic() + 60
@@ -280,7 +280,7 @@ def test_what_stays_broken_ends_in_one_error_while_the_others_are_pushed(ready: 
 
 
 def test_waits_grow_are_bounded_and_differ() -> None:
-    patience = Patience(first=1, longest=10)
+    patience = Backoff(first=1, longest=10)
     for failed, longest in ((1, 1), (2, 2), (3, 4), (4, 8), (5, 10), (9, 10)):
         waits = [patience.wait(failed) for _ in range(200)]
         assert 0 <= min(waits) < longest / 4
@@ -430,7 +430,7 @@ def test_the_token_is_in_no_log_and_on_no_disk(
 
 def test_a_dry_run_says_exactly_what_would_be_done_and_does_nothing(ready: Cloud, small: Shop) -> None:
     (alpha,) = small.pusher().push(("alpha",))
-    builds.build(small.workshop, small.workshop.catalog.choose(("beta",)))
+    builds.build(small.builder, small.builder.catalog.choose(("beta",)))
     (small.checkout.dist / "images.json").unlink()
     ready.front.seen.clear()
     result = small.run("push", "--dry-run", environment=ready.environment)
@@ -516,10 +516,10 @@ def test_on_a_terminal_every_layer_has_its_own_bar(
 
 
 @pytest.fixture
-def runnable(workshop: Workshop, tmp_path: Path) -> Iterator[Shop]:
+def runnable(builder: ImageBuilder, tmp_path: Path) -> Iterator[Shop]:
     """Images that start from a real one."""
-    (built,) = builds.build(workshop, workshop.catalog.choose(("samtools",)))
-    with shop(tmp_path / "checkout", workshop.engine, base=built.image_id) as made:
+    (built,) = builds.build(builder, builder.catalog.choose(("samtools",)))
+    with shop(tmp_path / "checkout", builder.engine, base=built.image_id) as made:
         yield made
 
 
@@ -528,7 +528,7 @@ def test_a_pushed_image_can_be_pulled_by_its_digest_and_run(cloud: Cloud, runnab
     registry = Registry(Account())
     (pushed,) = runnable.pusher(registry).push(("alpha",))
     client = runnable.engine.client
-    client.images.remove(runnable.workshop.reference(pushed.target.image), force=True)
+    client.images.remove(runnable.builder.reference(pushed.target.image), force=True)
     client.images.remove(pushed.target.address, force=True)
     assert runnable.engine.find(pushed.stored.config) is None
     reference = f"{pushed.target.repository.uri}@{pushed.stored.digest}"

@@ -10,7 +10,7 @@ import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 from packageurl import PackageURL
-from support.job_runner import Lab
+from support.job_runner import BuiltImages
 
 from toolchain.docker.container import Container
 from toolchain.errors import BadDataError
@@ -20,35 +20,37 @@ from toolchain.images.dpkg import licences, paragraphs
 
 
 @pytest.fixture
-def bill(lab: Lab, image_name: str, tmp_path: Path) -> Mapping[str, Any]:
+def bill(built_images: BuiltImages, image_name: str, tmp_path: Path) -> Mapping[str, Any]:
     """An image's bill of materials, as written."""
-    data: dict[str, Any] = json.loads(sbom.write(lab.workshop, lab.images[image_name], tmp_path).read_text("utf-8"))
+    data: dict[str, Any] = json.loads(
+        sbom.write(built_images.builder, built_images.images[image_name], tmp_path).read_text("utf-8")
+    )
     return data
 
 
-def inside(lab: Lab, name: str, script: str) -> str:
+def inside(built_images: BuiltImages, name: str, script: str) -> str:
     """What a script prints that runs in an image."""
-    container = Container(image=lab.images[name].image_id, command=("sh", "-c", script), memory=64)
-    result = lab.workshop.engine.run(container)
+    container = Container(image=built_images.images[name].image_id, command=("sh", "-c", script), memory=64)
+    result = built_images.builder.engine.run(container)
     assert result.exit_code == 0, result.stderr
     return result.stdout
 
 
 def test_its_components_are_the_packages_in_the_image_with_their_very_versions(
-    lab: Lab, image_name: str, bill: Mapping[str, Any]
+    built_images: BuiltImages, image_name: str, bill: Mapping[str, Any]
 ) -> None:
-    recorded = inside(lab, image_name, "cat /var/lib/dpkg/status.d/*")
+    recorded = inside(built_images, image_name, "cat /var/lib/dpkg/status.d/*")
     names = re.findall(r"^Package: (.+)$", recorded, flags=re.MULTILINE)
     versions = re.findall(r"^Version: (.+)$", recorded, flags=re.MULTILINE)
-    wheels = [(one.name, one.version) for one in lab.images[image_name].image.wheels]
+    wheels = [(one.name, one.version) for one in built_images.images[image_name].image.wheels]
     found = [(one["name"], one["version"]) for one in bill["components"]]
     assert sorted(found) == sorted([*zip(names, versions, strict=True), *wheels])
 
 
 def test_the_images_own_packages_are_among_them_at_the_versions_of_its_image_toml(
-    lab: Lab, image_name: str, bill: Mapping[str, Any]
+    built_images: BuiltImages, image_name: str, bill: Mapping[str, Any]
 ) -> None:
-    wanted = lab.images[image_name].image.packages
+    wanted = built_images.images[image_name].image.packages
     found = {one["name"]: one["version"] for one in bill["components"]}
     assert found
     assert {name: found[name] for name in wanted if name in found} == {
@@ -58,10 +60,10 @@ def test_the_images_own_packages_are_among_them_at_the_versions_of_its_image_tom
 
 
 def test_every_package_whose_licence_text_is_in_the_image_is_a_component(
-    lab: Lab, image_name: str, bill: Mapping[str, Any]
+    built_images: BuiltImages, image_name: str, bill: Mapping[str, Any]
 ) -> None:
     """A second witness: the texts are copied apart from the records."""
-    documented = inside(lab, image_name, "ls /usr/share/doc").split()
+    documented = inside(built_images, image_name, "ls /usr/share/doc").split()
     assert sorted(one["name"] for one in bill["components"]) == sorted(documented)
 
 
@@ -78,34 +80,39 @@ def test_every_package_has_a_licence_and_a_package_url_that_names_it(bill: Mappi
         assert url.qualifiers["arch"] in {"all", "amd64", "arm64"}
 
 
-def test_every_wheel_is_named_by_its_digest(lab: Lab, image_name: str, bill: Mapping[str, Any]) -> None:
+def test_every_wheel_is_named_by_its_digest(
+    built_images: BuiltImages, image_name: str, bill: Mapping[str, Any]
+) -> None:
     digests = {
         one["purl"]: one["hashes"][0]["content"] for one in bill["components"] if one["purl"].startswith("pkg:pypi/")
     }
-    wheels = lab.images[image_name].image.wheels
+    wheels = built_images.images[image_name].image.wheels
     assert digests == {f"pkg:pypi/{one.name}@{one.version}": one.sha256 for one in wheels}
 
 
-def test_it_is_valid_cyclonedx_and_about_the_image(lab: Lab, image_name: str, bill: Mapping[str, Any]) -> None:
+def test_it_is_valid_cyclonedx_and_about_the_image(
+    built_images: BuiltImages, image_name: str, bill: Mapping[str, Any]
+) -> None:
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(json.dumps(bill)) is None
     root = bill["metadata"]["component"]
-    image = lab.images[image_name]
+    image = built_images.images[image_name]
     assert (root["type"], f"{root['name']}:{root['version']}") == ("container", image.reference)
     assert root["licenses"] == [{"expression": image.image.license}]
     depends = {one["ref"]: one.get("dependsOn", []) for one in bill["dependencies"]}
     assert sorted(depends["image"]) == sorted(one["bom-ref"] for one in bill["components"])
 
 
-def test_the_same_image_gives_the_same_bytes(lab: Lab, image_name: str, tmp_path: Path) -> None:
+def test_the_same_image_gives_the_same_bytes(built_images: BuiltImages, image_name: str, tmp_path: Path) -> None:
     first, second = (
-        sbom.write(lab.workshop, lab.images[image_name], tmp_path / number).read_bytes() for number in "12"
+        sbom.write(built_images.builder, built_images.images[image_name], tmp_path / number).read_bytes()
+        for number in "12"
     )
     assert first == second
 
 
-def test_an_image_without_records_is_an_error(lab: Lab, tmp_path: Path) -> None:
+def test_an_image_without_records_is_an_error(built_images: BuiltImages, tmp_path: Path) -> None:
     (tmp_path / "Dockerfile").write_text("FROM scratch\nLABEL nothing=1\n", encoding="ascii")
-    engine = lab.workshop.engine
+    engine = built_images.builder.engine
     image_id = engine.build({"Dockerfile": tmp_path / "Dockerfile"}, tag="test-sbom:empty", arguments={}, labels={})
     try:
         with pytest.raises(BadDataError, match="says nothing of its packages"):

@@ -8,7 +8,7 @@ import pytest
 from support.push_env import Desk, desk
 from support.scripted_cloudformation import CloudDouble
 
-from toolchain.backoff import Patience
+from toolchain.backoff import Backoff
 from toolchain.paths import Checkout
 from toolchain.stacks.deploy import Deployer
 from toolchain.stacks.destroy import Destroyer
@@ -93,7 +93,7 @@ class Site:
 
     @property
     def pace(self) -> Pace:
-        return Pace(look=0.5, patience=Patience(attempts=4, first=0.02, longest=0.05), sleep=self.slept.append)
+        return Pace(look=0.5, patience=Backoff(attempts=4, first=0.02, longest=0.05), sleep=self.slept.append)
 
     def deployer(self, *replace: str) -> Deployer:
         return Deployer(

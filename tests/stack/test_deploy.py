@@ -14,7 +14,7 @@ from support.fault_proxy import fault_proxy
 from toolchain.aws import Account
 from toolchain.errors import SeveralFailedError, StackFailedError, WrongUsageError
 from toolchain.jobdefs import template as jobdefs
-from toolchain.localaws.config import World
+from toolchain.localaws.config import LocalConfig
 from toolchain.localaws.server import serve
 from toolchain.paths import HERE, Checkout
 from toolchain.stacks.deploy import Deployer
@@ -46,7 +46,7 @@ def embedded(tmp_path: Path, checkout: Checkout, monkeypatch: pytest.MonkeyPatch
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_REGION", "eu-central-1")
-    with serve(World(root=tmp_path / "world", vcpus=2, memory=2048)) as server:
+    with serve(LocalConfig(root=tmp_path / "world", vcpus=2, memory=2048)) as server:
         lead(monkeypatch, server.environment)
         s3 = boto3.client("s3")
         for bucket in ("references", "reads"):

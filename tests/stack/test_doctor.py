@@ -17,7 +17,7 @@ from toolchain.docker.engine import Engine
 from toolchain.doctor import hosts
 from toolchain.doctor import run_checks as examination
 from toolchain.doctor.checks import caller, machine
-from toolchain.doctor.context import Case
+from toolchain.doctor.context import DoctorContext
 from toolchain.doctor.hosts import HostType
 from toolchain.doctor.result import Check, Finding, green
 from toolchain.errors import UnavailableError
@@ -101,11 +101,11 @@ def test_a_permission_that_is_missing_leaves_one_check_unseen_and_the_others_as_
 
 
 def test_a_fault_of_a_check_hides_no_other() -> None:
-    def fails(_: Case) -> Iterator[Finding]:
+    def fails(_: DoctorContext) -> Iterator[Finding]:
         yield green("x", "so far")
         raise KeyError("nobody")
 
-    found = list(examination.look(Check(name="x", look=fails), Case(checkout=HERE)))
+    found = list(examination.look(Check(name="x", look=fails), DoctorContext(checkout=HERE)))
     assert [one.status for one in found] == ["green", "yellow"]
     assert "KeyError: 'nobody'" in found[1].what
 
@@ -760,7 +760,7 @@ def test_a_rule_for_addresses_counts_where_it_takes_in_all_of_them(ward: Ward, r
 
 @pytest.fixture
 def command(ward: Ward, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
-    monkeypatch.setattr("toolchain.doctor.context.Case", lambda **_: ward.case)
+    monkeypatch.setattr("toolchain.doctor.context.DoctorContext", lambda **_: ward.case)
 
     def run(*words: str) -> Any:  # noqa: ANN401  # exit code, stdout and stderr
         code = cli.main(["doctor", *words])

@@ -17,15 +17,15 @@ GONE = ["systemctl mask ecs.service", "shutdown -h now"]
 
 
 @pytest.fixture(scope="module")
-def image(workshop: builds.Workshop) -> str:
+def image(builder: builds.ImageBuilder) -> str:
     """A system with bash, made without any registry."""
-    return builds.build(workshop, (workshop.catalog.base,))[0].image_id
+    return builds.build(builder, (builder.catalog.base,))[0].image_id
 
 
 @pytest.fixture
-def start(workshop: builds.Workshop, image: str, tmp_path: Path) -> Start:
+def start(builder: builds.ImageBuilder, image: str, tmp_path: Path) -> Start:
     """Boots a host once."""
-    return lambda boot: boot.run(workshop.engine, image, tmp_path)
+    return lambda boot: boot.run(builder.engine, image, tmp_path)
 
 
 def assert_no_job_can_come(outcome: Outcome) -> None:

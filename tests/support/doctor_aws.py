@@ -19,13 +19,13 @@ from support.aws_clients import lead
 from toolchain import files
 from toolchain.aws import Account
 from toolchain.doctor import run_checks as examination
-from toolchain.doctor.context import Case
+from toolchain.doctor.context import DoctorContext
 from toolchain.doctor.result import Finding
 from toolchain.images import catalog
 from toolchain.images.fingerprint import tag
 from toolchain.jobdefs import register as registration
 from toolchain.jobdefs import template as jobdefs
-from toolchain.localaws.config import World
+from toolchain.localaws.config import LocalConfig
 from toolchain.localaws.server import serve
 from toolchain.paths import HERE, Checkout
 from toolchain.stacks.deploy import Deployer
@@ -94,9 +94,9 @@ class Ward:
         self.answer(operation, refused)
 
     @property
-    def case(self) -> Case:
+    def case(self) -> DoctorContext:
         """The case, of which nothing is known yet."""
-        return Case(checkout=self.checkout, open=self.account, clock=lambda: time.time() + self.ahead)
+        return DoctorContext(checkout=self.checkout, open=self.account, clock=lambda: time.time() + self.ahead)
 
     def account(self) -> Account:
         account = Account()
@@ -151,7 +151,7 @@ def deployed(root: Path) -> Iterator[Checkout]:
     for name in ("stack", "images", "jobdefs", "requirements"):
         (checkout.root / name).symlink_to(HERE.root / name)
     checkout.settings.write_text(GIVEN, encoding="utf-8")
-    with pytest.MonkeyPatch.context() as patch, serve(World(root=root / "world", vcpus=2, memory=2048)) as server:
+    with pytest.MonkeyPatch.context() as patch, serve(LocalConfig(root=root / "world", vcpus=2, memory=2048)) as server:
         lead(patch, {**server.environment, "AWS_REGION": REGION, "AWS_DEFAULT_REGION": REGION})
         for bucket in ("references", "reads"):
             boto3.client("s3").create_bucket(

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import boto3
 
-from toolchain.localaws.config import World
+from toolchain.localaws.config import LocalConfig
 from toolchain.localaws.server import Server
 
 CAPABILITIES = ("CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND")
@@ -20,7 +20,7 @@ CAPABILITIES = ("CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND")
 class Embedded:
     """A running embedded AWS."""
 
-    world: World
+    world: LocalConfig
     server: Server
     _clients: dict[str, Any] = field(default_factory=dict)
 

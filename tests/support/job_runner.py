@@ -35,10 +35,10 @@ EXECUTION = "run1"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Lab:
+class BuiltImages:
     """The built images."""
 
-    workshop: builds.Workshop
+    builder: builds.ImageBuilder
     images: Mapping[str, builds.Built]
 
 
@@ -71,22 +71,22 @@ class Silent:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bench:
+class JobRunner:
     """A scratch, and job definitions that mount it."""
 
-    lab: Lab
+    built_images: BuiltImages
     scratch: Path
     definitions: Mapping[str, Definition]
     lines: Lines = field(default_factory=Silent)
 
     @classmethod
-    def make(cls, lab: Lab, scratch: Path) -> "Bench":
+    def make(cls, built_images: BuiltImages, scratch: Path) -> "JobRunner":
         for name in ("reference", "data", "working"):
             (scratch / name).mkdir(parents=True)
         (scratch / "working").chmod(0o1777)
         passable(scratch)
-        definitions = jobdefs.render(HERE.jobdefs, rendering.local(lab.workshop, scratch))
-        return cls(lab=lab, scratch=scratch, definitions=definitions)
+        definitions = jobdefs.render(HERE.jobdefs, rendering.local(built_images.builder, scratch))
+        return cls(built_images=built_images, scratch=scratch, definitions=definitions)
 
     def clear(self) -> None:
         """Removes what steps wrote: it is theirs, and only they or root can."""
@@ -122,7 +122,7 @@ class Bench:
     def run(self, tool: str, **options: Any) -> Result:
         """Runs one job; see `container`, and `extra` for further arguments of docker-py."""
         extra = options.pop("extra", {})
-        return self.lab.workshop.engine.run(self.container(tool, **options), **extra)
+        return self.built_images.builder.engine.run(self.container(tool, **options), **extra)
 
     def ok(self, tool: str, **options: Any) -> Result:
         """Runs a job that must succeed."""
@@ -144,7 +144,7 @@ class Bench:
     ) -> Run:
         """Takes a sample from FASTQ to VCF."""
         host = Host(
-            engine=self.lab.workshop.engine,
+            engine=self.built_images.builder.engine,
             definitions=self.definitions,
             machine=Machine(cores=cores, memory=4096),
         )
@@ -206,9 +206,11 @@ def vcf_records(file: Path) -> list[str]:
         return [line.rstrip("\n") for line in lines if not line.startswith("#")]
 
 
-def step_record(bench: Bench, sample: str, step: str) -> dict[str, Any]:
+def step_record(job_runner: JobRunner, sample: str, step: str) -> dict[str, Any]:
     """A step's record."""
-    data: dict[str, Any] = json.loads((bench.folder(sample) / "steps" / f"{step}.json").read_text(encoding="ascii"))
+    data: dict[str, Any] = json.loads(
+        (job_runner.folder(sample) / "steps" / f"{step}.json").read_text(encoding="ascii")
+    )
     return data
 
 
@@ -254,11 +256,11 @@ class DataSet:
             ploidy=int(values["PLOIDY"]),
         )
 
-    def place(self, bench: Bench) -> Sample:
+    def place(self, job_runner: JobRunner) -> Sample:
         """Copies the files to where steps look for them, and names the sample."""
-        shutil.copyfile(self.folder / self.reference, bench.scratch / "reference" / self.reference)
+        shutil.copyfile(self.folder / self.reference, job_runner.scratch / "reference" / self.reference)
         for file in self.folder.iterdir():
-            shutil.copyfile(file, bench.scratch / "data" / file.name)
+            shutil.copyfile(file, job_runner.scratch / "data" / file.name)
         return Sample(name=self.sample, lanes=(Lane(name="L001", r1=self.r1, r2=self.r2),))
 
     def compare(self, run: Run, bed: str) -> accuracy.Comparison:

@@ -13,14 +13,14 @@ from typing import Any, TypeVar
 
 import pytest
 from support.aws_clients import lead
-from support.job_runner import Bench, Lab, passable
+from support.job_runner import BuiltImages, JobRunner, passable
 
 from toolchain import settings
 from toolchain.aws import Account
 from toolchain.docker.machine import Machine
 from toolchain.jobdefs import render as rendering
 from toolchain.jobdefs import template as jobdefs
-from toolchain.localaws.config import World
+from toolchain.localaws.config import LocalConfig
 from toolchain.localaws.server import serve
 from toolchain.paths import HERE, Checkout
 from toolchain.runs import prepare as locally
@@ -80,9 +80,9 @@ class Home:
     """
 
     checkout: Checkout
-    world: World
+    world: LocalConfig
     account: Account
-    bench: Bench
+    job_runner: JobRunner
     _guard: threading.Lock = field(default_factory=threading.Lock)
 
     @cached_property
@@ -129,7 +129,7 @@ class Home:
             tool: The tool.
             change: Changes more of it.
         """
-        definition = json.loads(json.dumps(self.bench.definitions[tool]))
+        definition = json.loads(json.dumps(self.job_runner.definitions[tool]))
         properties = definition["containerProperties"]
         properties["command"] = ["sh", "-c", _SCRIPTED, *properties["command"]]
         change(definition)
@@ -220,19 +220,19 @@ def replaced(text: str, old: str, new: str) -> str:
 
 
 @contextmanager
-def home(lab: Lab, root: Path) -> Iterator[Home]:
+def home(built_images: BuiltImages, root: Path) -> Iterator[Home]:
     """Deploys and registers everything in an embedded AWS of its own, below an empty directory."""
     checkout = Checkout(root=root).at_home
     for folder in (HERE.images, HERE.jobdefs, HERE.stacks):
         (root / folder.name).symlink_to(folder)
     shutil.copyfile(HERE.settings, checkout.settings)
-    world = World(root=checkout.local, vcpus=VCPUS, memory=MEMORY)
+    world = LocalConfig(root=checkout.local, vcpus=VCPUS, memory=MEMORY)
     world.scratch.mkdir(parents=True)
     passable(world.scratch)
     with pytest.MonkeyPatch.context() as patch, serve(world) as server:
         lead(patch, server.environment)
         locally.prepare(checkout, Account())
         definitions = jobdefs.render(checkout.jobdefs, rendering.of(checkout))
-        bench = Bench(lab=lab, scratch=world.scratch, definitions=definitions)
-        yield Home(checkout=checkout, world=world, account=Account(), bench=bench)
-    bench.clear()
+        job_runner = JobRunner(built_images=built_images, scratch=world.scratch, definitions=definitions)
+        yield Home(checkout=checkout, world=world, account=Account(), job_runner=job_runner)
+    job_runner.clear()

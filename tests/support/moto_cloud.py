@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import boto3
 
 from toolchain.images.build import Built
-from toolchain.localaws.config import World
+from toolchain.localaws.config import LocalConfig
 
 ROLE = "arn:aws:iam::123456789012:role/any"
 QUEUE = "queue"
@@ -36,7 +36,7 @@ def until(look: Callable[[], _T | None], seconds: float = SECONDS) -> _T:
 class Cloud:
     """Clients, and a queue that takes jobs."""
 
-    world: World
+    world: LocalConfig
     batch: Any
     logs: Any
     states: Any
@@ -136,7 +136,7 @@ def submit_job(definition: str, script: str, **state: Any) -> dict[str, Any]:
     return task if "Next" in task else {**task, "End": True}
 
 
-def cloud_of(world: World, *, vcpus: int = 2) -> Cloud:
+def cloud_of(world: LocalConfig, *, vcpus: int = 2) -> Cloud:
     """The clients, and a queue before an environment of so many vCPUs."""
     clients: Any = boto3.client
     iam, ec2, batch, logs = (clients(name) for name in ("iam", "ec2", "batch", "logs"))

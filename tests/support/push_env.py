@@ -16,10 +16,10 @@ from docker.errors import ImageNotFound
 
 from toolchain import files
 from toolchain.aws import Account
-from toolchain.backoff import Patience
+from toolchain.backoff import Backoff
 from toolchain.docker.engine import Engine
 from toolchain.images import catalog
-from toolchain.images.build import Workshop
+from toolchain.images.build import ImageBuilder
 from toolchain.images.ecr import Registry
 from toolchain.images.fingerprint import tag
 from toolchain.images.push import Pusher
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 NAMES = ("alpha", "beta", "gamma")
 # Waits that tests have the time for.
-QUICK = Patience(attempts=4, first=0.02, longest=0.05)
+QUICK = Backoff(attempts=4, first=0.02, longest=0.05)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,14 +138,14 @@ class Shop(Desk):
     engine: Engine
 
     @property
-    def workshop(self) -> Workshop:
-        return Workshop.open(self.checkout)
+    def builder(self) -> ImageBuilder:
+        return ImageBuilder.open(self.checkout)
 
-    def pusher(self, registry: Registry | None = None, patience: Patience = QUICK) -> Pusher:
+    def pusher(self, registry: Registry | None = None, patience: Backoff = QUICK) -> Pusher:
         return Pusher(
             checkout=self.checkout,
             registry=registry or Registry(Account(), patience),
-            workshop=lambda: self.workshop,
+            builder=lambda: self.builder,
             patience=patience,
         )
 
@@ -228,7 +228,7 @@ def shop(root: Path, engine: Engine, *, base: str | None = None) -> Iterator[Sho
     client = engine.client
     try:
         # The base counts as built: a file needs no Debian.
-        reference = made.workshop.reference(made.workshop.catalog.base)
+        reference = made.builder.reference(made.builder.catalog.base)
         if base is not None:
             repository, _, tag_name = reference.rpartition(":")
             client.api.tag(base, repository, tag_name)

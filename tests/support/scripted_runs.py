@@ -15,12 +15,12 @@ from toolchain.localaws.s3.errors import S3Error
 from toolchain.localaws.s3.objects import Objects
 from toolchain.localaws.stepfunctions.backend import LocalStepFunctionsBackend
 from toolchain.runs import stop as stopping
-from toolchain.workflow.run_input import Order
+from toolchain.workflow.run_input import RunInput
 from toolchain.workflow.samples import Lane, Sample
 
 LANES = (Lane(name="L001", r1="1.fq", r2="2.fq"), Lane(name="L002", r1="3.fq", r2="4.fq"))
 NA1 = Sample(name="NA1", lanes=LANES[:1])
-ORDER = Order(reference="small.fa", samples=(NA1,), shards=1, ploidy=2, resources=RESOURCES)
+ORDER = RunInput(reference="small.fa", samples=(NA1,), shards=1, ploidy=2, resources=RESOURCES)
 TWO_LANES = replace(ORDER, samples=(replace(NA1, lanes=LANES),))
 
 
@@ -91,12 +91,12 @@ class Stage:
 
     # ---- runs -------------------------------------------------------------------------------------------------------
 
-    def deployed(self, name: str, order: Order, machines: Machines | None = None) -> Told:
+    def deployed(self, name: str, order: RunInput, machines: Machines | None = None) -> Told:
         """A run in the deployed state machine, or in another one, with the real tools."""
         runs = self.home.runs_of(machines) if machines else self.home.runs
         return self.told(name, runs.start(name, order).arn)
 
-    def run(self, name: str, script: str, order: Order = ORDER, machines: Machines | None = None) -> Told:
+    def run(self, name: str, script: str, order: RunInput = ORDER, machines: Machines | None = None) -> Told:
         """A run whose jobs begin with a script."""
         self.home.script(name, script)
         return self.told(name, self.home.runs_of(machines or self.scripted).start(name, order).arn)
@@ -140,7 +140,7 @@ class Stage:
     def lost(self, name: str, script: str, *, times: int) -> Told:
         """One job whose containers are taken away from under it as soon as they run, so many of them."""
         arn = self.begin(name, script, machine=self.scripted.job, tool="bwa")
-        engine = self.home.bench.lab.workshop.engine.client
+        engine = self.home.job_runner.built_images.builder.engine.client
         gone: set[str | None] = set()
 
         def found() -> Any:  # docker-py's container

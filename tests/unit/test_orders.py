@@ -9,8 +9,8 @@ from toolchain.workflow import run_input as order
 from toolchain.workflow.samples import Lane, Sample, Skip
 
 
-def ordered(samples: int = 1, lanes: int = 1, skip: tuple[Skip, ...] = ()) -> order.Order:
-    return order.Order(
+def ordered(samples: int = 1, lanes: int = 1, skip: tuple[Skip, ...] = ()) -> order.RunInput:
+    return order.RunInput(
         reference="hg38.fa",
         samples=tuple(
             Sample(
@@ -44,7 +44,7 @@ def test_every_job_of_a_run_is_listed_in_the_order_in_which_a_sample_meets_them(
     ]
 
 
-def steps(one: order.Order) -> list[str]:
+def steps(one: order.RunInput) -> list[str]:
     return [job.step for job in one.jobs() if job.sample]
 
 
@@ -78,7 +78,7 @@ def test_two_hundred_genomes_of_four_lanes_fit_into_one_run() -> None:
     lanes = tuple(
         Lane(name=f"L00{lane}", r1=f"run7/HG00{lane}_S1_L00{lane}_R1_001.fastq.gz", r2="x" * 40) for lane in range(4)
     )
-    many = order.Order(
+    many = order.RunInput(
         reference="hg38.fa",
         samples=tuple(Sample(name=f"HG{number:05}", lanes=lanes) for number in range(200)),
         shards=24,

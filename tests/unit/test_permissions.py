@@ -11,11 +11,11 @@ from toolchain import files
 from toolchain.errors import CannotCreateError, MissingInputError
 from toolchain.localaws import lifecycle as here
 from toolchain.localaws.beneath import Beneath
-from toolchain.localaws.config import World
+from toolchain.localaws.config import LocalConfig
 from toolchain.localaws.links import duplicate
 from toolchain.paths import Checkout
 from toolchain.runs import prepare as locally
-from toolchain.workflow.run_input import Order
+from toolchain.workflow.run_input import RunInput
 from toolchain.workflow.samples import Lane, Sample
 
 SOMEBODY = 12345
@@ -59,14 +59,17 @@ def test_what_this_user_closed_himself_is_opened_again(tmp_path: Path, monkeypat
 
 
 def test_a_server_does_not_start_on_another_user_s_files(somebody: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    world = World(root=somebody / "local", vcpus=1, memory=100)
+    world = LocalConfig(root=somebody / "local", vcpus=1, memory=100)
     (world.buckets / "theirs").mkdir(parents=True)
     monkeypatch.setattr(os, "access", lambda path, _: Path(path).name != "theirs")
-    with pytest.raises(CannotCreateError, match=r"cannot write .*/s3/theirs: .* belongs to"), here.alone(world):
+    with (
+        pytest.raises(CannotCreateError, match=r"cannot write .*/s3/theirs: .* belongs to"),
+        here.exclusive_lock(world),
+    ):
         pass
 
 
-def order(checkout: Checkout) -> Order:
+def order(checkout: Checkout) -> RunInput:
     """A run of three files that its steps may read."""
     scratch = checkout.local / "scratch"
     for name in ("reference/x.fa", "data/a/1.fq", "data/a/2.fq"):
@@ -77,7 +80,7 @@ def order(checkout: Checkout) -> Order:
         file.touch()
         file.chmod(0o644)
     sample = Sample(name="a", lanes=(Lane(name="L001", r1="a/1.fq", r2="a/2.fq"),))
-    return Order(reference="x.fa", samples=(sample,), shards=1, ploidy=2)
+    return RunInput(reference="x.fa", samples=(sample,), shards=1, ploidy=2)
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,10 @@ from rich.console import Console
 from toolchain.runs import follow as following
 from toolchain.runs import progress
 from toolchain.runs.executions import BatchJob, JobStatus, Run
-from toolchain.workflow.run_input import Order
+from toolchain.workflow.run_input import RunInput
 from toolchain.workflow.samples import Lane, Sample
 
-ORDER = Order(
+ORDER = RunInput(
     reference="ref.fa",
     samples=(
         Sample(
@@ -90,7 +90,7 @@ def test_a_table_shows_samples_by_step_and_what_runs_now() -> None:
     assert "  a mem L002  " in text
 
 
-def shown(order: Order, jobs: tuple[BatchJob, ...], *, width: int = 80, height: int = 24) -> list[str]:
+def shown(order: RunInput, jobs: tuple[BatchJob, ...], *, width: int = 80, height: int = 24) -> list[str]:
     """A table as a terminal of this size has it."""
     run = Run(name="20261122-195301-ab12", arn="", status="RUNNING", start=datetime.now(UTC), order=order)
     out = StringIO()
@@ -120,7 +120,7 @@ def test_jobs_that_cannot_start_are_told_with_the_reason_once() -> None:
 
 
 def test_a_table_fits_on_the_terminal_and_keeps_what_stands_below_it() -> None:
-    many = Order(
+    many = RunInput(
         reference="ref.fa",
         samples=tuple(
             Sample(name=f"s{number:03}", lanes=(Lane(name="L001", r1=f"{number}1", r2=f"{number}2"),))
@@ -138,7 +138,7 @@ def test_a_table_fits_on_the_terminal_and_keeps_what_stands_below_it() -> None:
 
 
 def test_samples_that_are_done_make_room_for_those_that_are_not() -> None:
-    many = Order(
+    many = RunInput(
         reference="ref.fa",
         samples=tuple(
             Sample(name=f"s{number:03}", lanes=(Lane(name="L001", r1=f"{number}1", r2=f"{number}2"),))

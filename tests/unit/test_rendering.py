@@ -9,7 +9,7 @@ import pytest
 
 from toolchain.errors import CannotCreateError, ConfigurationError, MissingInputError
 from toolchain.images import catalog
-from toolchain.images.build import Workshop
+from toolchain.images.build import ImageBuilder
 from toolchain.images.fingerprint import tag
 from toolchain.jobdefs import render as rendering
 from toolchain.jobdefs import template as jobdefs
@@ -130,12 +130,12 @@ class Holding:
         return None if self._but in reference else f"{DIGEST[:-4]}{len(reference):04}"
 
 
-def workshop(engine: Any, cache: Path) -> Workshop:  # noqa: ANN401
-    return Workshop(engine=engine, catalog=CATALOG, project="genomics", cache=cache)
+def builder(engine: Any, cache: Path) -> ImageBuilder:  # noqa: ANN401
+    return ImageBuilder(engine=engine, catalog=CATALOG, project="genomics", cache=cache)
 
 
 def test_on_this_machine_an_image_is_its_id_and_scratch_a_directory(tmp_path: Path) -> None:
-    request = rendering.local(workshop(Holding(), tmp_path), tmp_path / "x" / ".." / "scratch")
+    request = rendering.local(builder(Holding(), tmp_path), tmp_path / "x" / ".." / "scratch")
     assert request.images["bwa"].tag == tag_of("bwa")
     assert request.images["bwa"].reference == Holding().find(f"genomics/bwa:{tag_of('bwa')}")
     assert request.scratch == Scratch(mode="local", path=str(tmp_path / "scratch"))
@@ -143,7 +143,7 @@ def test_on_this_machine_an_image_is_its_id_and_scratch_a_directory(tmp_path: Pa
 
 def test_an_image_that_is_not_built_is_named_with_what_to_type(tmp_path: Path) -> None:
     with pytest.raises(MissingInputError) as caught:
-        rendering.local(workshop(Holding(but="/samtools:"), tmp_path), tmp_path)
+        rendering.local(builder(Holding(but="/samtools:"), tmp_path), tmp_path)
     assert caught.value.what == "image 'samtools' is not built"
     assert caught.value.fix == "Type: python build.py build"
 
@@ -151,7 +151,7 @@ def test_an_image_that_is_not_built_is_named_with_what_to_type(tmp_path: Path) -
 @pytest.fixture
 def here(tmp_path: Path) -> Rendering:
     """A rendering for this machine."""
-    return rendering.local(workshop(Holding(), tmp_path), tmp_path / "scratch")
+    return rendering.local(builder(Holding(), tmp_path), tmp_path / "scratch")
 
 
 @pytest.fixture

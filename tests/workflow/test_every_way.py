@@ -22,7 +22,7 @@ from toolchain.localaws.batch import submission
 from toolchain.localaws.batch.host import JOB_LABEL
 from toolchain.paths import HERE
 from toolchain.stacks import template as templates
-from toolchain.workflow.run_input import Order, parse
+from toolchain.workflow.run_input import RunInput, parse
 from toolchain.workflow.samples import Sample
 
 ERROR = "step: error: the reads are bad: line 3 is cut off. Fetch them again."
@@ -34,13 +34,13 @@ A_VCF = """
 REALLY_EXPORTED = '[ "$1" = export ] || exit 0'
 
 
-def small_order(home: Home) -> Order:
+def small_order(home: Home) -> RunInput:
     """Two samples of two lanes."""
     samples = tuple(Small.make(home.world.scratch, name=name, lanes=2).sample for name in ("NA1", "NA2"))
     return replace(ORDER, samples=samples, shards=2)
 
 
-def of_amplicons(home: Home) -> Order:
+def of_amplicons(home: Home) -> RunInput:
     """A sample of two lanes and one of one, without duplicate marking and figures."""
     samples = tuple(
         Small.make(home.world.scratch, name=name, lanes=lanes).sample for name, lanes in (("AMP1", 1), ("AMP2", 2))
@@ -48,13 +48,13 @@ def of_amplicons(home: Home) -> Order:
     return replace(ORDER, samples=samples, skip=("duplicates", "qc"))
 
 
-def with_little_memory(home: Home, name: str, step: str, memory: int) -> Order:
+def with_little_memory(home: Home, name: str, step: str, memory: int) -> RunInput:
     """A sample of two lanes, one of whose steps gets less than it needs."""
     sample = Small.make(home.world.scratch, name=name, lanes=2, depth=200).sample
     return replace(ORDER, samples=(sample,), resources={**RESOURCES, step: {"VCPU": 1, "MEMORY": memory}})
 
 
-def with_a_file_cut_off(home: Home) -> Order:
+def with_a_file_cut_off(home: Home) -> RunInput:
     """Two samples, of which the first one's R1 ends early."""
     good = Small.make(home.world.scratch, name="GOOD")
     bad = Small.make(home.world.scratch, name="BAD")
@@ -190,7 +190,7 @@ def test_two_samples_of_two_lanes_go_through_to_two_vcfs_in_the_bucket(played: P
         assert {"sample": sample, "vcf": vcf, "bytes": kept.stat().st_size} in told.ended.output["samples"]
 
 
-def ordered(played: Played, name: str) -> Order:
+def ordered(played: Played, name: str) -> RunInput:
     """What a run was asked to do."""
     client = played.home.account.step_functions()
     return parse(client.describe_execution(executionArn=played[name].ended.arn)["input"])
@@ -346,7 +346,7 @@ def test_a_run_that_is_stopped_takes_its_jobs_with_it(played: Played) -> None:
     told = played["stopped"]
     assert (told.ended.status, told.ended.cause) == ("ABORTED", "enough of it")
     assert (told.job["status"], told.job["isTerminated"]) == ("FAILED", True)
-    engine = played.home.bench.lab.workshop.engine.client
+    engine = played.home.job_runner.built_images.builder.engine.client
     assert engine.containers.list(filters={"label": f"{JOB_LABEL}={told.job['jobId']}"}) == []
 
 

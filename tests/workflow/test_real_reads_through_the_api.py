@@ -3,18 +3,18 @@
 from dataclasses import dataclass, replace
 
 import pytest
-from support.job_runner import Bench, DataSet, snps, vcf_records
+from support.job_runner import DataSet, JobRunner, snps, vcf_records
 from support.local_aws import RESOURCES, Home
 
 from toolchain.docker.host import Run
-from toolchain.workflow.run_input import Order
+from toolchain.workflow.run_input import RunInput
 
 
 @dataclass(frozen=True, kw_only=True)
 class Went:
     """One sample's run, and where both ways left it."""
 
-    bench: Bench
+    job_runner: JobRunner
     through_the_api: Run
     direct: Run
     sample: str
@@ -23,23 +23,23 @@ class Went:
         return vcf_records(run.folder(self.sample) / f"{self.sample}.vcf.gz")
 
     def bam(self, run: Run) -> list[str]:
-        return self.bench.records(self.sample, f"{self.sample}.bam", run.execution, workflow=run.workflow)
+        return self.job_runner.records(self.sample, f"{self.sample}.bam", run.execution, workflow=run.workflow)
 
 
 @pytest.fixture
 def went(there: Home, real: DataSet) -> Went:
     """Both ways at once: each uses a workflow's directory of its own."""
-    bench = there.bench
-    sample, name = real.place(bench), real.folder.name
+    job_runner = there.job_runner
+    sample, name = real.place(job_runner), real.folder.name
     resources = {**RESOURCES, "bwa": {"VCPU": 2, "MEMORY": 2048}, "samtools": {"VCPU": 2, "MEMORY": 2048}}
-    order = Order(reference=real.reference, samples=(sample,), shards=3, ploidy=real.ploidy, resources=resources)
+    order = RunInput(reference=real.reference, samples=(sample,), shards=3, ploidy=real.ploidy, resources=resources)
     run = there.runs.start(name, order)
-    direct = bench.germline(sample, real.reference, ploidy=real.ploidy, execution=name)
+    direct = job_runner.germline(sample, real.reference, ploidy=real.ploidy, execution=name)
     ended = there.ended(run.arn)
     assert ended.status == "SUCCEEDED", ended
     through_the_api = replace(direct, workflow=there.workflow)
     assert through_the_api.workflow != direct.workflow
-    return Went(bench=bench, through_the_api=through_the_api, direct=direct, sample=sample.name)
+    return Went(job_runner=job_runner, through_the_api=through_the_api, direct=direct, sample=sample.name)
 
 
 def compared(went: Went) -> Run:

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
-from support.job_runner import EXECUTION, WORKFLOW, Bench, refused, step_record, vcf_records
+from support.job_runner import EXECUTION, WORKFLOW, JobRunner, refused, step_record, vcf_records
 from support.reference_shapes import READ_FROM, SHAPES, lengths
 from support.tiny_genome import Small, Variation, fastq, gzipped, pairs, planted
 
@@ -23,23 +23,23 @@ def variation(genome: dict[str, str], sequence: str, at: int) -> Variation:
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_a_sample_is_called_on(bench: Bench, shape: str) -> None:
+def test_a_sample_is_called_on(job_runner: JobRunner, shape: str) -> None:
     sequences = lengths(SHAPES[shape])
     genome = simulate.genome(sequences)
     variations = [variation(genome, name, 2_500) for name in list(sequences)[:READ_FROM]]
-    small = Small.make(bench.scratch, sequences=sequences, variations=variations, covered=READ_FROM)
-    bench.germline(small.sample, small.reference, shards=3, aligner=ALIGNER.get(shape, "bwa"))
-    records = [line.split("\t") for line in vcf_records(bench.folder("NA1") / "NA1.vcf.gz")]
+    small = Small.make(job_runner.scratch, sequences=sequences, variations=variations, covered=READ_FROM)
+    job_runner.germline(small.sample, small.reference, shards=3, aligner=ALIGNER.get(shape, "bwa"))
+    records = [line.split("\t") for line in vcf_records(job_runner.folder("NA1") / "NA1.vcf.gz")]
     found = {(record[0], int(record[1]) - 1, record[4]) for record in records if float(record[5]) >= 20}
     assert found == {(planted.sequence, planted.position, planted.alternative) for planted in variations}
-    outputs = {entry["path"].rpartition("/")[2] for entry in step_record(bench, "NA1", "check")["outputs"]}
+    outputs = {entry["path"].rpartition("/")[2] for entry in step_record(job_runner, "NA1", "check")["outputs"]}
     assert {"NA1.bam.bai", "NA1.vcf.gz.tbi"} <= outputs
 
 
-def place_prepared(bench: Bench, name: str, fasta: Path, length: int) -> None:
+def place_prepared(job_runner: JobRunner, name: str, fasta: Path, length: int) -> None:
     """Puts a FASTA of one sequence, in one line, where `step index` would have."""
     digest = hashlib.sha256(name.encode()).hexdigest()
-    references = bench.working / WORKFLOW / "reference"
+    references = job_runner.working / WORKFLOW / "reference"
     folder = references / digest / "fasta"
     folder.mkdir(parents=True)
     fasta.rename(folder / "reference.fa")
@@ -47,22 +47,22 @@ def place_prepared(bench: Bench, name: str, fasta: Path, length: int) -> None:
     (folder / "manifest.json").write_text("{}", encoding="ascii")
     (references / "names").mkdir()
     (references / "names" / f"{name}.json").write_text(json.dumps({"sha256": digest}), encoding="ascii")
-    (bench.scratch / "reference" / name).write_text(">long\n", encoding="ascii")
+    (job_runner.scratch / "reference" / name).write_text(">long\n", encoding="ascii")
 
 
-def test_a_sequence_longer_than_a_bai_reaches_is_indexed_by_csi_throughout(bench: Bench) -> None:
+def test_a_sequence_longer_than_a_bai_reaches_is_indexed_by_csi_throughout(job_runner: JobRunner) -> None:
     """Reads beyond the 2^29th base, from the BAM of a lane on: no aligner is asked to index so long a genome."""
     part = simulate.genome({"part": 6_000})
     change = variation(part, "part", 3_000)
     start = LONG - 6_000
-    fasta = bench.working / "long.fa"
+    fasta = job_runner.working / "long.fa"
     with fasta.open("wb") as file:
         file.write(b">long\n")
         for _ in range(start // 1_000_000):
             file.write(b"N" * 1_000_000)
         file.write(b"N" * (start % 1_000_000) + part["part"].encode() + b"\n")
-    place_prepared(bench, "long.fa", fasta, LONG)
-    lane = bench.folder("NA1") / "lanes" / "L001.sam"
+    place_prepared(job_runner, "long.fa", fasta, LONG)
+    lane = job_runner.folder("NA1") / "lanes" / "L001.sam"
     lane.parent.mkdir(parents=True)
     lines = [f"@SQ\tSN:long\tLN:{LONG}", "@RG\tID:NA1.L001\tSM:NA1"]
     for number, (first, second) in enumerate(pairs(planted(part, [change]), 30)):
@@ -79,38 +79,38 @@ def test_a_sequence_longer_than_a_bai_reaches_is_indexed_by_csi_throughout(bench
         "cd /scratch/working/test/run1/NA1/lanes; samtools fixmate -m -u L001.sam - | samtools sort -o L001.bam -;"
         " rm L001.sam"
     )
-    bench.ok("samtools", words=["sh", "-euc", script], extra={"user": "0:0", "cap_drop": []})
+    job_runner.ok("samtools", words=["sh", "-euc", script], extra={"user": "0:0", "cap_drop": []})
     own = "import os; [os.chown(folder, 1000, 1000) for folder, _, _ in os.walk('/scratch/working/test')]"
-    bench.ok("samtools", words=["python3", "-I", "-c", own], extra={"user": "0:0", "cap_drop": []})
+    job_runner.ok("samtools", words=["python3", "-I", "-c", own], extra={"user": "0:0", "cap_drop": []})
     job = {"reference": "long.fa", "sample": "NA1"}
-    bench.ok("samtools", command="finish", lanes="L001", **job)
-    bench.ok("samtools", command="qc", **job)
+    job_runner.ok("samtools", command="finish", lanes="L001", **job)
+    job_runner.ok("samtools", command="qc", **job)
     for shard in ("0", "1"):
-        bench.ok("bcftools", command="call", shards="2", shard=shard, **job)
-    bench.ok("bcftools", command="gather", shards="2", **job)
-    names = {file.name for file in bench.folder("NA1").iterdir()}
+        job_runner.ok("bcftools", command="call", shards="2", shard=shard, **job)
+    job_runner.ok("bcftools", command="gather", shards="2", **job)
+    names = {file.name for file in job_runner.folder("NA1").iterdir()}
     assert {"NA1.bam", "NA1.bam.csi", "NA1.vcf.gz", "NA1.vcf.gz.csi"} <= names
     assert not names & {"NA1.bam.bai", "NA1.vcf.gz.tbi"}
-    records = [line.split("\t") for line in vcf_records(bench.folder("NA1") / "NA1.vcf.gz")]
+    records = [line.split("\t") for line in vcf_records(job_runner.folder("NA1") / "NA1.vcf.gz")]
     assert [(record[1], record[4]) for record in records if float(record[5]) >= 20] == [
         (str(start + 3_001), change.alternative)
     ]
 
 
-def test_a_sample_is_finished_where_an_indel_spans_an_ambiguous_base(bench: Bench) -> None:
+def test_a_sample_is_finished_where_an_indel_spans_an_ambiguous_base(job_runner: JobRunner) -> None:
     """An R in a homopolymer's neighbourhood, deleted in the sample, with SNPs on either side."""
     genome = simulate.genome({"chrA": 12_000})
     bases = genome["chrA"]
     genome["chrA"] = bases[:6_000] + "ACAAAAAAAAGT" + bases[6_012:]
     deletion = Variation(sequence="chrA", position=6_001, reference="CAAA", alternative="C")
     variations = [variation(genome, "chrA", 5_000), deletion, variation(genome, "chrA", 7_000)]
-    small = Small.make(bench.scratch)
+    small = Small.make(job_runner.scratch)
     for file, mate in ((small.r1, 0), (small.r2, 1)):
         file.write_bytes(gzipped(fastq([pair[mate] for pair in pairs(planted(genome, variations), 40)])))
     ambiguous = genome["chrA"][:6_003] + "R" + genome["chrA"][6_004:]
-    (bench.scratch / "reference" / "small.fa").write_text(simulate.fasta({"chrA": ambiguous}), encoding="ascii")
-    bench.germline(small.sample, small.reference, shards=2)
-    records = [line.split("\t") for line in vcf_records(bench.folder("NA1") / "NA1.vcf.gz")]
+    (job_runner.scratch / "reference" / "small.fa").write_text(simulate.fasta({"chrA": ambiguous}), encoding="ascii")
+    job_runner.germline(small.sample, small.reference, shards=2)
+    records = [line.split("\t") for line in vcf_records(job_runner.folder("NA1") / "NA1.vcf.gz")]
     found = {int(record[1]): record for record in records if float(record[5]) >= 20}
     assert {5_001, 7_001} <= set(found)
     spanning = [record for record in records if "N" in record[3]]
@@ -127,43 +127,43 @@ def test_a_sample_is_finished_where_an_indel_spans_an_ambiguous_base(bench: Benc
         (">a\nMKVLAFIPQ\n", "protein"),
     ],
 )
-def test_names_and_letters_that_cannot_work_are_refused_by_index(bench: Bench, fasta: str, said: str) -> None:
-    (bench.scratch / "reference" / "bad.fa").write_text(fasta, encoding="ascii")
-    refused(bench.run("bwa", words=["step", "index", "bad.fa"]), DATA, "cannot index bad.fa", said)
-    assert not list((bench.working / WORKFLOW).glob(f"{EXECUTION}/steps/reference/*"))
+def test_names_and_letters_that_cannot_work_are_refused_by_index(job_runner: JobRunner, fasta: str, said: str) -> None:
+    (job_runner.scratch / "reference" / "bad.fa").write_text(fasta, encoding="ascii")
+    refused(job_runner.run("bwa", words=["step", "index", "bad.fa"]), DATA, "cannot index bad.fa", said)
+    assert not list((job_runner.working / WORKFLOW).glob(f"{EXECUTION}/steps/reference/*"))
 
 
-def test_on_short_scaffolds_the_run_says_so_and_orphans_give_the_variants(bench: Bench) -> None:
+def test_on_short_scaffolds_the_run_says_so_and_orphans_give_the_variants(job_runner: JobRunner) -> None:
     """Scaffolds shorter than what lies between two mates: hardly a pair is a proper one."""
     genome = simulate.genome({"chrA": 12_000})
     variations = [variation(genome, "chrA", at) for at in range(720, 11_000, 960)]
-    small = Small.make(bench.scratch)
+    small = Small.make(job_runner.scratch)
     for file, mate in ((small.r1, 0), (small.r2, 1)):
         file.write_bytes(gzipped(fastq([pair[mate] for pair in pairs(planted(genome, variations), 40)])))
     scaffolds = {f"s{start}": genome["chrA"][start : start + 160] for start in range(0, 12_000, 160)}
-    (bench.scratch / "reference" / "small.fa").write_text(simulate.fasta(scaffolds), encoding="ascii")
-    bench.germline(small.sample, small.reference, shards=1)
-    (note,) = step_record(bench, "NA1", "check")["notes"]
+    (job_runner.scratch / "reference" / "small.fa").write_text(simulate.fasta(scaffolds), encoding="ascii")
+    job_runner.germline(small.sample, small.reference, shards=1)
+    (note,) = step_record(job_runner, "NA1", "check")["notes"]
     assert "not proper pairs" in note
     assert "--count-orphans" in note
 
     def found() -> int:
-        records = [line.split("\t") for line in vcf_records(bench.folder("NA1") / "NA1.vcf.gz")]
+        records = [line.split("\t") for line in vcf_records(job_runner.folder("NA1") / "NA1.vcf.gz")]
         places = {int(record[0][1:]) + int(record[1]) - 1 for record in records if float(record[5]) >= 20}
         return len(places & {planted.position for planted in variations})
 
     without = found()
-    bench.ok("bcftools", **small.job("call", shards="1", shard="0", orphans="count-orphans"))
-    bench.ok("bcftools", **small.job("gather", shards="1"))
+    job_runner.ok("bcftools", **small.job("call", shards="1", shard="0", orphans="count-orphans"))
+    job_runner.ok("bcftools", **small.job("gather", shards="1"))
     assert without <= 1
     assert found() >= len(variations) - 1
 
 
-def test_of_amplicons_the_run_says_what_to_skip(bench: Bench) -> None:
-    small = Small.make(bench.scratch)
+def test_of_amplicons_the_run_says_what_to_skip(job_runner: JobRunner) -> None:
+    small = Small.make(job_runner.scratch)
     for file in (small.r1, small.r2):
         file.write_bytes(10 * file.read_bytes())
-    bench.germline(small.sample, small.reference, shards=1)
-    (note,) = step_record(bench, "NA1", "check")["notes"]
+    job_runner.germline(small.sample, small.reference, shards=1)
+    (note,) = step_record(job_runner, "NA1", "check")["notes"]
     assert "marked as duplicates" in note
     assert "--skip duplicates" in note

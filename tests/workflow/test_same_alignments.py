@@ -7,7 +7,7 @@ from itertools import islice
 
 import pytest
 from support import repeats
-from support.job_runner import WORKFLOW, Bench, DataSet
+from support.job_runner import WORKFLOW, DataSet, JobRunner
 
 from toolchain.demo import simulate
 from toolchain.workflow.aligners import ALIGNERS, Aligner
@@ -20,51 +20,51 @@ FLAG, NAME, PLACE, MAPQ, BASES, TAGS = 1, 0, slice(2, 4), 4, slice(9, 11), 11
 
 
 def align(
-    bench: Bench, sample: Sample, reference: str, aligner: Aligner, *, execution: str = "", **resources: int
+    job_runner: JobRunner, sample: Sample, reference: str, aligner: Aligner, *, execution: str = "", **resources: int
 ) -> list[str]:
     """A lane's records, in the order of the BAM."""
     lane, execution = sample.lanes[0], execution or aligner
-    bench.ok(aligner, words=["step", "index", reference])
+    job_runner.ok(aligner, words=["step", "index", reference])
     parameters = {"reference": reference, "sample": sample.name, "lane": "L001", "r1": lane.r1, "r2": lane.r2}
-    bench.ok(aligner, command="mem", environment={"EXECUTION_ID": execution}, **parameters, **resources)
-    return bench.records(sample.name, BAM, execution)
+    job_runner.ok(aligner, command="mem", environment={"EXECUTION_ID": execution}, **parameters, **resources)
+    return job_runner.records(sample.name, BAM, execution)
 
 
 @pytest.mark.parametrize("real", ["human_hg001_chr20", "human_hg001_chr22_tiny"], indirect=True)
-def test_of_human_reads(bench: Bench, real: DataSet) -> None:
-    same(bench, real, real.place(bench))
+def test_of_human_reads(job_runner: JobRunner, real: DataSet) -> None:
+    same(job_runner, real, real.place(job_runner))
 
 
 @pytest.mark.parametrize("real", ["human_trio_chr20_10kb"], indirect=True)
 @pytest.mark.parametrize("member", ["NA12878", "NA12891", "NA12892"])
-def test_of_a_family_s_reads(bench: Bench, real: DataSet, member: str) -> None:
+def test_of_a_family_s_reads(job_runner: JobRunner, real: DataSet, member: str) -> None:
     lane = Lane(name="L001", r1=f"{member}_R1.fastq.gz", r2=f"{member}_R2.fastq.gz")
-    same(bench, real, replace(real.place(bench), name=member, lanes=(lane,)))
+    same(job_runner, real, replace(real.place(job_runner), name=member, lanes=(lane,)))
 
 
 @pytest.mark.parametrize("real", ["sarscov2_twist_MT007544", "smoke_sarscov2_nfcore"], indirect=True)
-def test_of_a_virus_s_reads(bench: Bench, real: DataSet) -> None:
-    same(bench, real, real.place(bench))
+def test_of_a_virus_s_reads(job_runner: JobRunner, real: DataSet) -> None:
+    same(job_runner, real, real.place(job_runner))
 
 
-def same(bench: Bench, real: DataSet, sample: Sample) -> None:
+def same(job_runner: JobRunner, real: DataSet, sample: Sample) -> None:
     """Every record of both aligners is the same, and in the same order."""
-    records = {aligner: align(bench, sample, real.reference, aligner) for aligner in ALIGNERS}
+    records = {aligner: align(job_runner, sample, real.reference, aligner) for aligner in ALIGNERS}
     assert records["bwa"] == records["bwa-mem3"]
     assert len(records["bwa"]) >= 200
 
 
 @pytest.fixture
-def repetitive(bench: Bench) -> Sample:
+def repetitive(job_runner: JobRunner) -> Sample:
     """Reads of a genome with repeats, of more than one batch."""
     sequences = repeats.genome({"chr1": 60_000, "chr2": 40_000})
-    (bench.scratch / "reference" / "rep.fa").write_text(simulate.fasta(sequences), encoding="ascii")
+    (job_runner.scratch / "reference" / "rep.fa").write_text(simulate.fasta(sequences), encoding="ascii")
     inside = f"/scratch/working/{WORKFLOW}/wgsim"
     words = ["wgsim", "-S", "3", "-N", str(FIRST_BATCH + 6_000), "-1", str(READ), "-2", str(READ), "-e", "0.005"]
     words += ["-d", "350", "-r", "0.002", "/scratch/reference/rep.fa", f"{inside}/R1.fq", f"{inside}/R2.fq"]
-    bench.ok("samtools", words=["sh", "-c", 'mkdir -p "$0" && exec "$@"', inside, *words])
+    job_runner.ok("samtools", words=["sh", "-c", 'mkdir -p "$0" && exec "$@"', inside, *words])
     for name in ("R1.fq", "R2.fq"):
-        shutil.copyfile(bench.working / WORKFLOW / "wgsim" / name, bench.scratch / "data" / name)
+        shutil.copyfile(job_runner.working / WORKFLOW / "wgsim" / name, job_runner.scratch / "data" / name)
     return Sample(name="rep", lanes=(Lane(name="L001", r1="R1.fq", r2="R2.fq"),))
 
 
@@ -85,10 +85,10 @@ def hits(fields: list[str]) -> list[str]:
     return sorted(tags(fields).get("XA", "").split(";"))
 
 
-def test_of_reads_in_repeats(bench: Bench, repetitive: Sample) -> None:
-    records = {aligner: align(bench, repetitive, "rep.fa", aligner) for aligner in ALIGNERS}
+def test_of_reads_in_repeats(job_runner: JobRunner, repetitive: Sample) -> None:
+    records = {aligner: align(job_runner, repetitive, "rep.fa", aligner) for aligner in ALIGNERS}
     one, two = by_read(records["bwa"]), by_read(records["bwa-mem3"])
-    with (bench.scratch / "data" / "R1.fq").open(encoding="ascii") as file:
+    with (job_runner.scratch / "data" / "R1.fq").open(encoding="ascii") as file:
         firsts = {line[1:].split("/")[0].rstrip() for line in islice(file, 0, 4 * FIRST_BATCH, 4)}
     assert len(firsts) == FIRST_BATCH
     assert one.keys() == two.keys()
@@ -110,12 +110,12 @@ def test_of_reads_in_repeats(bench: Bench, repetitive: Sample) -> None:
 
 
 def test_the_records_are_the_same_from_one_thread_and_two_and_with_one_batch_in_flight_or_several(
-    bench: Bench, repetitive: Sample
+    job_runner: JobRunner, repetitive: Sample
 ) -> None:
     # Of 900 MiB one batch gets the half that is not for sorting.
     shapes = {"one": {"vcpus": 1}, "two": {"vcpus": 2}, "little": {"vcpus": 2, "memory": 900}}
     made = [
-        align(bench, repetitive, "rep.fa", "bwa-mem3", execution=name, **resources)
+        align(job_runner, repetitive, "rep.fa", "bwa-mem3", execution=name, **resources)
         for name, resources in shapes.items()
     ]
     assert made[0] == made[1] == made[2]

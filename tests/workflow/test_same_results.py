@@ -3,71 +3,76 @@
 import shutil
 
 import pytest
-from support.job_runner import EXECUTION, WORKFLOW, Bench, DataSet, prepared_fasta, vcf_records
+from support.job_runner import EXECUTION, WORKFLOW, DataSet, JobRunner, prepared_fasta, vcf_records
 from support.tiny_genome import Small, Variation
 
 from toolchain.demo import simulate
 from toolchain.workflow.samples import Lane, Sample
 
 
-def place_simulated(bench: Bench) -> Sample:
+def place_simulated(job_runner: JobRunner) -> Sample:
     """Wgsim's reads, errors, SNPs and indels included."""
     sequences = simulate.genome({"chrA": 60_000, "chrB": 40_000}, seed=3)
-    (bench.scratch / "reference" / "sim.fa").write_text(simulate.fasta(sequences), encoding="ascii")
+    (job_runner.scratch / "reference" / "sim.fa").write_text(simulate.fasta(sequences), encoding="ascii")
     inside = f"/scratch/working/{WORKFLOW}/wgsim"
     words = simulate.wgsim_command("/scratch/reference/sim.fa", f"{inside}/R1.fq", f"{inside}/R2.fq", length=100_000)
-    bench.ok("samtools", words=["sh", "-c", 'mkdir -p "$0" && exec "$@"', inside, *words])
+    job_runner.ok("samtools", words=["sh", "-c", 'mkdir -p "$0" && exec "$@"', inside, *words])
     for name in ("R1.fq", "R2.fq"):
-        shutil.copyfile(bench.working / WORKFLOW / "wgsim" / name, bench.scratch / "data" / name)
+        shutil.copyfile(job_runner.working / WORKFLOW / "wgsim" / name, job_runner.scratch / "data" / name)
     return Sample(name="sim", lanes=(Lane(name="L001", r1="R1.fq", r2="R2.fq"),))
 
 
-def test_records_are_the_same_from_one_thread_and_two_and_from_one_shard_and_five(bench: Bench) -> None:
-    sample = place_simulated(bench)
-    bench.germline(sample, "sim.fa", cores=1, shards=1, execution="one")
-    bench.germline(sample, "sim.fa", cores=2, shards=5, execution="many")
-    assert bench.records("sim", "sim.bam", "one") == bench.records("sim", "sim.bam", "many")
-    one, many = (vcf_records(bench.folder("sim", execution) / "sim.vcf.gz") for execution in ("one", "many"))
+def test_records_are_the_same_from_one_thread_and_two_and_from_one_shard_and_five(job_runner: JobRunner) -> None:
+    sample = place_simulated(job_runner)
+    job_runner.germline(sample, "sim.fa", cores=1, shards=1, execution="one")
+    job_runner.germline(sample, "sim.fa", cores=2, shards=5, execution="many")
+    assert job_runner.records("sim", "sim.bam", "one") == job_runner.records("sim", "sim.bam", "many")
+    one, many = (vcf_records(job_runner.folder("sim", execution) / "sim.vcf.gz") for execution in ("one", "many"))
     assert len(one) > 80
     assert one == many
 
 
 @pytest.mark.parametrize("real", ["human_hg001_chr20", "sarscov2_twist_MT007544"], indirect=True)
-def test_real_reads_give_the_same_records_from_any_number_of_threads_and_shards(bench: Bench, real: DataSet) -> None:
-    sample = real.place(bench)
-    bench.germline(sample, real.reference, cores=1, shards=1, ploidy=real.ploidy, execution="one")
-    bench.germline(sample, real.reference, cores=2, shards=5, ploidy=real.ploidy, execution="many")
+def test_real_reads_give_the_same_records_from_any_number_of_threads_and_shards(
+    job_runner: JobRunner, real: DataSet
+) -> None:
+    sample = real.place(job_runner)
+    job_runner.germline(sample, real.reference, cores=1, shards=1, ploidy=real.ploidy, execution="one")
+    job_runner.germline(sample, real.reference, cores=2, shards=5, ploidy=real.ploidy, execution="many")
     bam = f"{sample.name}.bam"
-    assert bench.records(sample.name, bam, "one") == bench.records(sample.name, bam, "many")
+    assert job_runner.records(sample.name, bam, "one") == job_runner.records(sample.name, bam, "many")
     one, many = (
-        vcf_records(bench.folder(sample.name, execution) / f"{sample.name}.vcf.gz") for execution in ("one", "many")
+        vcf_records(job_runner.folder(sample.name, execution) / f"{sample.name}.vcf.gz")
+        for execution in ("one", "many")
     )
     assert one == many
 
 
 @pytest.mark.parametrize("real", ["human_hg001_chr22_tiny"], indirect=True)
-def test_the_alignments_are_those_of_bwa_on_the_two_files(bench: Bench, real: DataSet) -> None:
-    sample = real.place(bench)
-    bench.ok("bwa", words=["step", "index", real.reference])
+def test_the_alignments_are_those_of_bwa_on_the_two_files(job_runner: JobRunner, real: DataSet) -> None:
+    sample = real.place(job_runner)
+    job_runner.ok("bwa", words=["step", "index", real.reference])
     lane = sample.lanes[0]
     parameters = {"reference": real.reference, "sample": sample.name, "lane": "L001", "r1": lane.r1, "r2": lane.r2}
-    bench.ok("bwa", command="mem", **parameters)
+    job_runner.ok("bwa", command="mem", **parameters)
     script = """
         bwa mem -t 1 "$1" "$2" "$3" 2>/dev/null | samtools view -u - | samtools sort -o "$4" -
     """
     plain = f"/scratch/working/{WORKFLOW}/{EXECUTION}/{sample.name}/plain.bam"
-    index = prepared_fasta(bench.working / WORKFLOW, real.reference).replace("/fasta/", "/bwa/")
+    index = prepared_fasta(job_runner.working / WORKFLOW, real.reference).replace("/fasta/", "/bwa/")
     paths = [index, f"/scratch/data/{lane.r1}", f"/scratch/data/{lane.r2}", plain]
-    bench.ok("bwa", words=["sh", "-euc", script, "sh", *paths])
+    job_runner.ok("bwa", words=["sh", "-euc", script, "sh", *paths])
 
     def aligned(lines: list[str]) -> list[list[str]]:
         # The first eleven columns are what an aligner decides; read groups and mate tags are added.
         return sorted(line.split("\t")[:11] for line in lines if not line.startswith("@"))
 
-    assert aligned(bench.records(sample.name, "lanes/L001.bam")) == aligned(bench.records(sample.name, "plain.bam"))
+    assert aligned(job_runner.records(sample.name, "lanes/L001.bam")) == aligned(
+        job_runner.records(sample.name, "plain.bam")
+    )
 
 
-def test_nothing_is_dropped_where_reads_are_six_hundred_deep(bench: Bench) -> None:
+def test_nothing_is_dropped_where_reads_are_six_hundred_deep(job_runner: JobRunner) -> None:
     sequences = {"amplicon": 3_000}
     genome = simulate.genome(sequences)
     at, gone = 1_500, genome["amplicon"][1_500:1_506]
@@ -76,10 +81,10 @@ def test_nothing_is_dropped_where_reads_are_six_hundred_deep(bench: Bench) -> No
         Variation(sequence="amplicon", position=at, reference=gone, alternative=gone[0]),
         Variation(sequence="amplicon", position=1_000, reference=snp, alternative="A" if snp != "A" else "C"),
     ]
-    small = Small.make(bench.scratch, depth=600, variations=variations, sequences=sequences)
-    bench.germline(small.sample, small.reference, shards=1)
+    small = Small.make(job_runner.scratch, depth=600, variations=variations, sequences=sequences)
+    job_runner.germline(small.sample, small.reference, shards=1)
     depths = {}
-    for line in vcf_records(bench.folder("NA1") / "NA1.vcf.gz"):
+    for line in vcf_records(job_runner.folder("NA1") / "NA1.vcf.gz"):
         fields = line.split("\t")
         if float(fields[5]) >= 20:
             values = dict(zip(fields[8].split(":"), fields[9].split(":"), strict=True))
@@ -97,10 +102,10 @@ def shift(bases: str, at: int) -> int:
     return moved + 1
 
 
-def test_lanes_are_merged_each_with_its_read_group(bench: Bench) -> None:
-    small = Small.make(bench.scratch, lanes=2)
-    bench.germline(small.sample, small.reference, shards=1)
-    lines = bench.records("NA1", "NA1.bam", header=True)
+def test_lanes_are_merged_each_with_its_read_group(job_runner: JobRunner) -> None:
+    small = Small.make(job_runner.scratch, lanes=2)
+    job_runner.germline(small.sample, small.reference, shards=1)
+    lines = job_runner.records("NA1", "NA1.bam", header=True)
     groups = [dict(field.split(":", 1) for field in line.split("\t")[1:]) for line in lines if line.startswith("@RG")]
     assert groups == [
         {"ID": f"NA1.L00{lane}", "SM": "NA1", "LB": "NA1", "PL": "ILLUMINA", "PU": f"FLOW1.{lane}"} for lane in (1, 2)
@@ -112,23 +117,23 @@ def test_lanes_are_merged_each_with_its_read_group(bench: Bench) -> None:
     }
 
 
-def test_given_names_of_library_and_platform_unit_are_in_the_read_group(bench: Bench, small: Small) -> None:
-    bench.ok("bwa", **small.mem(), library="PCRfree-2", unit="HXX.3.ACGT")
-    (group,) = (line for line in bench.records("NA1", "lanes/L001.bam", header=True) if line.startswith("@RG"))
+def test_given_names_of_library_and_platform_unit_are_in_the_read_group(job_runner: JobRunner, small: Small) -> None:
+    job_runner.ok("bwa", **small.mem(), library="PCRfree-2", unit="HXX.3.ACGT")
+    (group,) = (line for line in job_runner.records("NA1", "lanes/L001.bam", header=True) if line.startswith("@RG"))
     assert group.split("\t")[1:] == ["ID:NA1.L001", "SM:NA1", "LB:PCRfree-2", "PL:ILLUMINA", "PU:HXX.3.ACGT"]
 
 
-def test_the_vcf_is_indexed_normalised_and_of_this_sample_alone(bench: Bench) -> None:
+def test_the_vcf_is_indexed_normalised_and_of_this_sample_alone(job_runner: JobRunner) -> None:
     # A deletion in a run of one base, written where it is leftmost whatever the aligner made of it.
     genome = simulate.genome({"chrA": 6_000})
     bases = genome["chrA"]
     at = bases.index("AAA", 2_000)
     variation = Variation(sequence="chrA", position=at + 1, reference=bases[at + 1 : at + 3], alternative="A")
-    small = Small.make(bench.scratch, depth=40, variations=[variation], sequences={"chrA": 6_000})
-    bench.germline(small.sample, small.reference, shards=3)
+    small = Small.make(job_runner.scratch, depth=40, variations=[variation], sequences={"chrA": 6_000})
+    job_runner.germline(small.sample, small.reference, shards=3)
     path = f"/scratch/working/{WORKFLOW}/{EXECUTION}/NA1/NA1.vcf.gz"
-    assert bench.ok("bcftools", words=["bcftools", "query", "-l", path]).stdout.split() == ["NA1"]
-    found = bench.ok("bcftools", words=["bcftools", "view", "-H", "-v", "indels", "-r", "chrA", path]).stdout.split(
-        "\t"
-    )
+    assert job_runner.ok("bcftools", words=["bcftools", "query", "-l", path]).stdout.split() == ["NA1"]
+    found = job_runner.ok(
+        "bcftools", words=["bcftools", "view", "-H", "-v", "indels", "-r", "chrA", path]
+    ).stdout.split("\t")
     assert (int(found[1]), found[3][0]) == (at, bases[at - 1]), found

@@ -21,10 +21,10 @@ _MARKS: "dict[Status, str]" = {"green": "✓", "yellow": "?", "red": "✗"}
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def doctor(*, as_json: bool) -> int:
     """Look whether all is ready for a run, with the fix for what is not: exit code 0, or 1 if something is red."""
-    from toolchain.doctor.context import Case
+    from toolchain.doctor.context import DoctorContext
     from toolchain.doctor.run_checks import examine
 
-    findings = examine(Case(checkout=HERE))
+    findings = examine(DoctorContext(checkout=HERE))
     seen = list(findings) if as_json else list(_shown(findings))
     red = sum(one.status == "red" for one in seen)
     unseen = sum(one.status == "yellow" for one in seen)

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 def _pusher(checkout: Checkout) -> "Pusher":
     from toolchain.aws import Account
-    from toolchain.images.build import Workshop
+    from toolchain.images.build import ImageBuilder
     from toolchain.images.ecr import Registry
     from toolchain.images.push import Pusher
 
-    return Pusher(checkout=checkout, registry=Registry(Account()), workshop=lambda: Workshop.open(checkout))
+    return Pusher(checkout=checkout, registry=Registry(Account()), builder=lambda: ImageBuilder.open(checkout))
 
 
 @click.command()
@@ -48,9 +48,9 @@ def _push_dry(checkout: Checkout, names: tuple[str, ...], *, as_json: bool) -> N
     look = pusher.look(known.choose(names), known)
     actions = {one.target.image.name: (one.target.address, f"is there, {one.stored.digest}") for one in look.present}
     if look.absent:
-        workshop = pusher.workshop()
+        builder = pusher.builder()
         for target in look.absent:
-            action = "would be pushed" if workshop.built(target.image) else "would be built and pushed"
+            action = "would be pushed" if builder.built(target.image) else "would be built and pushed"
             actions[target.image.name] = (target.address, action)
     if as_json:
         entries = [{"name": name, "address": where, "action": what} for name, (where, what) in sorted(actions.items())]
@@ -131,9 +131,9 @@ def sbom(images: tuple[str, ...]) -> None:
     from toolchain.images import build as builds
     from toolchain.images import sbom as bills
 
-    workshop = builds.Workshop.open(HERE)
-    for built in builds.build(workshop, workshop.catalog.choose(images)):
-        click.echo(bills.write(workshop, built, HERE.dist / "sbom"))
+    builder = builds.ImageBuilder.open(HERE)
+    for built in builds.build(builder, builder.catalog.choose(images)):
+        click.echo(bills.write(builder, built, HERE.dist / "sbom"))
 
 
 COMMANDS = (push, register, prune, verify, sbom)

@@ -104,7 +104,7 @@ def start(*, port: int) -> None:
 
     there = here.start(HERE, port)
     console.note(f"the embedded AWS runs (process {there.pid}); its files are in {HERE.local}")
-    click.echo(here.told(there))
+    click.echo(here.shell_exports(there))
 
 
 @local.command()
@@ -126,7 +126,7 @@ def status() -> int:
         console.note("no embedded AWS runs. Type: python build.py local start")
         return 1
     console.note(f"the embedded AWS runs (process {there.pid}); its files are in {HERE.local}")
-    click.echo(here.told(there))
+    click.echo(here.shell_exports(there))
     return 0
 
 

@@ -30,7 +30,7 @@ from toolchain.workflow.aligners import Wanted
 from toolchain.workflow.samples import in_order
 
 if TYPE_CHECKING:
-    from toolchain.images.build import Workshop
+    from toolchain.images.build import ImageBuilder
     from toolchain.workflow.samples import Skip
 
 EXIT_CODES = """
@@ -128,10 +128,10 @@ def cli() -> None:
     """FASTQ to VCF on AWS Batch, Step Functions and FSx for Lustre: images, job definitions, runs."""
 
 
-def _workshop() -> "Workshop":
-    from toolchain.images.build import Workshop
+def _builder() -> "ImageBuilder":
+    from toolchain.images.build import ImageBuilder
 
-    return Workshop.open(HERE)
+    return ImageBuilder.open(HERE)
 
 
 @cli.command(name="list")
@@ -144,7 +144,7 @@ def list_images(*, as_json: bool, as_markdown: bool) -> None:
     if as_markdown:
         click.echo(markdown(catalog.load(HERE.images).tools.values()), nl=False)
         return
-    found = inventory(_workshop())
+    found = inventory(_builder())
     if as_json:
         click.echo(json.dumps(found.as_json(), indent=2))
     else:
@@ -158,8 +158,8 @@ def build(images: tuple[str, ...], *, as_json: bool) -> None:
     """Build the IMAGES whose content has no image yet; all of them if none is named."""
     from toolchain.images import build as builds
 
-    workshop = _workshop()
-    built = builds.build(workshop, workshop.catalog.choose(images))
+    builder = _builder()
+    built = builds.build(builder, builder.catalog.choose(images))
     if as_json:
         click.echo(
             json.dumps(
@@ -203,7 +203,7 @@ def render(*, local: bool, scratch: Path | None, check: bool) -> None:
             why="in the cloud /scratch is where the hosts mount it",
             fix="Add --local, or leave --scratch out.",
         )
-    request = rendering.local(_workshop(), scratch or HERE.cache / "scratch") if local else rendering.cloud(HERE)
+    request = rendering.local(_builder(), scratch or HERE.cache / "scratch") if local else rendering.cloud(HERE)
     rendering.write(request, HERE.dist / ("local/jobdefs" if local else "jobdefs"), check=check)
 
 

@@ -16,7 +16,7 @@ from toolchain.workflow.samples import in_order
 
 if TYPE_CHECKING:
     from toolchain.runs.executions import BatchJob, Run, Runs
-    from toolchain.workflow.run_input import Order
+    from toolchain.workflow.run_input import RunInput
     from toolchain.workflow.samples import Skip
 
 
@@ -85,7 +85,7 @@ def run(  # noqa: PLR0913  # one an option
             why="the run would end with it",
             fix="Type first: python build.py local start",
         )
-    order = orders.Order(
+    order = orders.RunInput(
         reference=orders.check_reference(reference),
         samples=sheets.read(sheet),
         shards=shards or rendering.shards(checkout),
@@ -117,7 +117,7 @@ def run(  # noqa: PLR0913  # one an option
     return _follow(checkout, runs, started)
 
 
-def _plan(checkout: Checkout, order: "Order", file: Path) -> None:
+def _plan(checkout: Checkout, order: "RunInput", file: Path) -> None:
     from toolchain.errors import CannotCreateError
     from toolchain.jobdefs import render as rendering
 

@@ -24,12 +24,12 @@ from toolchain.docker.host import Host, failure
 from toolchain.docker.machine import Machine
 from toolchain.errors import CannotCreateError, MissingInputError
 from toolchain.files import locked, open_folder
-from toolchain.images.build import Workshop
+from toolchain.images.build import ImageBuilder
 from toolchain.jobdefs import render as rendering
 from toolchain.jobdefs import template as jobdefs
 from toolchain.localaws import lifecycle as here
 from toolchain.localaws.beneath import Beneath
-from toolchain.localaws.config import World
+from toolchain.localaws.config import LocalConfig
 from toolchain.localaws.links import duplicate
 from toolchain.paths import Checkout
 from toolchain.runs import prepare as locally
@@ -37,7 +37,7 @@ from toolchain.runs.executions import Runs
 from toolchain.runs.follow import follow
 from toolchain.runs.run_error import run_failure
 from toolchain.workflow import aligners
-from toolchain.workflow.run_input import Order, new_name
+from toolchain.workflow.run_input import RunInput, new_name
 from toolchain.workflow.samples import Lane, Sample, Skip, check_sample
 
 SIMULATED = "simulated"
@@ -114,13 +114,13 @@ def run(checkout: Checkout, own: Reads | None, options: Options, results: Path |
 
 
 def _run(
-    checkout: Checkout, world: World, own: Reads | None, options: Options, *, execution: str, target: Path
+    checkout: Checkout, world: LocalConfig, own: Reads | None, options: Options, *, execution: str, target: Path
 ) -> None:
     """The demo in an embedded AWS where all is ready: the workflow run, through its API."""
     account = Account()
     known = settings.load(checkout.settings)
     host = Host(
-        engine=Workshop.open(checkout).engine,
+        engine=ImageBuilder.open(checkout).engine,
         definitions=jobdefs.render(checkout.jobdefs, rendering.of(checkout)),
         machine=Machine.here(),
     )
@@ -128,7 +128,7 @@ def _run(
     resources = rendering.resources(checkout)
     choice = rendering.aligner(checkout, inputs.reference, options.aligner, resources)
     note(f"aligner: {choice.aligner}: {choice.reason}")
-    order = Order(
+    order = RunInput(
         reference=inputs.reference,
         samples=(Sample(name=inputs.sample, lanes=(Lane(name=LANE, r1=inputs.r1, r2=inputs.r2),)),),
         shards=options.shards,
@@ -151,7 +151,7 @@ def _run(
     report.show(summary, target)
 
 
-def _exported(world: World, vcf: str) -> Path:
+def _exported(world: LocalConfig, vcf: str) -> Path:
     """The directory that stands for where a sample was exported to."""
     bucket, _, key = vcf.removeprefix("s3://").partition("/")
     return (world.buckets / bucket / key).parent

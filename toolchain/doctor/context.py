@@ -50,7 +50,7 @@ class Held:
 
 
 @dataclass(kw_only=True)
-class Case:
+class DoctorContext:
     """A checkout, and the account that it is deployed to. What is asked for is kept; what failed is asked again.
 
     Attributes:

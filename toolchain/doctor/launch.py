@@ -11,18 +11,18 @@ from toolchain.doctor.result import DEPLOY, Finding, green, red
 if TYPE_CHECKING:
     from types_boto3_ec2.type_defs import LaunchTemplateVersionTypeDef
 
-    from toolchain.doctor.context import Case
+    from toolchain.doctor.context import DoctorContext
 
 _NAME = "launch template"
 
 
-def _version(case: "Case", environment: Environment, version: str) -> "LaunchTemplateVersionTypeDef | None":
+def _version(case: "DoctorContext", environment: Environment, version: str) -> "LaunchTemplateVersionTypeDef | None":
     with doing(f"looking at launch template {environment.template}"):
         answer = case.ec2.describe_launch_template_versions(LaunchTemplateId=environment.template, Versions=[version])
     return next(iter(answer["LaunchTemplateVersions"]), None)
 
 
-def user_data(case: "Case", environment: Environment) -> str:
+def user_data(case: "DoctorContext", environment: Environment) -> str:
     """What a new host of an environment does first; empty if it has no launch template."""
     if not environment.template:
         return ""
@@ -32,7 +32,7 @@ def user_data(case: "Case", environment: Environment) -> str:
     return base64.b64decode(encoded).decode("utf-8", errors="replace")
 
 
-def latest(case: "Case") -> Iterator[Finding]:
+def latest(case: "DoctorContext") -> Iterator[Finding]:
     """Whether hosts start with the latest version of their launch template."""
     for one in case.environments:
         if not one.template:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from toolchain.doctor.context import Case
+    from toolchain.doctor.context import DoctorContext
 
 Status = Literal["green", "yellow", "red"]
 DEPLOY = "Type: python build.py deploy"
@@ -45,7 +45,7 @@ class Check:
     """
 
     name: str
-    look: "Callable[[Case], Iterable[Finding]]"
+    look: "Callable[[DoctorContext], Iterable[Finding]]"
     stacks: tuple[str, ...] = ()
     cloud: bool = True
 

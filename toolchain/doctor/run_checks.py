@@ -16,7 +16,7 @@ from toolchain.doctor.checks import (
     quotas,
     roles,
 )
-from toolchain.doctor.context import Case
+from toolchain.doctor.context import DoctorContext
 from toolchain.doctor.result import Check, Finding, red, yellow
 from toolchain.errors import SeveralFailedError, ToolchainError, UnavailableError
 
@@ -51,7 +51,7 @@ ACCOUNT = (
 CHECKS = (*MACHINE, *CALLER, *ACCOUNT)
 
 
-def examine(case: Case) -> Iterator[Finding]:
+def examine(case: DoctorContext) -> Iterator[Finding]:
     """Every finding, as soon as it is found; where AWS does not know who asks, nothing else of it is asked."""
     for check in MACHINE:
         yield from look(check, case)
@@ -77,7 +77,7 @@ def examine(case: Case) -> Iterator[Finding]:
             yield from look(check, case)
 
 
-def _standing(case: Case, check: Check) -> frozenset[str]:
+def _standing(case: DoctorContext, check: Check) -> frozenset[str]:
     """The stacks that are deployed; none where that cannot be found out, which the check of stacks says."""
     if not check.stacks:
         return frozenset()
@@ -87,7 +87,7 @@ def _standing(case: Case, check: Check) -> frozenset[str]:
         return frozenset()
 
 
-def look(check: Check, case: Case) -> Iterator[Finding]:
+def look(check: Check, case: DoctorContext) -> Iterator[Finding]:
     """One check's findings; what keeps it from looking is a finding too."""
     try:
         yield from check.look(case)

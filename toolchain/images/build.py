@@ -21,7 +21,7 @@ FINGERPRINT_LABEL = "genomics.fingerprint"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Workshop:
+class ImageBuilder:
     """What builds need.
 
     Attributes:
@@ -37,7 +37,7 @@ class Workshop:
     cache: Path
 
     @classmethod
-    def open(cls, checkout: Checkout) -> "Workshop":
+    def open(cls, checkout: Checkout) -> "ImageBuilder":
         """The engine that answers, and a checkout's images.
 
         Raises:
@@ -76,26 +76,26 @@ class Built:
     new: bool
 
 
-def build(workshop: Workshop, images: tuple[Image, ...]) -> list[Built]:
+def build(builder: ImageBuilder, images: tuple[Image, ...]) -> list[Built]:
     """Builds those images that the engine does not hold with this content, side by side.
 
     Raises:
         BuildFailedError: The base, which all need, failed.
         SeveralFailedError: Some failed; the others were finished first.
     """
-    ids = {image.name: workshop.built(image) for image in images}
+    ids = {image.name: builder.built(image) for image in images}
     missing = tuple(image for image in images if ids[image.name] is None)
     if missing:
-        base = workshop.catalog.base
+        base = builder.catalog.base
         names = tuple(image.name for image in (base, *missing))
         with live_lines(names) as lines:
-            _build_one(workshop, base, lines)
-            errors = _side_by_side(lambda image: ids.update({image.name: _build_one(workshop, image, lines)}), missing)
+            _build_one(builder, base, lines)
+            errors = _side_by_side(lambda image: ids.update({image.name: _build_one(builder, image, lines)}), missing)
         if errors:
             raise SeveralFailedError.of(errors)
     new = {image.name for image in missing}
     return [
-        Built(image=image, reference=workshop.reference(image), image_id=str(ids[image.name]), new=image.name in new)
+        Built(image=image, reference=builder.reference(image), image_id=str(ids[image.name]), new=image.name in new)
         for image in images
     ]
 
@@ -112,9 +112,9 @@ def _side_by_side(work: Callable[[Image], None], images: tuple[Image, ...]) -> l
     return errors
 
 
-def _build_one(workshop: Workshop, image: Image, lines: Lines) -> str:
-    reference = workshop.reference(image)
-    if existing := workshop.built(image):
+def _build_one(builder: ImageBuilder, image: Image, lines: Lines) -> str:
+    reference = builder.reference(image)
+    if existing := builder.built(image):
         lines.done(image.name, f"{reference} is there")
         return existing
 
@@ -125,17 +125,17 @@ def _build_one(workshop: Workshop, image: Image, lines: Lines) -> str:
     if image.kind == "base":
         suite = image.suite or ""
         arguments["DEBIAN"] = debian_image(
-            workshop.engine, suite, name=f"{workshop.project}/debian:{suite}-{image.version}", report=report
+            builder.engine, suite, name=f"{builder.project}/debian:{suite}-{image.version}", report=report
         )
     else:
-        arguments["BASE"] = workshop.reference(workshop.catalog.base)
-        arguments["STEP_IMAGE"] = f"{image.name}:{tag(image, workshop.catalog)}"
+        arguments["BASE"] = builder.reference(builder.catalog.base)
+        arguments["STEP_IMAGE"] = f"{image.name}:{tag(image, builder.catalog)}"
     try:
-        image_id = workshop.engine.build(
-            context(image, workshop.cache, report),
+        image_id = builder.engine.build(
+            context(image, builder.cache, report),
             tag=reference,
             arguments=arguments,
-            labels=labels(image, workshop.catalog),
+            labels=labels(image, builder.catalog),
             report=report,
         )
     except ToolchainError:
@@ -169,16 +169,16 @@ def labels(image: Image, catalog: Catalog) -> dict[str, str]:
     }
 
 
-def layer_sizes(workshop: Workshop, reference: str) -> Mapping[str, int]:
+def layer_sizes(builder: ImageBuilder, reference: str) -> Mapping[str, int]:
     """Layer digest to compressed bytes; a layer is measured once, since its digest is its content."""
-    file = workshop.cache / "layers.json"
+    file = builder.cache / "layers.json"
     try:
         known = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, json.JSONDecodeError):
         known = {}
-    layers = workshop.engine.layers(reference)
+    layers = builder.engine.layers(reference)
     if any(layer not in known for layer in layers):
-        known |= workshop.engine.compressed_layers(reference)
-        workshop.cache.mkdir(parents=True, exist_ok=True)
+        known |= builder.engine.compressed_layers(reference)
+        builder.cache.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(known, indent=1, sort_keys=True), encoding="utf-8")
     return {layer: known[layer] for layer in layers}

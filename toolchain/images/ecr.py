@@ -20,7 +20,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from toolchain.aws import Account, doing
-from toolchain.backoff import Patience
+from toolchain.backoff import Backoff
 from toolchain.errors import BadDataError, MissingInputError, UnavailableError
 
 if TYPE_CHECKING:
@@ -103,8 +103,8 @@ class Registry:
         patience: How often the registry itself is asked; its API is asked as botocore does.
     """
 
-    def __init__(self, account: Account, patience: Patience | None = None) -> None:
-        self._patience = patience or Patience()
+    def __init__(self, account: Account, patience: Backoff | None = None) -> None:
+        self._patience = patience or Backoff()
         self._ecr: ECRClient = account.ecr()
         self._token: Token | None = None
         self._lock = threading.Lock()

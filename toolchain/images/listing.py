@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from toolchain.console import stdout
-from toolchain.images.build import Workshop, layer_sizes
+from toolchain.images.build import ImageBuilder, layer_sizes
 from toolchain.images.catalog import Image
 from toolchain.images.fingerprint import tag
 
@@ -65,16 +65,16 @@ class Inventory:
         }
 
 
-def inventory(workshop: Workshop) -> Inventory:
+def inventory(builder: ImageBuilder) -> Inventory:
     """Looks up every tool image of the catalogue in the engine."""
     return Inventory(
         entries=tuple(
             Entry(
                 image=image,
-                tag=tag(image, workshop.catalog),
-                layers=dict(layer_sizes(workshop, workshop.reference(image))) if workshop.built(image) else {},
+                tag=tag(image, builder.catalog),
+                layers=dict(layer_sizes(builder, builder.reference(image))) if builder.built(image) else {},
             )
-            for image in workshop.catalog.tools.values()
+            for image in builder.catalog.tools.values()
         )
     )
 

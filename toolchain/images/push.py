@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from toolchain import files, settings
-from toolchain.backoff import Patience
+from toolchain.backoff import Backoff
 from toolchain.console import Transfers, note, transfers
 from toolchain.docker.engine import Layer, PushRefusedError
 from toolchain.errors import BadDataError, SeveralFailedError, ToolchainError, UnavailableError
 from toolchain.images import build as builds
 from toolchain.images import catalog
-from toolchain.images.build import FINGERPRINT_LABEL, Workshop
+from toolchain.images.build import FINGERPRINT_LABEL, ImageBuilder
 from toolchain.images.catalog import Catalog, Image
 from toolchain.images.ecr import Registry, Repository, Stored, Token, missing
 from toolchain.images.fingerprint import of_content, tag
@@ -101,14 +101,14 @@ class Pusher:
     Attributes:
         checkout: Whose images.
         registry: Where to.
-        workshop: Connects to an engine; called only if something has to be pushed.
+        builder: Connects to an engine; called only if something has to be pushed.
         patience: How often, and after which waits.
     """
 
     checkout: Checkout
     registry: Registry
-    workshop: Callable[[], Workshop]
-    patience: Patience = field(default_factory=Patience)
+    builder: Callable[[], ImageBuilder]
+    patience: Backoff = field(default_factory=Backoff)
 
     # What is there.
 
@@ -203,21 +203,21 @@ class Pusher:
                     f"warning: tags in {target.repository.name} can be moved. For those whose tags cannot, type: "
                     "python build.py deploy registry"
                 )
-        workshop = self.workshop()
+        builder = self.builder()
         errors: list[ToolchainError] = []
         ids: dict[str, str] = {}
         try:
-            for built in builds.build(workshop, tuple(target.image for target in targets)):
+            for built in builds.build(builder, tuple(target.image for target in targets)):
                 ids[built.image.name] = built.image_id
         except ToolchainError as error:
             # The others were finished.
             errors += error.errors if isinstance(error, SeveralFailedError) else (error,)
-            ids = {target.image.name: found for target in targets if (found := workshop.built(target.image))}
+            ids = {target.image.name: found for target in targets if (found := builder.built(target.image))}
         ready = [target for target in targets if target.image.name in ids]
         stop = threading.Event()
         with transfers(tuple(target.image.name for target in ready)) as shown:
             sent, failed = _side_by_side(
-                lambda target: self._push_one(_Work(workshop, target, ids[target.image.name], shown, stop)), ready, stop
+                lambda target: self._push_one(_Work(builder, target, ids[target.image.name], shown, stop)), ready, stop
             )
         return sent, [*errors, *failed]
 
@@ -265,7 +265,7 @@ class Pusher:
                 raise _StoppedError
             work.shown.layer(work.target.image.name, layer)
 
-        return work.workshop.engine.push(
+        return work.builder.engine.push(
             work.image_id, work.target.repository.uri, work.target.tag, login=token.auth_config, report=report
         )
 
@@ -305,7 +305,7 @@ class _StoppedError(Exception):
 
 @dataclass(frozen=True)
 class _Work:
-    workshop: Workshop
+    builder: ImageBuilder
     target: Target
     image_id: str
     shown: Transfers

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from toolchain import files
 from toolchain.images import dpkg as debian_records
-from toolchain.images.build import Built, Workshop
+from toolchain.images.build import Built, ImageBuilder
 from toolchain.images.catalog import Image, Wheel
 from toolchain.images.dpkg import Package
 from toolchain.images.fingerprint import tag
@@ -25,11 +25,11 @@ _SPDX = {"expat": "MIT", "mpl-2": "MPL-2.0", "lgpl": "LGPL-2.0-or-later", "gpl":
 _GNU = re.compile(r"(A?GPL|LGPL)-(\d)(\.\d)?(\+|-only|-or-later)?", flags=re.IGNORECASE)
 
 
-def write(workshop: Workshop, built: Built, folder: Path) -> Path:
+def write(builder: ImageBuilder, built: Built, folder: Path) -> Path:
     """Writes an image's bill of materials.
 
     Args:
-        workshop: The engine that holds it, and its catalogue.
+        builder: The engine that holds it, and its catalogue.
         built: The image.
         folder: Where to; the file is `NAME.cdx.json`.
 
@@ -39,23 +39,23 @@ def write(workshop: Workshop, built: Built, folder: Path) -> Path:
     from cyclonedx.output.json import JsonV1Dot6
 
     file = folder / f"{built.image.name}.cdx.json"
-    text = JsonV1Dot6(bill(workshop, built)).output_as_string(indent=2)
+    text = JsonV1Dot6(bill(builder, built)).output_as_string(indent=2)
     files.write(file, f"{text}\n")
     return file
 
 
-def bill(workshop: Workshop, built: Built) -> "Bom":
+def bill(builder: ImageBuilder, built: Built) -> "Bom":
     """An image's bill of materials.
 
     Args:
-        workshop: The engine that holds it, and its catalogue.
+        builder: The engine that holds it, and its catalogue.
         built: The image.
     """
     from cyclonedx.model.bom import Bom, BomMetaData
 
-    engine = workshop.engine
+    engine = builder.engine
     distribution = debian_records.distribution(engine, built.image_id)
-    root = _root(built.image, project=workshop.project, content=tag(built.image, workshop.catalog))
+    root = _root(built.image, project=builder.project, content=tag(built.image, builder.catalog))
     packages = debian_records.packages(engine, built.image_id)
     components = [_component(one, distribution) for one in packages] + [_wheel(one) for one in built.image.wheels]
     made = Bom(

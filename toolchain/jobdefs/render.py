@@ -10,7 +10,7 @@ from toolchain.console import note
 from toolchain.docker.machine import Machine
 from toolchain.errors import ConfigurationError, MissingInputError
 from toolchain.images import catalog
-from toolchain.images.build import Workshop
+from toolchain.images.build import ImageBuilder
 from toolchain.images.fingerprint import tag
 from toolchain.jobdefs import template as jobdefs
 from toolchain.jobdefs.template import ImageReference, Rendering, Scratch
@@ -26,7 +26,7 @@ SHARDS = 24
 def of(checkout: Checkout) -> Rendering:
     """The rendering for the AWS that a checkout deals with."""
     if checkout == checkout.at_home:
-        return replace(local(Workshop.open(checkout), checkout.local / "scratch"), outputs=outputs(checkout))
+        return replace(local(ImageBuilder.open(checkout), checkout.local / "scratch"), outputs=outputs(checkout))
     return cloud(checkout)
 
 
@@ -83,22 +83,22 @@ def aligner(
     return aligners.choose(wanted or known.aligner, there, memory=memory)
 
 
-def local(workshop: Workshop, scratch: Path) -> Rendering:
+def local(builder: ImageBuilder, scratch: Path) -> Rendering:
     """A rendering for this machine: images by the engine's ids, plain directories for /scratch.
 
     Raises:
         MissingInputError: An image is not built.
     """
     images = {}
-    for image in workshop.catalog.tools.values():
-        image_id = workshop.built(image)
+    for image in builder.catalog.tools.values():
+        image_id = builder.built(image)
         if image_id is None:
             raise MissingInputError(
                 f"image '{image.name}' is not built",
                 why="no image has its content's tag",
                 fix="Type: python build.py build",
             )
-        images[image.name] = ImageReference(name=image.name, tag=tag(image, workshop.catalog), reference=image_id)
+        images[image.name] = ImageReference(name=image.name, tag=tag(image, builder.catalog), reference=image_id)
     return Rendering(
         images=images,
         settings=settings.load(HERE.settings),

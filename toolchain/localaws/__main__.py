@@ -9,8 +9,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from toolchain.errors import ToolchainError
-from toolchain.localaws.config import World
-from toolchain.localaws.lifecycle import alone
+from toolchain.localaws.config import LocalConfig
+from toolchain.localaws.lifecycle import exclusive_lock
 from toolchain.localaws.server import serve
 
 
@@ -20,12 +20,12 @@ def main() -> int:
     parser.add_argument("root", type=Path, help="where it keeps what it holds")
     parser.add_argument("--port", type=int, default=0, help="on the loopback; any free one if none")
     arguments = parser.parse_args()
-    world = World.of_this_machine(arguments.root)
+    world = LocalConfig.of_this_machine(arguments.root)
     over = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: over.set())
     try:
-        with alone(world), serve(world, port=arguments.port) as server:
+        with exclusive_lock(world), serve(world, port=arguments.port) as server:
             told = {"endpoint": server.endpoint, "key": asdict(server.key)}
             print(json.dumps(told), flush=True)  # noqa: T201  # for whoever started it
             over.wait()

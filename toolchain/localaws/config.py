@@ -12,7 +12,7 @@ EXPORT_SOCKET: Final = "fsx.sock"
 
 
 @dataclass(frozen=True, kw_only=True)
-class World:
+class LocalConfig:
     """Where the embedded AWS keeps what it holds on this machine.
 
     Attributes:
@@ -26,7 +26,7 @@ class World:
     memory: int
 
     @classmethod
-    def of_this_machine(cls, root: Path) -> "World":
+    def of_this_machine(cls, root: Path) -> "LocalConfig":
         """One that gives to jobs all that this machine has for them."""
         machine = Machine.here()
         return cls(root=root, vcpus=machine.cores, memory=machine.memory)

@@ -9,14 +9,14 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from toolchain.localaws.access import Access
-from toolchain.localaws.config import World
+from toolchain.localaws.config import LocalConfig
 
 _DEFAULTS: Final = frozenset({"default_x86_64", "default_arm64"})
 _LINKED: Final = "AWSServiceRoleForBatch"
 _PATH: Final = "/aws-service-role/batch.amazonaws.com/"
 
 
-def install(_world: World, _access: Access) -> None:
+def install(_world: LocalConfig, _access: Access) -> None:
     """Gives moto's backend these ways, once."""
     from moto.batch.models import BatchBackend
 

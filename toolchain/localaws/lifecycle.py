@@ -19,7 +19,7 @@ from typing import Final
 from toolchain import files
 from toolchain.errors import TryAgainError, UnavailableError
 from toolchain.localaws.access import Key, environment
-from toolchain.localaws.config import World, chosen_region
+from toolchain.localaws.config import LocalConfig, chosen_region
 from toolchain.localaws.server import Server, serve
 from toolchain.paths import Checkout
 
@@ -66,13 +66,13 @@ class Connected:
         checkout: The checkout, as it deals with it.
     """
 
-    world: World
+    world: LocalConfig
     checkout: Checkout
 
 
-def world(checkout: Checkout) -> World:
+def world(checkout: Checkout) -> LocalConfig:
     """Where a checkout's embedded AWS keeps what it holds, with all that this machine has for jobs."""
-    return World.of_this_machine(checkout.local)
+    return LocalConfig.of_this_machine(checkout.local)
 
 
 def running(checkout: Checkout) -> Running | None:
@@ -105,7 +105,7 @@ def connected(checkout: Checkout) -> Iterator[Connected]:
         with _environment(server), _watched(checkout, there):
             yield Connected(world=here, checkout=checkout.at_home)
         return
-    with alone(here), serve(here) as server, _environment(server):
+    with exclusive_lock(here), serve(here) as server, _environment(server):
         yield Connected(world=here, checkout=checkout.for_now)
 
 
@@ -142,7 +142,7 @@ def attached(checkout: Checkout) -> Iterator[Connected]:
 
 
 @contextmanager
-def alone(here: World) -> Iterator[None]:
+def exclusive_lock(here: LocalConfig) -> Iterator[None]:
     """Holds a world against other servers of the same root: each would take the other's containers for leftovers.
 
     Raises:
@@ -163,7 +163,7 @@ def alone(here: World) -> Iterator[None]:
         yield
 
 
-def _check_writable(here: World) -> None:
+def _check_writable(here: LocalConfig) -> None:
     """Makes the root, shut to others, and passes if all that a server writes to is this user's to write.
 
     Raises:
@@ -194,8 +194,8 @@ def start(checkout: Checkout, port: int) -> Running:
         return answering(checkout) or _started(checkout, here, port)
 
 
-def _started(checkout: Checkout, here: World, port: int) -> Running:
-    with alone(here):  # the server would say it where nobody looks
+def _started(checkout: Checkout, here: LocalConfig, port: int) -> Running:
+    with exclusive_lock(here):  # the server would say it where nobody looks
         pass
     log = here.root / "server.log"
     _record(checkout).unlink(missing_ok=True)
@@ -251,13 +251,13 @@ def _clear_away(checkout: Checkout) -> None:
     from toolchain.localaws.batch.host import Host
 
     here = world(checkout)
-    with suppress(TryAgainError), alone(here):
+    with suppress(TryAgainError), exclusive_lock(here):
         host = Host(here, Access(endpoint=""))
         host.sweep()
         host.close()
 
 
-def told(there: Running) -> str:
+def shell_exports(there: Running) -> str:
     """What a shell needs to use a server, as `export` lines."""
     values = environment(there.endpoint, there.region, there.key)
     wanted = ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_DEFAULT_REGION")

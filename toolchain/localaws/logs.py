@@ -25,7 +25,7 @@ from moto.logs.models import LogGroup, LogStream
 from moto.logs.utils import EventMessageFilter
 
 from toolchain.localaws.access import Access
-from toolchain.localaws.config import World
+from toolchain.localaws.config import LocalConfig
 
 # https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_GetEvents.html
 _MOST_EVENTS: Final = 10_000
@@ -243,7 +243,7 @@ def _filtered(  # noqa: PLR0913, PLR0917  # as moto calls it
     return [stream.shown(event) for event, stream in page], token, searched
 
 
-def install(world: World, _access: Access) -> None:
+def install(world: LocalConfig, _access: Access) -> None:
     """Gives moto's groups these streams, once, and drops those of a server that is no more."""
     FileStream.folder = world.root / "logs"
     shutil.rmtree(FileStream.folder, ignore_errors=True)

@@ -11,10 +11,10 @@ from collections.abc import Callable
 from typing import Any
 
 from toolchain.localaws.access import Access
-from toolchain.localaws.config import World, chosen_region
+from toolchain.localaws.config import LocalConfig, chosen_region
 
 
-def install(_world: World, _access: Access) -> None:
+def install(_world: LocalConfig, _access: Access) -> None:
     """Gives them these ways, once."""
     from botocore.loaders import JSONFileLoader
     from moto.iam.models import IAMBackend

@@ -14,7 +14,7 @@ from toolchain import files
 from toolchain.errors import UnavailableError
 from toolchain.localaws import cloudformation, ecr, fsx, once, s3
 from toolchain.localaws.access import ADDRESS, Access, Key, environment
-from toolchain.localaws.config import EXPORT_SOCKET, World, chosen_region
+from toolchain.localaws.config import EXPORT_SOCKET, LocalConfig, chosen_region
 
 ACCOUNT: Final = "123456789012"
 # What adds to moto, a module of this package for each service; each has `install(world, access)`. CloudFormation, FSx
@@ -44,7 +44,7 @@ class Server:
 
 
 @contextmanager
-def serve(world: World, *, port: int = 0) -> Iterator[Server]:
+def serve(world: LocalConfig, *, port: int = 0) -> Iterator[Server]:
     """Runs an embedded AWS that holds nothing yet, until the block ends. One at a time in a process.
 
     Args:
@@ -70,7 +70,7 @@ def serve(world: World, *, port: int = 0) -> Iterator[Server]:
 _MOTO: Final = {"MOTO_IAM_LOAD_MANAGED_POLICIES": "true", "MOTO_EC2_LOAD_DEFAULT_AMIS": "false"}
 
 
-def _make_folders(world: World) -> None:
+def _make_folders(world: LocalConfig) -> None:
     """Makes the directories. What is below the root is its owner's only: references, reads, results and the key.
 
     Jobs find theirs all the same, since Docker mounts them and needs no way through the directories above.
@@ -111,7 +111,7 @@ def _variables(values: Mapping[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _install(world: World, access: Access) -> None:
+def _install(world: LocalConfig, access: Access) -> None:
     for service in SERVICES:
         importlib.import_module(f"toolchain.localaws.{service}").install(world, access)
     # A backend that an earlier server of this process made knows nothing of what was installed now.
@@ -119,7 +119,7 @@ def _install(world: World, access: Access) -> None:
 
 
 @contextmanager
-def _answering(world: World, listener: socket.socket, access: Access) -> Iterator[None]:
+def _answering(world: LocalConfig, listener: socket.socket, access: Access) -> Iterator[None]:
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
     from toolchain.localaws.gate import Gate
@@ -149,7 +149,7 @@ def _answering(world: World, listener: socket.socket, access: Access) -> Iterato
 
 
 @contextmanager
-def _listening_for_exports(world: World) -> Iterator[socket.socket]:
+def _listening_for_exports(world: LocalConfig) -> Iterator[socket.socket]:
     """The socket that is mounted into the containers of exports, which have no network."""
     world.door.mkdir(exist_ok=True)
     world.door.chmod(0o755)

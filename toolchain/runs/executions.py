@@ -14,7 +14,7 @@ from toolchain.errors import BadDataError, MissingInputError, WrongUsageError
 from toolchain.jobdefs import failures
 from toolchain.paths import typed
 from toolchain.stacks.service import CloudFormation
-from toolchain.workflow.run_input import Order, parse
+from toolchain.workflow.run_input import RunInput, parse
 
 if TYPE_CHECKING:
     from types_boto3_batch import BatchClient
@@ -65,7 +65,7 @@ class Run:
     status: Status
     start: datetime
     stop: datetime | None = None
-    order: Order | None = None
+    order: RunInput | None = None
     error: str = ""
     cause: str = ""
     vcfs: dict[str, str] = field(default_factory=dict)
@@ -155,7 +155,7 @@ class Runs:
                 fix=f"Type: {typed('deploy')}",
             ) from error
 
-    def start(self, name: str, order: Order) -> Run:
+    def start(self, name: str, order: RunInput) -> Run:
         """Starts a run.
 
         Raises:
@@ -280,7 +280,7 @@ class Runs:
             self._known[one["jobId"]] = (environment.get("EXECUTION_ID", ""), *_who(one.get("parameters", {})))
 
 
-def _order(text: str) -> Order | None:
+def _order(text: str) -> RunInput | None:
     """What a run was asked to do. Whatever somebody else started must be seen and stopped all the same."""
     try:
         return parse(text)

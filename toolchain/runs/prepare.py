@@ -10,13 +10,13 @@ from toolchain import files, settings
 from toolchain.aws import Account, doing
 from toolchain.console import note
 from toolchain.errors import ConfigurationError, MissingInputError, WrongUsageError
-from toolchain.images.build import Workshop, build
+from toolchain.images.build import ImageBuilder, build
 from toolchain.jobdefs import register as registration
 from toolchain.jobdefs import render as rendering
 from toolchain.paths import Checkout
 from toolchain.stacks.deploy import Deployer
 from toolchain.stacks.progress import quiet
-from toolchain.workflow.run_input import Order
+from toolchain.workflow.run_input import RunInput
 
 # Before job definitions are registered, and after: a definition names a role, and the workflow names definitions.
 BEFORE = ("registry", "network", "storage", "compute")
@@ -57,8 +57,8 @@ def in_turn(checkout: Checkout) -> Iterator[None]:
 
 
 def _prepare(checkout: Checkout, account: Account, command: str) -> None:
-    workshop = Workshop.open(checkout)
-    build(workshop, tuple(workshop.catalog.tools.values()))
+    builder = ImageBuilder.open(checkout)
+    build(builder, tuple(builder.catalog.tools.values()))
     for bucket in _sources(checkout):
         with doing(f"making bucket {bucket}"):
             account.s3().create_bucket(Bucket=bucket)
@@ -84,7 +84,7 @@ def check_name(checkout: Checkout, name: str) -> None:
         )
 
 
-def check_inputs(checkout: Checkout, order: Order) -> None:
+def check_inputs(checkout: Checkout, order: RunInput) -> None:
     """Passes if steps, which are a user of their own, may read the files of a run that are there.
 
     Raises:

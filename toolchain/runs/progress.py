@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from toolchain.runs.executions import ENDED, BatchJob
-from toolchain.workflow.run_input import Order
+from toolchain.workflow.run_input import RunInput
 
 # The columns of the table: the first word of a step's name.
 STEPS = ("mem", "finish", "call", "gather", "qc", "check")
@@ -66,7 +66,7 @@ def latest(jobs: Sequence[BatchJob]) -> dict[tuple[str | None, str], BatchJob]:
     return {(job.sample, job.step): job for job in sorted(jobs, key=lambda job: job.created)}
 
 
-def rows(order: Order, jobs: Sequence[BatchJob]) -> tuple[Row, ...]:
+def rows(order: RunInput, jobs: Sequence[BatchJob]) -> tuple[Row, ...]:
     """A row for the whole run's own jobs, and one for each sample."""
     by_place = latest(jobs)
     counts: dict[str | None, dict[str, Count]] = {}

@@ -72,7 +72,7 @@ class ChangeSet:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wish:
+class DesiredStack:
     """What a stack is to be.
 
     Attributes:
@@ -94,7 +94,7 @@ class ChangeSets:
         self._client = service.client
         self._pace = pace
 
-    def make(self, wish: Wish, state: State | None) -> ChangeSet | None:
+    def make(self, wish: DesiredStack, state: State | None) -> ChangeSet | None:
         """Makes the change set that leads to a wish.
 
         Args:
@@ -132,12 +132,12 @@ class ChangeSets:
                 with suppress(ToolchainError):
                     self.remove(change_set, stack_id if state is None else None)
 
-    def _require_nothing(self, wish: Wish, change_set: str, reason: str) -> None:
+    def _require_nothing(self, wish: DesiredStack, change_set: str, reason: str) -> None:
         """Passes if a change set failed since there is nothing to change."""
         if not any(text in reason for text in _NOTHING):
             raise _refused(wish.stack, self._why(change_set, reason))
 
-    def execute(self, change_set: ChangeSet, wish: Wish, token: str) -> None:
+    def execute(self, change_set: ChangeSet, wish: DesiredStack, token: str) -> None:
         """Tells CloudFormation to do what a change set says.
 
         Args:
@@ -177,7 +177,7 @@ class ChangeSets:
             if stack is not None:
                 self._client.delete_stack(StackName=stack)
 
-    def _create(self, wish: Wish, *, creates: bool) -> tuple[str, str] | None:
+    def _create(self, wish: DesiredStack, *, creates: bool) -> tuple[str, str] | None:
         from botocore.exceptions import ClientError
 
         for left in reversed(range(_NAMES)):

@@ -12,7 +12,7 @@ from toolchain.errors import MissingInputError, ToolchainError, WrongUsageError
 from toolchain.paths import Checkout
 from toolchain.stacks import auto_parameters as computed
 from toolchain.stacks import layout, outputs, parameters
-from toolchain.stacks.changes import Change, ChangeSet, ChangeSets, Wish
+from toolchain.stacks.changes import Change, ChangeSet, ChangeSets, DesiredStack
 from toolchain.stacks.layout import Layout, Stack
 from toolchain.stacks.progress import Lines, lines
 from toolchain.stacks.recover import Mender, judge, token
@@ -139,7 +139,7 @@ class Deployer:
             self._protect(stack, after)
         return "created" if change_set.creates else "updated"
 
-    def _execute(self, wish: Wish, change_set: ChangeSet) -> None:
+    def _execute(self, wish: DesiredStack, change_set: ChangeSet) -> None:
         latest = self._service.latest(change_set.stack_id)
         name = token(wish)
         ended = self._follower.follow(
@@ -150,7 +150,7 @@ class Deployer:
         )
         judge(wish.stack, ended)
 
-    def _wish(self, stack: Stack) -> Wish:
+    def _wish(self, stack: Stack) -> DesiredStack:
         """What a stack is to be.
 
         Raises:
@@ -165,7 +165,7 @@ class Deployer:
                 why="; ".join(f"it imports {', '.join(names)} of stack {name}" for name, names in missing.items()),
                 fix=f"Type: python build.py deploy {first}; or leave out the names, for all stacks.",
             )
-        return Wish(
+        return DesiredStack(
             stack=stack,
             parameters=parameters.values(stack, self.settings, {**self._known, **revisions}),
             tags=self.settings.tags,
@@ -237,7 +237,7 @@ class Deployer:
         usable = state.stands and not state.busy and not state.status.endswith("_FAILED")
         return None if usable else f"it is in the state {state.status}"
 
-    def _changes(self, wish: Wish, state: State | None) -> tuple[Change, ...]:
+    def _changes(self, wish: DesiredStack, state: State | None) -> tuple[Change, ...]:
         change_set = self._change_sets.make(wish, state)
         if change_set is None:
             return ()

@@ -8,20 +8,20 @@ from dataclasses import dataclass
 from toolchain.aws import doing
 from toolchain.console import note
 from toolchain.errors import StackFailedError, ToolchainError, TryAgainError
-from toolchain.stacks.changes import Wish
+from toolchain.stacks.changes import DesiredStack
 from toolchain.stacks.layout import Stack
 from toolchain.stacks.resources import body
 from toolchain.stacks.service import OURS, CloudFormation, Event, State
 from toolchain.stacks.watch import Ended, Follower
 
 
-def digest(wish: Wish) -> str:
+def digest(wish: DesiredStack) -> str:
     """What tells one wish from another."""
     text = json.dumps([body(wish.stack.template), dict(wish.parameters), dict(wish.tags)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def token(wish: Wish) -> str:
+def token(wish: DesiredStack) -> str:
     """The token of an operation that makes this wish true: whoever wishes the same knows it by its beginning."""
     return f"{OURS}deploy-{digest(wish)}-{secrets.token_hex(4)}"
 
@@ -38,7 +38,7 @@ class Mender:
     service: CloudFormation
     follower: Follower
 
-    def mend(self, wish: Wish, state: State | None) -> tuple[State | None, Ended | None]:
+    def mend(self, wish: DesiredStack, state: State | None) -> tuple[State | None, Ended | None]:
         """Makes a stack ready for a change set.
 
         Args:
@@ -77,7 +77,7 @@ class Mender:
             return self.service.state(stack.full_name), ended
         return state, ended
 
-    def _attach(self, wish: Wish, state: State) -> Ended:
+    def _attach(self, wish: DesiredStack, state: State) -> Ended:
         """Follows what an earlier run of the same command began."""
         operation = self.service.operation(state.id)
         if not operation or not operation[0].token.startswith(f"{OURS}deploy-{digest(wish)}-"):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 
-from toolchain.backoff import Patience
+from toolchain.backoff import Backoff
 from toolchain.errors import StoppedError, UnavailableError
 from toolchain.stacks.progress import Lines, lines
 from toolchain.stacks.service import CloudFormation, Event, short_name
@@ -37,7 +37,7 @@ class Pace:
     """
 
     look: float = 3.0
-    patience: Patience = field(default_factory=lambda: Patience(attempts=10, first=2.0, longest=60.0))
+    patience: Backoff = field(default_factory=lambda: Backoff(attempts=10, first=2.0, longest=60.0))
     sleep: Callable[[float], None] = time.sleep
 
 

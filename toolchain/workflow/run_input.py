@@ -33,7 +33,7 @@ class Job:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Order:
+class RunInput:
     """What a run is asked to do.
 
     Attributes:
@@ -105,7 +105,7 @@ class Order:
         return (*jobs, Job(sample=None, step="export", tool="fsx-export"))
 
 
-def parse(text: str) -> Order:
+def parse(text: str) -> RunInput:
     """An execution's input, back into an order: of a run that anybody started.
 
     Raises:
@@ -113,7 +113,7 @@ def parse(text: str) -> Order:
     """
     try:
         data = json.loads(text)
-        return Order(
+        return RunInput(
             reference=data["reference"],
             samples=tuple(
                 Sample(

@@ -7,12 +7,12 @@ from toolchain.aws import doing
 from toolchain.doctor.result import DEPLOY, Finding, green, red
 
 if TYPE_CHECKING:
-    from toolchain.doctor.context import Case
+    from toolchain.doctor.context import DoctorContext
 
 _DEPLOY = f"{DEPLOY} compute"
 
 
-def environments(case: "Case") -> Iterator[Finding]:
+def environments(case: "DoctorContext") -> Iterator[Finding]:
     """Whether each environment takes jobs, in the file systems' network."""
     name = "compute environment"
     there = {one.arn for one in case.environments}
@@ -42,7 +42,7 @@ def environments(case: "Case") -> Iterator[Finding]:
             yield green(name, f"{one.name} is VALID and ENABLED, {one.kind} with up to {one.most_vcpus} vCPUs")
 
 
-def queue(case: "Case") -> Iterator[Finding]:
+def queue(case: "DoctorContext") -> Iterator[Finding]:
     """Whether the queue takes jobs, and tries Spot first."""
     name = "job queue"
     arn = case.outputs["JobQueueArn"]

@@ -10,7 +10,7 @@ from toolchain.doctor.result import Finding, green, red, yellow
 from toolchain.errors import UnavailableError
 
 if TYPE_CHECKING:
-    from toolchain.doctor.context import Case
+    from toolchain.doctor.context import DoctorContext
 
 # AWS takes a signature for five minutes before and after its own time:
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-troubleshooting.html
@@ -65,7 +65,7 @@ def _ahead(headers: Mapping[str, str], before: float, after: float) -> float | N
     return min(0.0, after - date)
 
 
-def credentials(case: "Case") -> Iterator[Finding]:
+def credentials(case: "DoctorContext") -> Iterator[Finding]:
     """Whether AWS knows who asks, and in which region."""
     region = case.account.region
     caller = case.caller
@@ -75,7 +75,7 @@ def credentials(case: "Case") -> Iterator[Finding]:
         yield green("credentials", f"account {caller.account}, as {caller.arn}, in {region}")
 
 
-def clock(case: "Case") -> Iterator[Finding]:
+def clock(case: "DoctorContext") -> Iterator[Finding]:
     """Whether this machine's clock is AWS's."""
     ahead = case.caller.ahead
     if ahead is None:

@@ -14,7 +14,7 @@ from toolchain.jobdefs.revisions import all_active
 from toolchain.jobdefs.template import Definition, ImageReference, Rendering
 
 if TYPE_CHECKING:
-    from toolchain.doctor.context import Case
+    from toolchain.doctor.context import DoctorContext
 
 _NAME = "room for jobs"
 
@@ -90,7 +90,7 @@ class Room:
         )
 
 
-def looks(case: "Case") -> Iterator[Finding]:
+def looks(case: "DoctorContext") -> Iterator[Finding]:
     """Whether each job definition fits a host of an environment."""
     rooms = _rooms(case)
     for ask in _asks(case):
@@ -110,7 +110,7 @@ def looks(case: "Case") -> Iterator[Finding]:
         yield green(_NAME, f"{ask}: {_places(found)}{gap}{unused}")
 
 
-def second_attempts(case: "Case") -> Iterator[Finding]:
+def second_attempts(case: "DoctorContext") -> Iterator[Finding]:
     """Whether a host can give a job that ran out of memory as much as its second attempt may ask for."""
     name = "memory of second attempts"
     most = case.number("workflow", "MaxJobMemory")
@@ -129,7 +129,7 @@ def _places(found: Mapping[str, str]) -> str:
     return ", ".join(f"{name} and larger {place}" for place, name in found.items())
 
 
-def _rooms(case: "Case") -> list[Room]:
+def _rooms(case: "DoctorContext") -> list[Room]:
     """The environments as they are deployed; as they would be, if they are not."""
     ec2 = case.ec2
     if "compute" not in case.standing:
@@ -156,7 +156,7 @@ def _rooms(case: "Case") -> list[Room]:
     return rooms
 
 
-def _asks(case: "Case") -> Iterator[Ask]:
+def _asks(case: "DoctorContext") -> Iterator[Ask]:
     """What is active in Batch; of a tool with nothing active, what this checkout would register."""
     prefix = f"{case.settings.project}-"
     active = all_active(case.batch, prefix)

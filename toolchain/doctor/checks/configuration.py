@@ -9,10 +9,10 @@ from toolchain.stacks import auto_parameters as computed
 from toolchain.stacks import parameters
 
 if TYPE_CHECKING:
-    from toolchain.doctor.context import Case
+    from toolchain.doctor.context import DoctorContext
 
 
-def suits(case: "Case") -> Iterator[Finding]:
+def suits(case: "DoctorContext") -> Iterator[Finding]:
     """Whether `deploy` would take genomics.toml."""
     name = "genomics.toml"
     try:

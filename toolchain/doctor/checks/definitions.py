@@ -10,7 +10,7 @@ from toolchain.jobdefs import verify as verification
 from toolchain.jobdefs.revisions import all_active
 
 if TYPE_CHECKING:
-    from toolchain.doctor.context import Case
+    from toolchain.doctor.context import DoctorContext
 
 _PUSH = "python build.py push; python build.py register"
 _ARN = re.compile(r"arn:[a-z-]+:batch:[a-z0-9-]+:\d+:job-definition/([A-Za-z0-9_-]+):(\d+)")
@@ -18,7 +18,7 @@ _ARN = re.compile(r"arn:[a-z-]+:batch:[a-z0-9-]+:\d+:job-definition/([A-Za-z0-9_
 _MOST = 100
 
 
-def agree(case: "Case") -> Iterator[Finding]:
+def agree(case: "DoctorContext") -> Iterator[Finding]:
     """Whether cloud and checkout agree, as `verify` has it."""
     name = "job definition"
     verdict = verification.verify(case.checkout, case.account)
@@ -36,7 +36,7 @@ def agree(case: "Case") -> Iterator[Finding]:
         yield green(name, f"{agreeing} is as this checkout says, and ECR has its image")
 
 
-def named(case: "Case") -> Iterator[Finding]:
+def named(case: "DoctorContext") -> Iterator[Finding]:
     """Whether each revision that a state machine names can still be submitted."""
     name = "state machine"
     latest = all_active(case.batch, f"{case.settings.project}-")
@@ -61,7 +61,7 @@ def named(case: "Case") -> Iterator[Finding]:
             yield green(name, f"{label} is ACTIVE, and {names}{later}")
 
 
-def _active(case: "Case", arns: list[str]) -> set[str]:
+def _active(case: "DoctorContext", arns: list[str]) -> set[str]:
     client = case.batch
     found: set[str] = set()
     for start in range(0, len(arns), _MOST):

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 from toolchain.doctor.result import DEPLOY, Finding, green, red, yellow
 
 if TYPE_CHECKING:
-    from toolchain.doctor.context import Case
+    from toolchain.doctor.context import DoctorContext
 
 _NAME = "stacks"
 
 
-def stands(case: "Case") -> Iterator[Finding]:
+def stands(case: "DoctorContext") -> Iterator[Finding]:
     """What state each stack is in; one line for all that are not there."""
     missing = [stack.name for stack in case.layout.stacks if stack.name not in case.states]
     for name, state in case.states.items():

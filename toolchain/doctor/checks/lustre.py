@@ -11,14 +11,14 @@ from toolchain.doctor.result import DEPLOY, Finding, green, red
 if TYPE_CHECKING:
     from types_boto3_fsx.type_defs import DataRepositoryAssociationTypeDef, FileSystemTypeDef, FilterTypeDef
 
-    from toolchain.doctor.context import Case
+    from toolchain.doctor.context import DoctorContext
 
 # What the hosts' client speaks; a file system of 2.10 does not answer it.
 VERSION = "2.15"
 _STORAGE = f"{DEPLOY} storage"
 
 
-def file_systems(case: "Case") -> Iterator[Finding]:
+def file_systems(case: "DoctorContext") -> Iterator[Finding]:
     """Whether each file system can be mounted by the hosts' client, and lies in the hosts' zone."""
     name = "file system"
     for one, mounts in _mounts(case).items():
@@ -40,7 +40,7 @@ def file_systems(case: "Case") -> Iterator[Finding]:
             yield green(name, f"{label} is {lifecycle}, Lustre {version}, {described['StorageCapacity']} GiB")
 
 
-def zones(case: "Case") -> Iterator[Finding]:
+def zones(case: "DoctorContext") -> Iterator[Finding]:
     """Whether hosts and file systems are in the same zone: traffic between zones is slow, and paid for."""
     name = "zone"
     hosts = case.zones(subnet for one in case.environments for subnet in one.subnets)
@@ -52,7 +52,7 @@ def zones(case: "Case") -> Iterator[Finding]:
         yield green(name, f"hosts and file systems are in {', '.join(hosts)}")
 
 
-def mounts(case: "Case") -> Iterator[Finding]:
+def mounts(case: "DoctorContext") -> Iterator[Finding]:
     """Whether what hosts mount is what the file systems are called."""
     name = "mount"
     users = {one.name: user_data(case, one) for one in case.environments} if "compute" in case.standing else {}
@@ -73,7 +73,7 @@ def mounts(case: "Case") -> Iterator[Finding]:
             yield green(name, f"/scratch/{what} is {said}")
 
 
-def links(case: "Case") -> Iterator[Finding]:
+def links(case: "DoctorContext") -> Iterator[Finding]:
     """Whether each directory is linked to S3, and the link works."""
     name = "link to S3"
     found = {one: _associations(case, one) for one in case.file_systems}
@@ -94,7 +94,7 @@ def links(case: "Case") -> Iterator[Finding]:
             yield red(name, f"/scratch/{what} ({one}) is linked to nothing", _STORAGE)
 
 
-def _linked(case: "Case", what: str, association: "DataRepositoryAssociationTypeDef") -> Finding:
+def _linked(case: "DoctorContext", what: str, association: "DataRepositoryAssociationTypeDef") -> Finding:
     name = "link to S3"
     where = association.get("DataRepositoryPath", "")
     lifecycle = association.get("Lifecycle", "")
@@ -112,7 +112,7 @@ def _linked(case: "Case", what: str, association: "DataRepositoryAssociationType
     return green(name, f"{said}: {lifecycle}")
 
 
-def _associations(case: "Case", one: str) -> "list[DataRepositoryAssociationTypeDef]":
+def _associations(case: "DoctorContext", one: str) -> "list[DataRepositoryAssociationTypeDef]":
     client = case.fsx
     only: list[FilterTypeDef] = [{"Name": "file-system-id", "Values": [one]}]
     with doing(f"looking at the links of file system {one}"):
@@ -124,7 +124,7 @@ def _associations(case: "Case", one: str) -> "list[DataRepositoryAssociationType
     return found
 
 
-def _mounts(case: "Case") -> dict[str, list[str]]:
+def _mounts(case: "DoctorContext") -> dict[str, list[str]]:
     """File system to the directories that are on it."""
     found: dict[str, list[str]] = {}
     for what, output in FILE_SYSTEMS.items():
@@ -132,11 +132,11 @@ def _mounts(case: "Case") -> dict[str, list[str]]:
     return found
 
 
-def _shared(case: "Case") -> bool:
+def _shared(case: "DoctorContext") -> bool:
     """Whether one file system holds all three directories."""
     return case.outputs["WorkingPath"] != "-"
 
 
-def _mount(case: "Case", what: str, described: "FileSystemTypeDef") -> str:
+def _mount(case: "DoctorContext", what: str, described: "FileSystemTypeDef") -> str:
     root = f"{described.get('DNSName', '')}@tcp:/{described.get('LustreConfiguration', {}).get('MountName', '')}"
     return f"{root}/{what}" if _shared(case) else root

@@ -12,7 +12,7 @@ from toolchain.doctor.result import Finding, green, red
 from toolchain.errors import UnavailableError
 
 if TYPE_CHECKING:
-    from toolchain.doctor.context import Case
+    from toolchain.doctor.context import DoctorContext
 
 # Hosts are x86_64, and images are made for the engine's own architecture.
 ARCHITECTURES = frozenset({"amd64", "x86_64"})
@@ -23,7 +23,7 @@ _SHOWN = 3
 _PIN = re.compile(r"([A-Za-z0-9._-]+)(?:\[[^]]*\])?==([^\s;\\]+)")
 
 
-def engine(_: "Case") -> Iterator[Finding]:
+def engine(_: "DoctorContext") -> Iterator[Finding]:
     """Whether a Docker engine answers, can make images for the hosts, and has room for them."""
     try:
         connected = Engine.connect()
@@ -56,7 +56,7 @@ def _free(root: Path) -> int | None:
         return None
 
 
-def packages(case: "Case") -> Iterator[Finding]:
+def packages(case: "DoctorContext") -> Iterator[Finding]:
     """Whether Python's packages are those that requirements/runtime.txt pins."""
     file = case.checkout.root / "requirements" / "runtime.txt"
     found = map(_PIN.match, file.read_text(encoding="utf-8").splitlines())

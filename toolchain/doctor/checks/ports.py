@@ -11,7 +11,7 @@ from toolchain.doctor.result import DEPLOY, Finding, green, red
 if TYPE_CHECKING:
     from types_boto3_ec2.type_defs import IpPermissionOutputTypeDef, SecurityGroupTypeDef
 
-    from toolchain.doctor.context import Case
+    from toolchain.doctor.context import DoctorContext
 
 # https://docs.aws.amazon.com/fsx/latest/LustreGuide/limit-access-security-groups.html
 PORTS = ((988, 988), (1018, 1023))
@@ -47,7 +47,7 @@ _WAYS = tuple(
 )
 
 
-def opened(case: "Case") -> Iterator[Finding]:
+def opened(case: "DoctorContext") -> Iterator[Finding]:
     """Whether the security groups let Lustre through."""
     ec2 = case.ec2
     client = case.outputs["LustreClientSecurityGroupId"]

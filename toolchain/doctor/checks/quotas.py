@@ -10,7 +10,7 @@ from toolchain.doctor.result import Finding, green, red, yellow
 if TYPE_CHECKING:
     from types_boto3_service_quotas import ServiceQuotasClient
 
-    from toolchain.doctor.context import Case
+    from toolchain.doctor.context import DoctorContext
 
 # EC2 counts families of these letters each by themselves; what is left out here is standard:
 # https://docs.aws.amazon.com/ec2/latest/instancetypes/ec2-instance-quotas.html
@@ -77,7 +77,7 @@ def _by_name(client: "ServiceQuotasClient", service: str, name: str) -> Quota | 
     return None
 
 
-def vcpus(case: "Case") -> Iterator[Finding]:
+def vcpus(case: "DoctorContext") -> Iterator[Finding]:
     """Whether EC2 gives as many vCPUs as the environments may take."""
     types = case.texts("compute", "InstanceTypes")
     counted = sorted({"X" if one.startswith("x") else "standard" for one in types})
@@ -94,7 +94,7 @@ def vcpus(case: "Case") -> Iterator[Finding]:
                 yield green("quota of vCPUs", said)
 
 
-def lustre(case: "Case") -> Iterator[Finding]:
+def lustre(case: "DoctorContext") -> Iterator[Finding]:
     """Whether FSx gives as much capacity as the file systems need, beside those that others have."""
     name = "quota of Lustre"
     deployment = str(case.parameter("storage", "DeploymentType"))
@@ -126,7 +126,7 @@ def _kind(deployment: str) -> str:
     return "SCRATCH" if deployment.startswith("SCRATCH") else deployment
 
 
-def _taken(case: "Case", kind: str) -> int:
+def _taken(case: "DoctorContext", kind: str) -> int:
     """GiB of the account's file systems of a kind, less this project's own."""
     own = {value for name, value in case.outputs.items() if name.endswith("FileSystemId")}
     with doing("listing file systems"):

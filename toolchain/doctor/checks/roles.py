@@ -12,7 +12,7 @@ from toolchain.stacks.resolve import Resolver, UnresolvedError
 if TYPE_CHECKING:
     from types_boto3_iam import IAMClient
 
-    from toolchain.doctor.context import Case
+    from toolchain.doctor.context import DoctorContext
 
 _STACKS = ("compute", "workflow")
 _ROLE = "AWS::IAM::Role"
@@ -61,7 +61,7 @@ def canonical(document: Any) -> Any:  # noqa: ANN401  # JSON
     return document
 
 
-def drift(case: "Case") -> Iterator[Finding]:
+def drift(case: "DoctorContext") -> Iterator[Finding]:
     """Whether each role has the policies of its template, and no others."""
     name = "role"
     iam = case.iam
@@ -84,7 +84,7 @@ def drift(case: "Case") -> Iterator[Finding]:
                 yield green(name, f"{label}: {allowed}, as the template says")
 
 
-def profile(case: "Case") -> Iterator[Finding]:
+def profile(case: "DoctorContext") -> Iterator[Finding]:
     """Whether hosts get their role."""
     name = "instance profile"
     iam = case.iam
@@ -104,7 +104,7 @@ def profile(case: "Case") -> Iterator[Finding]:
             yield red(name, f"{short} holds {', '.join(roles) or 'no role'}, and not {wanted}", f"{DEPLOY} compute")
 
 
-def _wanted(case: "Case", stack: str) -> dict[str, tuple[str, Policies]]:
+def _wanted(case: "DoctorContext", stack: str) -> dict[str, tuple[str, Policies]]:
     """Logical id to name and policies, of the roles that a stack was deployed with."""
     state = case.states[stack]
     template = case.cloudformation.template(state.id)

@@ -4,10 +4,10 @@ moto keeps queues, compute environments and job definitions; what becomes of a j
 """
 
 from toolchain.localaws.access import Access
-from toolchain.localaws.config import World
+from toolchain.localaws.config import LocalConfig
 
 
-def install(world: World, access: Access) -> None:
+def install(world: LocalConfig, access: Access) -> None:
     """Gives moto these jobs, and removes the containers that a dead server of the same root left."""
     from moto.batch.models import batch_backends
 

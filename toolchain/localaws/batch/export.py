@@ -7,12 +7,12 @@ from typing import Final
 from toolchain.docker.container import Container, Mount
 from toolchain.localaws.access import Access
 from toolchain.localaws.batch import forward
-from toolchain.localaws.config import EXPORT_SOCKET, World
+from toolchain.localaws.config import EXPORT_SOCKET, LocalConfig
 
 _DOOR: Final = "/run/embedded-aws"
 
 
-def with_fsx(container: Container, world: World, access: Access) -> Container:
+def with_fsx(container: Container, world: LocalConfig, access: Access) -> Container:
     """A job's container, with what opens FSx: in the cloud its role's credentials come from the ECS agent.
 
     Args:

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from toolchain.docker.container import Container
 from toolchain.jobdefs.template import Scratch
-from toolchain.localaws.config import World
+from toolchain.localaws.config import LocalConfig
 
 # Each by the name of its directory, and whether jobs may write to it.
 _MOUNTS: Final = {"reference": False, "data": False, "working": True}
@@ -29,7 +29,7 @@ class ForbiddenError(Exception):
     """A job may not have what it asks for; the text is why."""
 
 
-def check(properties: Mapping[str, Any], world: World) -> None:
+def check(properties: Mapping[str, Any], world: LocalConfig) -> None:
     """Holds a job definition's containerProperties against what jobs may have.
 
     Args:
@@ -44,7 +44,7 @@ def check(properties: Mapping[str, Any], world: World) -> None:
         raise ForbiddenError(f"The embedded AWS does not run such a job: {'; '.join(faults)}.")
 
 
-def confined(container: Container, image_user: str, world: World) -> Container:
+def confined(container: Container, image_user: str, world: LocalConfig) -> Container:
     """What is asked of the engine, as it may be asked: a definition's directories are looked at once more.
 
     Args:
@@ -107,7 +107,7 @@ def _faults(properties: Mapping[str, Any]) -> Iterable[str]:
         yield "logDriver must be awslogs"
 
 
-def _volume_faults(properties: Mapping[str, Any], world: World) -> Iterable[str]:
+def _volume_faults(properties: Mapping[str, Any], world: LocalConfig) -> Iterable[str]:
     names = {}
     for volume in properties.get("volumes") or ():
         path = str((volume.get("host") or {}).get("sourcePath") or "")
@@ -123,14 +123,14 @@ def _volume_faults(properties: Mapping[str, Any], world: World) -> Iterable[str]
             yield f"the mount of {name} must be readOnly"
 
 
-def _name(path: str, world: World) -> str | None:
+def _name(path: str, world: LocalConfig) -> str | None:
     """Which of the three directories a path is: here, or on the hosts of the cloud, whose definitions do not run."""
     found = _directory(path, world) or Path(path)
     on_hosts = path == f"{_HOSTS_SCRATCH}/{found.name}"
     return found.name if found.name in _MOUNTS and (on_hosts or _directory(path, world)) else None
 
 
-def _directory(path: str, world: World) -> Path | None:
+def _directory(path: str, world: LocalConfig) -> Path | None:
     """One of the three directories; none for any other path.
 
     They stand where no job can write, so that none of them can be made a link once this has looked at it.

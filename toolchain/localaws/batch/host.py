@@ -13,7 +13,7 @@ from toolchain.localaws.access import Access
 from toolchain.localaws.batch import guard
 from toolchain.localaws.batch.export import with_fsx
 from toolchain.localaws.batch.placing import Placing
-from toolchain.localaws.config import World
+from toolchain.localaws.config import LocalConfig
 
 JOB_LABEL: Final = "genomics.localaws.job"
 ROOT_LABEL: Final = "genomics.localaws.root"
@@ -22,7 +22,7 @@ ROOT_LABEL: Final = "genomics.localaws.root"
 class Host:
     """Where jobs run."""
 
-    def __init__(self, world: World, access: Access) -> None:
+    def __init__(self, world: LocalConfig, access: Access) -> None:
         self.world = world
         self.access = access
         self.placing = Placing(vcpus=world.vcpus, memory=world.memory)

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from toolchain.localaws.access import Access
-from toolchain.localaws.config import World
+from toolchain.localaws.config import LocalConfig
 
 
-def install(_world: World, _access: Access) -> None:
+def install(_world: LocalConfig, _access: Access) -> None:
     """Lets moto take rules that archive images, and rules by an image's last pull.
 
     As in https://docs.aws.amazon.com/AmazonECR/latest/userguide/lifecycle_policy_parameters.html
@@ -29,7 +29,7 @@ def install(_world: World, _access: Access) -> None:
 
 
 @contextmanager
-def pushable(world: World) -> Iterator[None]:
+def pushable(world: LocalConfig) -> Iterator[None]:
     """While it lasts, repositories have addresses on the loopback, and a login starts what listens there.
 
     Args:

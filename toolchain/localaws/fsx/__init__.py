@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from toolchain.localaws.access import Access
-from toolchain.localaws.config import World
+from toolchain.localaws.config import LocalConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +29,7 @@ class FileSystems:
 
 
 @contextmanager
-def application(world: World, access: Access) -> Iterator[FileSystems]:
+def application(world: LocalConfig, access: Access) -> Iterator[FileSystems]:
     """FSx in every region, until the block ends.
 
     Args:

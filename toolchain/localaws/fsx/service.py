@@ -10,7 +10,7 @@ from typing import Final
 
 from toolchain.localaws.access import Access
 from toolchain.localaws.beneath import Beneath
-from toolchain.localaws.config import World
+from toolchain.localaws.config import LocalConfig
 from toolchain.localaws.fsx import rules
 from toolchain.localaws.fsx.model import (
     ENDED,
@@ -51,7 +51,7 @@ class Service:
         network: EC2, as it is asked.
     """
 
-    world: World
+    world: LocalConfig
     region: str
     account: str
     network: Network
@@ -416,7 +416,7 @@ class Services:
         access: Where EC2 answers, and the key.
     """
 
-    def __init__(self, world: World, access: Access) -> None:
+    def __init__(self, world: LocalConfig, access: Access) -> None:
         self._world = world
         self._access = access
         self._made: dict[tuple[str, str], Service] = {}

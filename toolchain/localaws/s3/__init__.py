@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 from xml.parsers.expat import ExpatError
 
-from toolchain.localaws.config import World
+from toolchain.localaws.config import LocalConfig
 
 if TYPE_CHECKING:
     from werkzeug.wrappers import Request, Response
@@ -23,7 +23,7 @@ _UNREADABLE: Final = (ExpatError, KeyError, TypeError, ValueError)
 
 
 @contextmanager
-def application(world: World, listener: "Listener") -> Iterator[Any]:
+def application(world: LocalConfig, listener: "Listener") -> Iterator[Any]:
     """A WSGI application that answers for S3, until the block ends.
 
     Args:

@@ -3,10 +3,10 @@
 import logging
 
 from toolchain.localaws.access import Access
-from toolchain.localaws.config import World
+from toolchain.localaws.config import LocalConfig
 
 
-def install(_world: World, access: Access) -> None:
+def install(_world: LocalConfig, access: Access) -> None:
     """Turns the interpreter on, and gives it these."""
     from moto.core.config import default_user_config
     from moto.stepfunctions.parser.models import stepfunctions_parser_backends
