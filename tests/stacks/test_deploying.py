@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 from botocore.exceptions import EndpointConnectionError
-from stack.conftest import NETWORK, Site
+from stacks.conftest import NETWORK, Site
 from support.scripted_cloudformation import NOTHING, RefusedError, change, detail, steps
 
 from toolchain.errors import (

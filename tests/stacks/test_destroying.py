@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from stack.conftest import Site
+from stacks.conftest import Site
 from support.scripted_cloudformation import EPOCH, FakeStack, RefusedError, steps
 
 from toolchain.errors import SeveralFailedError, StackFailedError, StoppedError, TryAgainError, WrongUsageError

@@ -1,7 +1,7 @@
 """genomics.toml's [stack.…]: held against the templates before AWS is asked for anything."""
 
 import pytest
-from stack.conftest import GIVEN, STORAGE, Site
+from stacks.conftest import GIVEN, STORAGE, Site
 
 from toolchain.errors import SeveralFailedError
 

@@ -5,7 +5,7 @@ import re
 import sys
 
 import pytest
-from stack.conftest import Site
+from stacks.conftest import Site
 from support.scripted_cloudformation import change, detail, steps
 
 from toolchain.cli import main as cli
