@@ -26,7 +26,7 @@ from toolchain.jobdefs.template import Definition
 from toolchain.localaws.config import LocalConfig
 from toolchain.localaws.server import serve
 from toolchain.paths import Checkout
-from toolchain.runs import prepare as locally
+from toolchain.runs.target import LocalTarget
 
 VCPUS = 2
 MEMORY = 2048
@@ -82,7 +82,7 @@ def measure(rounds: int) -> tuple[Timed, ...]:
             with _home(checkout) as home:
                 ready.append(time.perf_counter() - began)
                 began = time.perf_counter()
-                locally.prepare(checkout, home.account)
+                LocalTarget(checkout=checkout).prepare(home.account, "")
                 again.append(time.perf_counter() - began)
                 if number + 1 == rounds:
                     jobs = _jobs(home, rounds)
@@ -105,13 +105,14 @@ def _home(checkout: Checkout) -> Iterator[Home]:
         with serve(world) as server:
             os.environ.update(server.environment)
             account = Account()
-            locally.prepare(checkout, account)
-            outputs = rendering.outputs(checkout)
+            target = LocalTarget(checkout=checkout)
+            target.prepare(account, "")
+            outputs = rendering.outputs(target.dist)
             yield Home(
                 checkout=checkout,
                 account=account,
                 engine=ImageBuilder.open(checkout).engine,
-                definition=jobdefs.render(checkout.jobdefs, rendering.of(checkout))[TOOL],
+                definition=jobdefs.render(checkout.jobdefs, target.rendering())[TOOL],
                 outputs=outputs,
                 queue=outputs["JobQueueName"],
             )

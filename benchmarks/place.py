@@ -13,13 +13,12 @@ from toolchain.docker.machine import Machine
 from toolchain.errors import StepFailedError
 from toolchain.images import build as builds
 from toolchain.images.build import ImageBuilder
-from toolchain.jobdefs import render as rendering
 from toolchain.jobdefs import template as jobdefs
 from toolchain.jobdefs.template import Definition
 from toolchain.localaws import lifecycle as here
 from toolchain.localaws.config import LocalConfig
 from toolchain.paths import HERE, Checkout
-from toolchain.runs import prepare as locally
+from toolchain.runs.target import LocalTarget
 
 STOCK_FOLDER = Path(__file__).parent / "stock"
 STOCK_PACKAGES = "bwa samtools bcftools"
@@ -44,6 +43,7 @@ class Place:
     """
 
     checkout: Checkout
+    shards: int
     world: LocalConfig
     account: Account
     builder: ImageBuilder
@@ -120,7 +120,7 @@ def folder() -> Iterator[Checkout]:
     try:
         for file in (HERE.images, HERE.jobdefs, HERE.stacks, HERE.settings):
             (ROOT / file.name).symlink_to(file)
-        yield Checkout(root=ROOT).at_home
+        yield Checkout(root=ROOT)
     finally:
         _remove(builder)
 
@@ -142,18 +142,20 @@ def _remove(builder: ImageBuilder) -> None:
 def place() -> Iterator[Place]:
     """Builds the images and deploys everything: nothing of it is measured."""
     with folder() as checkout, here.connected(checkout) as there:
+        target = LocalTarget(checkout=checkout, is_persistent=there.is_persistent)
         account = Account()
-        locally.prepare(there.checkout, account)
+        target.prepare(account, "")
         builder = ImageBuilder.open(HERE)
         made = Place(
-            checkout=there.checkout,
-            world=there.world,
+            checkout=checkout,
+            shards=target.default_shards,
+            world=there.config,
             account=account,
             builder=builder,
             stock=stock(builder, "bench-stock", STOCK_PACKAGES.split()),
             machine=Machine.here(),
-            definitions=jobdefs.render(checkout.jobdefs, rendering.of(there.checkout)),
-            resources=rendering.resources(there.checkout),
+            definitions=jobdefs.render(checkout.jobdefs, target.rendering()),
+            resources=target.job_resources(),
         )
         made.beside.mkdir()
         made.beside.chmod(0o1777)

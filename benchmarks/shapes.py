@@ -18,7 +18,6 @@ from place import Place
 from toolchain import settings
 from toolchain.console import note
 from toolchain.errors import BadDataError, StepFailedError
-from toolchain.jobdefs import render as rendering
 from toolchain.runs.executions import Runs
 from toolchain.workflow.run_input import RunInput
 from toolchain.workflow.samples import Skip
@@ -93,7 +92,7 @@ class Ours:
         order = RunInput(
             reference=given.reference,
             samples=(given.sample,),
-            shards=rendering.shards(place.checkout),
+            shards=place.shards,
             ploidy=2,
             aligner=ALIGNER,
             resources=place.resources,

@@ -1,7 +1,7 @@
 """Where things are in a checkout."""
 
 import shlex
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 
@@ -11,27 +11,13 @@ class Checkout:
 
     Attributes:
         root: Its top folder.
-        kept: Where commands write, below it: what is known of AWS and of the embedded one is kept apart.
-        lasting: Whether that AWS is still there when this command has ended.
     """
 
     root: Path
-    kept: str = "dist"
-    lasting: bool = True
-
-    @property
-    def at_home(self) -> "Checkout":
-        """The same checkout, as it deals with the embedded AWS."""
-        return replace(self, kept="dist/local")
-
-    @property
-    def for_now(self) -> "Checkout":
-        """The same, as it deals with an embedded AWS that ends with this command."""
-        return replace(self.at_home, lasting=False)
 
     @property
     def local(self) -> Path:
-        """What the embedded AWS holds."""
+        """The files of the embedded AWS."""
         return self.cache / "local"
 
     @property
@@ -57,7 +43,7 @@ class Checkout:
     @property
     def dist(self) -> Path:
         """What commands write for people and for other commands."""
-        return self.root / self.kept
+        return self.root / "dist"
 
     @property
     def cache(self) -> Path:

@@ -50,7 +50,7 @@ def aws(desk: Desk) -> Aws:
 def outputs(desk: Desk, aws: Aws) -> dict[str, str]:
     """What is deployed."""
     assert aws
-    found: dict[str, str] = json.loads((desk.checkout.at_home.dist / "outputs.json").read_text(encoding="utf-8"))
+    found: dict[str, str] = json.loads((desk.checkout.dist / "local" / "outputs.json").read_text(encoding="utf-8"))
     return found
 
 

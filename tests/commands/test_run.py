@@ -119,7 +119,7 @@ def test_status_as_json_is_nothing_but_json(desk: Desk, done: str) -> None:
 
 
 def _results(desk: Desk) -> str:
-    outputs = json.loads((desk.checkout.at_home.dist / "outputs.json").read_text(encoding="utf-8"))
+    outputs = json.loads((desk.checkout.dist / "local" / "outputs.json").read_text(encoding="utf-8"))
     return str(outputs["ResultsBucket"])
 
 

@@ -17,6 +17,7 @@ from toolchain.errors import UnavailableError
 from toolchain.jobdefs import prune as pruning
 from toolchain.jobdefs import register as registration
 from toolchain.jobdefs import revisions
+from toolchain.runs.target import AwsTarget
 
 if TYPE_CHECKING:
     from types_boto3_batch import BatchClient
@@ -46,10 +47,10 @@ def batch(aws: FaultProxy, plain: Desk) -> "BatchClient":
     """Five revisions of alpha, one of beta."""
     del aws
     batch = Account().batch()
-    registration.register(batch, registration.wanted(plain.checkout, ("beta",)))
+    registration.register(batch, registration.wanted(AwsTarget(checkout=plain.checkout), ("beta",)))
     for memory in range(500, 505):
         plain.settings(f"[jobs.alpha]\nmemory = {memory}\n")
-        registration.register(batch, registration.wanted(plain.checkout, ("alpha",)))
+        registration.register(batch, registration.wanted(AwsTarget(checkout=plain.checkout), ("alpha",)))
     return batch
 
 

@@ -77,7 +77,9 @@ def test_a_second_push_sends_nothing_asks_for_no_login_and_needs_no_engine(ready
     ready.front.seen.clear()
     ready.api.seen.clear()
     pusher = small.pusher()
-    again = type(pusher)(checkout=pusher.checkout, registry=pusher.registry, builder=no_engine).push(())
+    again = type(pusher)(checkout=pusher.checkout, dist=pusher.dist, registry=pusher.registry, builder=no_engine).push(
+        ()
+    )
     assert not any(one.new for one in again)
     assert ready.front.seen == []
     assert sorted(ready.calls) == ["BatchGetImage"] * len(small.names) + ["DescribeRepositories"]
@@ -97,7 +99,9 @@ def test_a_machine_that_never_built_takes_what_is_there_without_building(ready: 
     first = small.pusher().push(())
     (small.checkout.dist / "images.json").unlink()
     pusher = small.pusher()
-    again = type(pusher)(checkout=pusher.checkout, registry=pusher.registry, builder=no_engine).push(())
+    again = type(pusher)(checkout=pusher.checkout, dist=pusher.dist, registry=pusher.registry, builder=no_engine).push(
+        ()
+    )
     assert [one.stored for one in again] == [one.stored for one in first]
     assert {request.method for request in ready.front.seen[-len(small.names) :]} == {"GET"}
 

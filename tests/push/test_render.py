@@ -98,7 +98,7 @@ def test_check_fails_where_content_was_changed_and_not_pushed(plain: Desk) -> No
 def test_where_nothing_was_pushed_the_error_says_what_to_type(plain: Desk) -> None:
     (plain.checkout.dist / "images.json").unlink()
     with pytest.raises(MissingInputError, match=r"Type: python build\.py push; or render with --local"):
-        rendering.cloud(plain.checkout)
+        rendering.for_aws(plain.checkout)
 
 
 # Outputs of the stacks
@@ -116,20 +116,20 @@ def test_an_output_that_a_template_asks_for_and_no_stack_has_is_an_error(plain: 
     template = plain.checkout.jobdefs / "alpha.json.j2"
     template.write_text(template.read_text(encoding="ascii") + "{% set memory = outputs.Role %}", encoding="ascii")
     with pytest.raises(ConfigurationError, match="no attribute 'Role'"):
-        jobdefs.render(plain.checkout.jobdefs, rendering.cloud(plain.checkout))
+        jobdefs.render(plain.checkout.jobdefs, rendering.for_aws(plain.checkout))
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"Role": 1}', '{"Role": null}', "{"])
 def test_outputs_that_are_no_texts_by_name_are_an_error(plain: Desk, text: str) -> None:
     (plain.checkout.dist / "outputs.json").write_text(text, encoding="ascii")
     with pytest.raises(ConfigurationError, match="it must be JSON of output names to texts"):
-        rendering.outputs(plain.checkout)
+        rendering.outputs(plain.checkout.dist)
 
 
 def test_this_repositorys_own_templates_render_for_the_cloud(plain: Desk) -> None:
     """Every one that has an image of its name."""
     known = sorted(path.name for path in HERE.images.iterdir() if (path / "image.toml").is_file())
-    request = rendering.cloud(plain.checkout)
+    request = rendering.for_aws(plain.checkout)
     image = request.images["alpha"]
     definitions = jobdefs.render(
         HERE.jobdefs, jobdefs.Rendering(images=dict.fromkeys(known, image), settings=request.settings)
@@ -139,5 +139,5 @@ def test_this_repositorys_own_templates_render_for_the_cloud(plain: Desk) -> Non
 
 def test_the_folder_is_made_where_it_is_not(plain: Desk, tmp_path: Path) -> None:
     folder = tmp_path / "some/where"
-    rendering.write(rendering.cloud(plain.checkout), folder, check=False, templates=plain.checkout.jobdefs)
+    rendering.write(rendering.for_aws(plain.checkout), folder, check=False, templates=plain.checkout.jobdefs)
     assert sorted(file.name for file in folder.iterdir()) == [f"{name}.json" for name in plain.names]

@@ -8,12 +8,13 @@ from support.push_env import Desk
 
 from toolchain.jobdefs import register as registration
 from toolchain.jobdefs.revisions import Revision, current, difference, normalised
+from toolchain.runs.target import AwsTarget
 
 
 @pytest.fixture
 def definition(plain: Desk) -> dict[str, Any]:
     """A definition as this repository renders it."""
-    return registration.wanted(plain.checkout, ("alpha",))["alpha"]
+    return registration.wanted(AwsTarget(checkout=plain.checkout), ("alpha",))["alpha"]
 
 
 def as_described(definition: dict[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from support.scripted_cloudformation import CloudDouble
 
 from toolchain.backoff import Backoff
 from toolchain.paths import Checkout
+from toolchain.runs.target import AwsTarget
 from toolchain.stacks.deploy import Deployer
 from toolchain.stacks.destroy import Destroyer
 from toolchain.stacks.watch import Pace
@@ -97,7 +98,10 @@ class Site:
 
     def deployer(self, *replace: str) -> Deployer:
         return Deployer(
-            checkout=self.checkout, account=self.cloud.account(), replace=frozenset(replace), pace=self.pace
+            target=AwsTarget(checkout=self.checkout),
+            account=self.cloud.account(),
+            replace=frozenset(replace),
+            pace=self.pace,
         )
 
     def deploy(self, *names: str, replace: tuple[str, ...] = ()) -> list[str]:
@@ -106,7 +110,7 @@ class Site:
 
     def destroyer(self, *, discard: tuple[str, ...] = (), retain: tuple[str, ...] = ()) -> Destroyer:
         return Destroyer(
-            checkout=self.checkout,
+            target=AwsTarget(checkout=self.checkout),
             account=self.cloud.account(),
             discard=frozenset(discard),
             retain=frozenset(retain),

@@ -17,6 +17,7 @@ from toolchain.jobdefs import template as jobdefs
 from toolchain.localaws.config import LocalConfig
 from toolchain.localaws.server import serve
 from toolchain.paths import HERE, Checkout
+from toolchain.runs.target import AwsTarget
 from toolchain.stacks.deploy import Deployer
 from toolchain.stacks.destroy import Destroyer
 
@@ -65,12 +66,12 @@ def embedded(tmp_path: Path, checkout: Checkout, monkeypatch: pytest.MonkeyPatch
 
 
 def deploy(checkout: Checkout, *names: str, replace: tuple[str, ...] = ()) -> list[str]:
-    deployer = Deployer(checkout=checkout, account=Account(), replace=frozenset(replace))
+    deployer = Deployer(target=AwsTarget(checkout=checkout), account=Account(), replace=frozenset(replace))
     return [str(one) for one in deployer.deploy(names, lambda _: None)]
 
 
 def destroy(checkout: Checkout, *names: str, storage: bool = False) -> list[str]:
-    destroyer = Destroyer(checkout=checkout, account=Account())
+    destroyer = Destroyer(target=AwsTarget(checkout=checkout), account=Account())
     plan = destroyer.plan(destroyer.with_file_systems() if storage else names)
     plan.require_clear()
     return [str(one) for one in destroyer.destroy(plan)]
@@ -151,7 +152,7 @@ def test_what_fails_is_rolled_back_and_the_same_command_goes_on(checkout: Checko
 
 @pytest.mark.usefixtures("embedded")
 def test_a_dry_run_leaves_nothing(checkout: Checkout) -> None:
-    planned = Deployer(checkout=checkout, account=Account()).plan(())
+    planned = Deployer(target=AwsTarget(checkout=checkout), account=Account()).plan(())
     assert [str(one.stack) for one in planned] == STACKS
     assert all(one.changes for one in planned)
     assert boto3.client("cloudformation").describe_stacks()["Stacks"] == []

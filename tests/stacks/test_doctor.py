@@ -760,7 +760,7 @@ def test_a_rule_for_addresses_counts_where_it_takes_in_all_of_them(ward: Ward, r
 
 @pytest.fixture
 def command(ward: Ward, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
-    monkeypatch.setattr("toolchain.doctor.context.DoctorContext", lambda **_: ward.case)
+    monkeypatch.setattr("toolchain.cli.doctor.DoctorContext", lambda **_: ward.case)
 
     def run(*words: str) -> Any:  # noqa: ANN401  # exit code, stdout and stderr
         code = cli.main(["doctor", *words])

@@ -15,7 +15,7 @@ from toolchain.cli import main as cli
 def typed(standing: Site, monkeypatch: pytest.MonkeyPatch) -> Site:
     """Four stacks that are deployed, and commands that deal with them."""
     monkeypatch.setattr("toolchain.cli.local.HERE", standing.checkout)
-    monkeypatch.setattr("toolchain.aws.Account", standing.cloud.account)
+    monkeypatch.setattr("toolchain.cli.stacks.Account", standing.cloud.account)
     monkeypatch.setattr(sys, "stdin", io.StringIO())
     return standing
 

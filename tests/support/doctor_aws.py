@@ -28,6 +28,7 @@ from toolchain.jobdefs import template as jobdefs
 from toolchain.localaws.config import LocalConfig
 from toolchain.localaws.server import serve
 from toolchain.paths import HERE, Checkout
+from toolchain.runs.target import AwsTarget
 from toolchain.stacks.deploy import Deployer
 
 Json = dict[str, Any]
@@ -157,11 +158,11 @@ def deployed(root: Path) -> Iterator[Checkout]:
             boto3.client("s3").create_bucket(
                 Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"}
             )
-        deployer = Deployer(checkout=checkout, account=Account())
+        deployer = Deployer(target=AwsTarget(checkout=checkout), account=Account())
         deployer.deploy(("registry",), lambda _: None)
         _push(checkout)
         deployer.deploy(("network", "storage", "compute"), lambda _: None)
-        registration.run(checkout, Account(), (), lambda _: None)
+        registration.run(AwsTarget(checkout=checkout), Account(), (), lambda _: None)
         deployer.deploy(("workflow",), lambda _: None)
         yield checkout
 

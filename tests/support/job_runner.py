@@ -85,7 +85,7 @@ class JobRunner:
             (scratch / name).mkdir(parents=True)
         (scratch / "working").chmod(0o1777)
         passable(scratch)
-        definitions = jobdefs.render(HERE.jobdefs, rendering.local(built_images.builder, scratch))
+        definitions = jobdefs.render(HERE.jobdefs, rendering.for_this_machine(built_images.builder, scratch))
         return cls(built_images=built_images, scratch=scratch, definitions=definitions)
 
     def clear(self) -> None:

@@ -23,8 +23,8 @@ from toolchain.jobdefs import template as jobdefs
 from toolchain.localaws.config import LocalConfig
 from toolchain.localaws.server import serve
 from toolchain.paths import HERE, Checkout
-from toolchain.runs import prepare as locally
 from toolchain.runs.executions import Runs
+from toolchain.runs.target import LocalTarget
 
 VCPUS = 6
 MEMORY = 8192
@@ -79,6 +79,7 @@ class Home:
         bench: Runs single steps on the same scratch.
     """
 
+    target: LocalTarget
     checkout: Checkout
     world: LocalConfig
     account: Account
@@ -99,7 +100,7 @@ class Home:
 
     @cached_property
     def outputs(self) -> dict[str, str]:
-        return rendering.outputs(self.checkout)
+        return rendering.outputs(self.target.dist)
 
     @cached_property
     def deployed(self) -> Machines:
@@ -109,7 +110,7 @@ class Home:
     @cached_property
     def registered(self) -> dict[str, str]:
         """Tool to the job definition that the deployed state machine uses."""
-        arns: dict[str, str] = json.loads((self.checkout.dist / "jobdefs.json").read_text(encoding="utf-8"))
+        arns: dict[str, str] = json.loads((self.target.dist / "jobdefs.json").read_text(encoding="utf-8"))
         return arns
 
     def definition(self, machine: str) -> str:
@@ -222,7 +223,8 @@ def replaced(text: str, old: str, new: str) -> str:
 @contextmanager
 def home(built_images: BuiltImages, root: Path) -> Iterator[Home]:
     """Deploys and registers everything in an embedded AWS of its own, below an empty directory."""
-    checkout = Checkout(root=root).at_home
+    checkout = Checkout(root=root)
+    target = LocalTarget(checkout=checkout)
     for folder in (HERE.images, HERE.jobdefs, HERE.stacks):
         (root / folder.name).symlink_to(folder)
     shutil.copyfile(HERE.settings, checkout.settings)
@@ -231,8 +233,8 @@ def home(built_images: BuiltImages, root: Path) -> Iterator[Home]:
     passable(world.scratch)
     with pytest.MonkeyPatch.context() as patch, serve(world) as server:
         lead(patch, server.environment)
-        locally.prepare(checkout, Account())
-        definitions = jobdefs.render(checkout.jobdefs, rendering.of(checkout))
+        target.prepare(Account(), "python build.py run SAMPLES.csv --reference NAME")
+        definitions = jobdefs.render(checkout.jobdefs, target.rendering())
         job_runner = JobRunner(built_images=built_images, scratch=world.scratch, definitions=definitions)
-        yield Home(checkout=checkout, world=world, account=Account(), job_runner=job_runner)
+        yield Home(target=target, checkout=checkout, world=world, account=Account(), job_runner=job_runner)
     job_runner.clear()

@@ -144,6 +144,7 @@ class Shop(Desk):
     def pusher(self, registry: Registry | None = None, patience: Backoff = QUICK) -> Pusher:
         return Pusher(
             checkout=self.checkout,
+            dist=self.checkout.dist,
             registry=registry or Registry(Account(), patience),
             builder=lambda: self.builder,
             patience=patience,

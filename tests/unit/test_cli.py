@@ -200,7 +200,7 @@ def test_a_user_whom_the_engine_s_socket_is_closed_to_is_told_the_group(monkeypa
 
 @pytest.mark.usefixtures("no_engine")
 def test_rendering_for_the_cloud_needs_no_engine(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("toolchain.cli.main.HERE", Checkout(root=tmp_path))
+    monkeypatch.setattr("toolchain.cli.jobdefs.HERE", Checkout(root=tmp_path))
     ran = run("render")
     assert ran.code == 66
     assert "build.py push" in error_of(ran)

@@ -145,7 +145,7 @@ class Gone:
 
 
 @pytest.mark.parametrize(
-    ("lasting", "said"),
+    ("is_persistent", "said"),
     [
         (
             True,
@@ -157,7 +157,7 @@ class Gone:
         ),
     ],
 )
-def test_ctrl_c_while_a_stack_is_deployed_names_the_command_that_was_typed(*, lasting: bool, said: str) -> None:
+def test_ctrl_c_while_a_stack_is_deployed_names_the_command_that_was_typed(*, is_persistent: bool, said: str) -> None:
     def interrupted() -> None:
         raise KeyboardInterrupt
 
@@ -166,7 +166,7 @@ def test_ctrl_c_while_a_stack_is_deployed_names_the_command_that_was_typed(*, la
         service=service,  # type: ignore[arg-type]  # it is not asked
         pace=Pace(),
         command="python build.py run S",
-        lasting=lasting,
+        is_persistent=is_persistent,
     )
     with pytest.raises(StoppedError) as caught:
         follower.follow("arn:aws:cloudformation:r:1:stack/p-network/1", "network", since=None, begin=interrupted)

@@ -7,38 +7,22 @@ import pytest
 
 from toolchain.paths import HERE
 
-# What would tell: the endpoint, the embedded AWS itself, a checkout that deals with it, and one that does for a while.
+# What would tell: the endpoint, the embedded AWS itself, and the two targets by name.
 SIGNS = {
     "endpoint": re.compile(r"AWS_ENDPOINT_URL|endpoint_url"),
     "embedded": re.compile(r"\blocalaws\b"),
-    "checkout": re.compile(r"\bat_home\b"),
-    "lasting": re.compile(r"\bfor_now\b|\blasting[=:]|\.lasting\b"),
+    "target": re.compile(r"\b(Aws|Local)Target\b"),
 }
 # Module, and which of the signs it may hold, and why.
 ALLOWED: dict[str, dict[str, str]] = {
     "toolchain/aws.py": {"endpoint": "names the variable in what to check when nothing answers, and reads it nowhere"},
+    "toolchain/cli/local.py": {"embedded": "--local, and `local start|stop|status`", "target": "hands it to commands"},
     "toolchain/demo/run.py": {
-        "embedded": "the demo is always on this machine: it puts its reads where that AWS has them"
+        "embedded": "the demo is always on this machine: it puts its reads where that AWS has them",
+        "target": "likewise",
     },
-    "toolchain/cli/local.py": {
-        "embedded": "the commands `local start|stop|status`, and --local, which connects to one"
-    },
-    "toolchain/runs/prepare.py": {
-        "checkout": "deployments take turns here, where nothing but the lock says who is at it"
-    },
-    "toolchain/paths.py": {
-        "checkout": "says where what is known of either is kept",
-        "lasting": "and whether that AWS is there for other commands",
-    },
-    "toolchain/jobdefs/render.py": {"checkout": "the choice of the rendering"},
-    "toolchain/cli/runs.py": {
-        "checkout": "`run --local` makes ready what is not, and fits jobs to this machine",
-        "lasting": "a run cannot go on without the AWS that it is in, and no later command can be told of it",
-    },
-    "toolchain/stacks/deploy.py": {"lasting": "an interrupted deployment goes on only where its AWS does"},
-    "toolchain/stacks/destroy.py": {"lasting": "likewise"},
-    "toolchain/stacks/watch.py": {"lasting": "says so"},
-    "toolchain/runs/run_error.py": {"lasting": "what to type next must still find the run"},
+    "toolchain/doctor/checks/configuration.py": {"target": "doctor looks at AWS only"},
+    "toolchain/runs/target.py": {"target": "defines them"},
 }
 
 

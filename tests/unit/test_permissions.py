@@ -14,7 +14,7 @@ from toolchain.localaws.beneath import Beneath
 from toolchain.localaws.config import LocalConfig
 from toolchain.localaws.links import duplicate
 from toolchain.paths import Checkout
-from toolchain.runs import prepare as locally
+from toolchain.runs.target import LocalTarget
 from toolchain.workflow.run_input import RunInput
 from toolchain.workflow.samples import Lane, Sample
 
@@ -92,23 +92,23 @@ def test_a_file_that_steps_may_not_read_is_told_before_the_run(
 ) -> None:
     checkout = Checkout(root=tmp_path)
     asked = order(checkout)
-    locally.check_inputs(checkout, asked)
+    LocalTarget(checkout=checkout).check_inputs(asked)
     path = checkout.local / "scratch" / closed
     path.chmod(mode)
     with pytest.raises(MissingInputError) as caught:
-        locally.check_inputs(checkout, asked)
+        LocalTarget(checkout=checkout).check_inputs(asked)
     assert f"they are user 1000, and {path} belongs to " in caught.value.why
     assert caught.value.why.endswith(f" with mode {mode:04o}")
     assert caught.value.fix == f"Type: chmod -R a+rX {checkout.local}/scratch/{top}"
-    monkeypatch.setattr(locally, "STEPS_USER", path.stat().st_uid)
-    locally.check_inputs(checkout, asked)
+    monkeypatch.setattr("toolchain.runs.target.STEP_USER", path.stat().st_uid)
+    LocalTarget(checkout=checkout).check_inputs(asked)
 
 
 def test_a_file_that_is_not_there_is_for_the_step_to_tell(tmp_path: Path) -> None:
     checkout = Checkout(root=tmp_path)
     asked = order(checkout)
     (checkout.local / "scratch" / "reference" / "x.fa").unlink()
-    locally.check_inputs(checkout, asked)
+    LocalTarget(checkout=checkout).check_inputs(asked)
 
 
 def test_what_comes_from_a_bucket_is_for_steps_to_read(tmp_path: Path) -> None:

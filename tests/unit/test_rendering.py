@@ -48,7 +48,7 @@ def pushed(checkout: Checkout, **changes: Any) -> None:  # noqa: ANN401
 
 def test_in_the_cloud_an_image_is_its_digest_in_the_registry(checkout: Checkout) -> None:
     pushed(checkout)
-    request = rendering.cloud(checkout)
+    request = rendering.for_aws(checkout)
     assert request.images["bwa"] == ImageReference(
         name="bwa", tag=tag_of("bwa"), reference=f"registry.example/genomics/bwa@{DIGEST}"
     )
@@ -59,12 +59,12 @@ def test_in_the_cloud_an_image_is_its_digest_in_the_registry(checkout: Checkout)
 
 def test_what_was_pushed_can_be_rendered(checkout: Checkout) -> None:
     pushed(checkout)
-    assert list(jobdefs.render(checkout.jobdefs, rendering.cloud(checkout))) == list(jobdefs.names(HERE.jobdefs))
+    assert list(jobdefs.render(checkout.jobdefs, rendering.for_aws(checkout))) == list(jobdefs.names(HERE.jobdefs))
 
 
 def test_before_a_push_there_is_nothing_to_render_with(checkout: Checkout) -> None:
     with pytest.raises(MissingInputError) as caught:
-        rendering.cloud(checkout)
+        rendering.for_aws(checkout)
     assert caught.value.what == "no pushed images"
     assert caught.value.why == f"{checkout.dist / 'images.json'} is not there"
     assert "build.py push" in caught.value.fix
@@ -88,20 +88,20 @@ def test_before_a_push_there_is_nothing_to_render_with(checkout: Checkout) -> No
 def test_what_is_not_what_a_push_writes_is_refused(checkout: Checkout, text: str) -> None:
     (checkout.dist / "images.json").write_bytes(text.encode("latin-1"))
     with pytest.raises(ConfigurationError, match=r"images.json is wrong: it is not what `push` writes"):
-        rendering.cloud(checkout)
+        rendering.for_aws(checkout)
 
 
 @pytest.mark.parametrize("key", ["tag", "repository", "digest"])
 def test_an_entry_that_lacks_a_key_is_refused(checkout: Checkout, key: str) -> None:
     pushed(checkout, **{key: None})
     with pytest.raises(ConfigurationError, match=r"images.json is wrong: it is not what `push` writes"):
-        rendering.cloud(checkout)
+        rendering.for_aws(checkout)
 
 
 def test_an_image_whose_content_has_changed_since_the_push_is_refused(checkout: Checkout) -> None:
     pushed(checkout, tag="0.7-0123456789ab")
     with pytest.raises(MissingInputError) as caught:
-        rendering.cloud(checkout)
+        rendering.for_aws(checkout)
     assert caught.value.what == "image 'bwa' is not pushed with this content"
     assert caught.value.why.endswith(f"images.json has 0.7-0123456789ab, and its tag is {tag_of('bwa')}")
 
@@ -109,7 +109,7 @@ def test_an_image_whose_content_has_changed_since_the_push_is_refused(checkout: 
 def test_an_image_that_was_never_pushed_is_refused(checkout: Checkout) -> None:
     pushed(checkout, name="bwa-2")
     with pytest.raises(MissingInputError, match=r"image 'bwa' is not pushed with this content: .* has none,"):
-        rendering.cloud(checkout)
+        rendering.for_aws(checkout)
 
 
 def test_an_image_that_is_gone_is_left_out(checkout: Checkout) -> None:
@@ -117,7 +117,7 @@ def test_an_image_that_is_gone_is_left_out(checkout: Checkout) -> None:
     file = checkout.dist / "images.json"
     images = json.loads(file.read_text(encoding="utf-8"))["images"]
     file.write_text(json.dumps({"images": [*images, {**images[0], "name": "gone"}]}), encoding="utf-8")
-    assert "gone" not in rendering.cloud(checkout).images
+    assert "gone" not in rendering.for_aws(checkout).images
 
 
 class Holding:
@@ -135,7 +135,7 @@ def builder(engine: Any, cache: Path) -> ImageBuilder:  # noqa: ANN401
 
 
 def test_on_this_machine_an_image_is_its_id_and_scratch_a_directory(tmp_path: Path) -> None:
-    request = rendering.local(builder(Holding(), tmp_path), tmp_path / "x" / ".." / "scratch")
+    request = rendering.for_this_machine(builder(Holding(), tmp_path), tmp_path / "x" / ".." / "scratch")
     assert request.images["bwa"].tag == tag_of("bwa")
     assert request.images["bwa"].reference == Holding().find(f"genomics/bwa:{tag_of('bwa')}")
     assert request.scratch == Scratch(mode="local", path=str(tmp_path / "scratch"))
@@ -143,7 +143,7 @@ def test_on_this_machine_an_image_is_its_id_and_scratch_a_directory(tmp_path: Pa
 
 def test_an_image_that_is_not_built_is_named_with_what_to_type(tmp_path: Path) -> None:
     with pytest.raises(MissingInputError) as caught:
-        rendering.local(builder(Holding(but="/samtools:"), tmp_path), tmp_path)
+        rendering.for_this_machine(builder(Holding(but="/samtools:"), tmp_path), tmp_path)
     assert caught.value.what == "image 'samtools' is not built"
     assert caught.value.fix == "Type: python build.py build"
 
@@ -151,7 +151,7 @@ def test_an_image_that_is_not_built_is_named_with_what_to_type(tmp_path: Path) -
 @pytest.fixture
 def here(tmp_path: Path) -> Rendering:
     """A rendering for this machine."""
-    return rendering.local(builder(Holding(), tmp_path), tmp_path / "scratch")
+    return rendering.for_this_machine(builder(Holding(), tmp_path), tmp_path / "scratch")
 
 
 @pytest.fixture

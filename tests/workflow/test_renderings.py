@@ -9,7 +9,6 @@ import pytest
 from support.local_aws import Home
 from support.resolved_stacks import NAMES, deployed
 
-from toolchain.jobdefs import render as rendering
 from toolchain.jobdefs import template as jobdefs
 from toolchain.jobdefs.revisions import active, normalised
 from toolchain.jobdefs.template import ImageReference, Rendering, Scratch
@@ -53,7 +52,7 @@ def test_a_job_definition_differs_in_its_image_the_scratch_s_place_its_role_s_ac
     (registered,) = (
         one for one in active(there.account.batch(), f"{project}-{tool}") if one.arn == there.registered[tool]
     )
-    rendered = jobdefs.render(HERE.jobdefs, in_the_cloud(rendering.of(there.checkout)))[tool]
+    rendered = jobdefs.render(HERE.jobdefs, in_the_cloud(there.target.rendering()))[tool]
     local, cloud = dict(leaves(registered.content)), dict(leaves(normalised(rendered)))
     assert cloud.keys() == local.keys()
     (marker,) = (path for path, value in cloud.items() if path.endswith("/value") and value == "lustre")
@@ -97,7 +96,7 @@ def test_a_state_machine_differs_in_what_aws_gives_names_to_and_hosts_have_and_i
     cloud = given | {name: outputs[OUTPUTS[name]] for name in given.keys() & OUTPUTS}
     local = given | {name: there.outputs[OUTPUTS[name]] for name in given.keys() & OUTPUTS}
     local |= {name: there.registered[DEFINITIONS[name]] for name in given.keys() & DEFINITIONS}
-    local |= {name: value for name, value in rendering.parameters(there.checkout).items() if name in given}
+    local |= {name: value for name, value in there.target.stack_parameters().items() if name in given}
     text = definition({"Definition": own, "DefinitionSubstitutions": local})
     assert json.loads(there.definition(there.outputs[output])) == json.loads(text)
     assert {name for name in cloud if str(cloud[name]) != str(local[name])} <= GIVEN_BY_AWS | GIVEN_BY_HOSTS

@@ -1,94 +1,106 @@
-"""The embedded AWS on the command line: `--local` on a command, and `local start|stop|status`."""
+"""The option --local, and the commands of the embedded AWS: `local start|stop|status`."""
 
 import functools
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from toolchain import console
+from toolchain.jobdefs.target import Target
 from toolchain.paths import HERE, Checkout
+from toolchain.runs.target import AwsTarget, LocalTarget
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
-
     from toolchain.localaws.lifecycle import Connected
-
 
 # A command that a message names, up to where the sentence goes on.
 _OURS = re.compile(r"""python build\.py (?P<name>[a-z]+)[^;,:`'"()\n]*?(?=[;,:`'"()\n]|\.?$|\. )""")
 _AWS = re.compile(r"(?<![\w/.-])aws(?= [a-z][a-z0-9-]+ [a-z][a-z-]+)")
 _START = "python build.py local start"
-# They deal with nothing that an earlier command left.
-_BY_THEMSELVES = ("run", "render")
+# They need nothing that an earlier command left in the embedded AWS.
+_SELF_CONTAINED = ("run", "render")
 
 
-def as_typed() -> str:
-    """The command that this is, as it was typed; --local aside, which `hinted` adds."""
+def typed_command() -> str:
+    """The command line as the user typed it, without --local, which `add_local` puts back."""
     return str(click.get_current_context().find_root().obj)
 
 
-def hinted(text: str, commands: Collection[str]) -> str:
-    """A message of a command that deals with the embedded AWS: the commands that it names deal with that too.
+def add_local(text: str, commands: Collection[str]) -> str:
+    """Makes the commands that a message names work with the embedded AWS.
 
     Args:
-        text: The message, as of a command that deals with AWS itself.
-        commands: Which commands take --local.
+        text: The message, written for AWS.
+        commands: The commands that take --local.
     """
     text = _AWS.sub(f'eval "$({_START})"; aws', text)
-    named = [found for found in _OURS.finditer(text) if found["name"] in commands]
-    for found in reversed(named):
-        text = f"{text[: found.end()]} --local{text[found.end() :]}"
-    needs = [found for found in named if found["name"] not in _BY_THEMSELVES]
-    if not needs or _is_served():
+    named = [match for match in _OURS.finditer(text) if match["name"] in commands]
+    for match in reversed(named):
+        text = f"{text[: match.end()]} --local{text[match.end() :]}"
+    needing_server = [match for match in named if match["name"] not in _SELF_CONTAINED]
+    if not needing_server or _is_served():
         return text
-    return f"{text[: needs[0].start()]}{_START}; {text[needs[0].start() :]}"
+    return f"{text[: needing_server[0].start()]}{_START}; {text[needing_server[0].start() :]}"
+
+
+# moto, which the embedded AWS is made of, takes a second to import: only commands that need it do.
 
 
 def _is_served() -> bool:
-    from toolchain.localaws import lifecycle as here
+    from toolchain.localaws import lifecycle
 
-    return here.answering(HERE) is not None
+    return lifecycle.answering(HERE) is not None
 
 
-def place(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Gives a command the option --local, and hands it the checkout as it deals with the AWS that was chosen.
+def with_target(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Gives a command the option --local and the argument `target`.
 
-    With --local it goes to the server that `local start` left running, or to one of its own.
+    With --local the target is the server that `local start` left running, or one that ends with the command.
     """
-    return _placed(command, _connected)
+    return _with_target(command, _connected)
 
 
-def place_again(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The same for a command that deals with what an earlier one left: it has no server of its own."""
-    return _placed(command, _attached)
+def with_running_target(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The same for a command about what an earlier one left: --local needs a server that runs already."""
+    return _with_target(command, _attached)
 
 
-def _placed(
-    command: Callable[..., Any], connect: "Callable[[Checkout], AbstractContextManager[Connected]]"
+def _with_target(
+    command: Callable[..., Any], connect: Callable[[Checkout], AbstractContextManager[Target]]
 ) -> Callable[..., Any]:
     @click.option("--local", is_flag=True, help="In the embedded AWS, on this machine.")
     @functools.wraps(command)
-    def placed(*, local: bool, **arguments: Any) -> Any:  # noqa: ANN401  # whatever the command takes and returns
+    def wrapped(*, local: bool, **arguments: Any) -> Any:  # noqa: ANN401  # whatever the command takes and returns
         if not local:
-            return command(checkout=HERE, **arguments)
-        with connect(HERE) as there:
-            return command(checkout=there.checkout, **arguments)
+            return command(target=AwsTarget(checkout=HERE), **arguments)
+        with connect(HERE) as target:
+            return command(target=target, **arguments)
 
-    return placed
-
-
-def _connected(checkout: Checkout) -> "AbstractContextManager[Connected]":
-    from toolchain.localaws import lifecycle as here
-
-    return here.connected(checkout)
+    return wrapped
 
 
-def _attached(checkout: Checkout) -> "AbstractContextManager[Connected]":
-    from toolchain.localaws import lifecycle as here
+@contextmanager
+def _connected(checkout: Checkout) -> Iterator[Target]:
+    from toolchain.localaws import lifecycle
 
-    return here.attached(checkout)
+    with lifecycle.connected(checkout) as connected:
+        yield local_target(checkout, connected)
+
+
+@contextmanager
+def _attached(checkout: Checkout) -> Iterator[Target]:
+    from toolchain.localaws import lifecycle
+
+    with lifecycle.attached(checkout) as connected:
+        yield local_target(checkout, connected)
+
+
+def local_target(checkout: Checkout, connected: "Connected") -> LocalTarget:
+    """The target that stands for a connected embedded AWS."""
+    return LocalTarget(checkout=checkout, is_persistent=connected.is_persistent)
 
 
 @click.group(name="local")
@@ -100,33 +112,34 @@ def local() -> None:
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="On the loopback. [default: any free one]")
 def start(*, port: int) -> None:
     """Start it; print what a shell needs to use it with any client of AWS."""
-    from toolchain.localaws import lifecycle as here
+    from toolchain.localaws import lifecycle
 
-    there = here.start(HERE, port)
-    console.note(f"the embedded AWS runs (process {there.pid}); its files are in {HERE.local}")
-    click.echo(here.shell_exports(there))
+    server = lifecycle.start(HERE, port)
+    console.note(f"the embedded AWS runs (process {server.pid}); its files are in {HERE.local}")
+    click.echo(lifecycle.shell_exports(server))
 
 
 @local.command()
 def stop() -> None:
     """Stop it, and its jobs with it. Files stay; stacks, runs and logs are gone."""
-    from toolchain.localaws import lifecycle as here
+    from toolchain.localaws import lifecycle
 
-    there = here.stop(HERE)
-    console.note("no embedded AWS was running" if there is None else f"stopped the embedded AWS (process {there.pid})")
+    server = lifecycle.stop(HERE)
+    stopped = "no embedded AWS was running" if server is None else f"stopped the embedded AWS (process {server.pid})"
+    console.note(stopped)
 
 
 @local.command()
 def status() -> int:
     """Say whether it runs, and where: exit code 0, or 1 if it does not."""
-    from toolchain.localaws import lifecycle as here
+    from toolchain.localaws import lifecycle
 
-    there = here.answering(HERE)
-    if there is None:
+    server = lifecycle.answering(HERE)
+    if server is None:
         console.note("no embedded AWS runs. Type: python build.py local start")
         return 1
-    console.note(f"the embedded AWS runs (process {there.pid}); its files are in {HERE.local}")
-    click.echo(here.shell_exports(there))
+    console.note(f"the embedded AWS runs (process {server.pid}); its files are in {HERE.local}")
+    click.echo(lifecycle.shell_exports(server))
     return 0
 
 

@@ -4,34 +4,18 @@
 stdout, what it says to people goes to stderr.
 """
 
-import json
 import shlex
 import signal
-import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from toolchain import console, files
-from toolchain.cli import doctor, runs
-from toolchain.cli import images as cloud
-from toolchain.cli import stacks as deployment
-from toolchain.cli.local import COMMANDS as LOCAL
-from toolchain.cli.local import as_typed, hinted
-from toolchain.cli.options import ALIGNER, ORPHANS, PLOIDY, SKIP
+from toolchain.cli import demo, doctor, images, jobdefs, local, runs, stacks
 from toolchain.errors import CannotCreateError, SeveralFailedError, ToolchainError, WrongUsageError
-from toolchain.images import catalog
-from toolchain.paths import HERE
-from toolchain.workflow.aligners import Wanted
-from toolchain.workflow.samples import in_order
-
-if TYPE_CHECKING:
-    from toolchain.images.build import ImageBuilder
-    from toolchain.workflow.samples import Skip
 
 EXIT_CODES = """
 Exit codes: 0 done, 64 wrong usage, 65 bad data, 66 missing input, 69 a service does not answer, 70 a build, a
@@ -85,7 +69,7 @@ def _is_local(arguments: Sequence[str]) -> bool:
 
 def _in_local_mode(text: str) -> str:
     names = [name for name, command in cli.commands.items() if any(word.name == "local" for word in command.params)]
-    return hinted(text, names)
+    return local.add_local(text, names)
 
 
 def _run(arguments: Sequence[str], typed: str) -> int:
@@ -123,145 +107,31 @@ def _called(arguments: Sequence[str], typed: str) -> object:
         raise CannotCreateError(f"no access to {error.filename}", why=reason.why, fix=reason.fix) from error
 
 
-@click.group(epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
+class _SectionedGroup(click.Group):
+    """Lists the commands by section, each with its whole description."""
+
+    def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Writes a section for each group of commands."""
+        for title, commands in SECTIONS.items():
+            with formatter.section(title):
+                rows = [(command.name or "", command.get_short_help_str(limit=1000)) for command in commands]
+                formatter.write_dl(rows)
+
+
+SECTIONS: dict[str, tuple[click.Command, ...]] = {
+    "Images": images.COMMANDS,
+    "Job definitions": jobdefs.COMMANDS,
+    "Stacks": (*stacks.COMMANDS, *doctor.COMMANDS),
+    "Runs": runs.COMMANDS,
+    "This machine": (*demo.COMMANDS, *local.COMMANDS),
+}
+
+
+@click.group(cls=_SectionedGroup, epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
 def cli() -> None:
     """FASTQ to VCF on AWS Batch, Step Functions and FSx for Lustre: images, job definitions, runs."""
 
 
-def _builder() -> "ImageBuilder":
-    from toolchain.images.build import ImageBuilder
-
-    return ImageBuilder.open(HERE)
-
-
-@cli.command(name="list")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option("--markdown", "as_markdown", is_flag=True, help="Print the README's table, which needs no engine.")
-def list_images(*, as_json: bool, as_markdown: bool) -> None:
-    """List the images: version, tag, whether built, compressed size."""
-    from toolchain.images.listing import inventory, markdown, show
-
-    if as_markdown:
-        click.echo(markdown(catalog.load(HERE.images).tools.values()), nl=False)
-        return
-    found = inventory(_builder())
-    if as_json:
-        click.echo(json.dumps(found.as_json(), indent=2))
-    else:
-        show(found)
-
-
-@cli.command()
-@click.argument("images", nargs=-1)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def build(images: tuple[str, ...], *, as_json: bool) -> None:
-    """Build the IMAGES whose content has no image yet; all of them if none is named."""
-    from toolchain.images import build as builds
-
-    builder = _builder()
-    built = builds.build(builder, builder.catalog.choose(images))
-    if as_json:
-        click.echo(
-            json.dumps(
-                [{"name": b.image.name, "reference": b.reference, "id": b.image_id, "new": b.new} for b in built],
-                indent=2,
-            )
-        )
-    elif not any(b.new for b in built):
-        console.note("nothing to build: every image is there with this content")
-
-
-@cli.command()
-@click.argument("images", nargs=-1)
-@click.option("--list", "only_list", is_flag=True, help="List the tests and run none.")
-def test(images: tuple[str, ...], *, only_list: bool) -> int:
-    """Run the smoke tests of IMAGES; of all of them if none is named."""
-    import subprocess
-
-    names = ",".join(image.name for image in catalog.load(HERE.images).choose(images))
-    command = [sys.executable, "-m", "pytest", "tests/images", f"--images={names}"]
-    if only_list:
-        command += ["--collect-only", "--quiet"]
-    return subprocess.run(command, cwd=HERE.root, check=False).returncode
-
-
-@cli.command()
-@click.option("--local", is_flag=True, help="For this machine: local image ids, and plain directories for /scratch.")
-@click.option(
-    "--scratch",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="With --local: the directory that stands for /scratch.",
-)
-@click.option("--check", is_flag=True, help="Write nothing; fail if what is in dist/ is not what would be written.")
-def render(*, local: bool, scratch: Path | None, check: bool) -> None:
-    """Render the job definitions into dist/jobdefs (dist/local/jobdefs with --local)."""
-    from toolchain.jobdefs import render as rendering
-
-    if scratch is not None and not local:
-        raise WrongUsageError(
-            "--scratch without --local",
-            why="in the cloud /scratch is where the hosts mount it",
-            fix="Add --local, or leave --scratch out.",
-        )
-    request = rendering.local(_builder(), scratch or HERE.cache / "scratch") if local else rendering.cloud(HERE)
-    rendering.write(request, HERE.dist / ("local/jobdefs" if local else "jobdefs"), check=check)
-
-
-@cli.command()
-@click.option(
-    "--reference", type=click.Path(path_type=Path, dir_okay=False), help="A reference: FASTA, plain or bgzip."
-)
-@click.option(
-    "--reads",
-    type=click.Path(path_type=Path, dir_okay=False),
-    nargs=2,
-    help="The two FASTQ files of a lane: R1 and R2.",
-)
-@click.option("--sample", help="The sample's name.")
-@click.option(
-    "--shards",
-    type=click.IntRange(1, 9999),
-    default=4,
-    show_default=True,
-    help="Parts of the genome to call side by side.",
-)
-@PLOIDY
-@ALIGNER
-@SKIP
-@ORPHANS
-@click.option(
-    "--results", type=click.Path(path_type=Path, file_okay=False), help="Where results go. [default: results/RUN]"
-)
-def demo(  # noqa: PLR0913  # one an option
-    *,
-    reference: Path | None,
-    reads: tuple[Path, Path] | None,
-    sample: str | None,
-    shards: int,
-    ploidy: int,
-    aligner: Wanted | None,
-    skip: "tuple[Skip, ...]",
-    count_orphans: bool,
-    results: Path | None,
-) -> None:
-    """Build the images and take reads to variants on this machine: simulated ones, or your own."""
-    from toolchain.demo import run as demonstration
-
-    given = [option is not None for option in (reference, reads, sample)]
-    if any(given) and not all(given):
-        raise WrongUsageError(
-            "--reference, --reads and --sample go together",
-            why="one of them is missing",
-            fix="Give all three, or none for simulated reads.",
-        )
-    own = None
-    if reference is not None and reads is not None and sample is not None:
-        own = demonstration.Reads(reference=reference, r1=reads[0], r2=reads[1], sample=sample)
-    options = demonstration.Options(
-        aligner=aligner, shards=shards, ploidy=ploidy, skip=in_order(skip), count_orphans=count_orphans
-    )
-    demonstration.run(HERE, own, options, results, command=as_typed())
-
-
-for command in (*cloud.COMMANDS, *deployment.COMMANDS, *runs.COMMANDS, *LOCAL, *doctor.COMMANDS):
-    cli.add_command(command)
+for _commands in SECTIONS.values():
+    for _command in _commands:
+        cli.add_command(_command)

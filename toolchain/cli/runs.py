@@ -1,31 +1,37 @@
-"""The commands that start, follow, read and stop runs, of `python build.py`; cli.py adds them to its own."""
+"""The commands about runs: run, status, logs, stop."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
+from rich.table import Table
 
-from toolchain import console
-from toolchain.cli.local import as_typed, place, place_again
+from toolchain import console, settings
+from toolchain.aws import Account
+from toolchain.cli.local import typed_command, with_running_target, with_target
 from toolchain.cli.options import ALIGNER, ORPHANS, PLOIDY, SKIP
-from toolchain.errors import UnavailableError, WrongUsageError
-from toolchain.paths import Checkout, typed
+from toolchain.errors import CannotCreateError, UnavailableError, WrongUsageError
+from toolchain.jobdefs import render as rendering
+from toolchain.jobdefs.target import Target
+from toolchain.paths import typed
+from toolchain.runs import follow as following
+from toolchain.runs import stop as stopping
+from toolchain.runs.executions import BatchJob, Run, Runs
+from toolchain.runs.follow import clock
+from toolchain.runs.logs import Logs
+from toolchain.runs.progress import label
+from toolchain.runs.run_error import run_failure
+from toolchain.workflow import run_input as run_inputs
+from toolchain.workflow import sheet as sheets
 from toolchain.workflow.aligners import Wanted
-from toolchain.workflow.samples import in_order
-
-if TYPE_CHECKING:
-    from toolchain.runs.executions import BatchJob, Run, Runs
-    from toolchain.workflow.run_input import RunInput
-    from toolchain.workflow.samples import Skip
+from toolchain.workflow.run_input import RunInput
+from toolchain.workflow.samples import Skip, in_order
 
 
-def _runs(checkout: Checkout) -> "Runs":
-    from toolchain import settings
-    from toolchain.aws import Account
-    from toolchain.runs.executions import Runs
+def _runs(target: Target) -> Runs:
 
-    return Runs(Account(), settings.load(checkout.settings).project)
+    return Runs(Account(), settings.load(target.checkout.settings).project)
 
 
 @click.command()
@@ -50,17 +56,17 @@ def _runs(checkout: Checkout) -> "Runs":
     show_default=True,
     help="With --dry-run: the file; never one that holds something else.",
 )
-@place
-def run(  # noqa: PLR0913  # one an option
+@with_target
+def run(  # noqa: PLR0913  # an argument for each option
     *,
-    checkout: Checkout,
+    target: Target,
     sheet: Path,
     reference: str,
     name: str | None,
     shards: int | None,
     ploidy: int,
     aligner: Wanted | None,
-    skip: "tuple[Skip, ...]",
+    skip: tuple[Skip, ...],
     count_orphans: bool,
     detach: bool,
     dry_run: bool,
@@ -71,68 +77,57 @@ def run(  # noqa: PLR0913  # one an option
     SAMPLES.csv has a line for each lane: sample, r1, r2, and if wanted lane, library and unit. R1 and R2 are paths
     below /scratch/data. TSV and the sheets of nf-core do too. Ctrl-C detaches: the run goes on.
     """
-    from dataclasses import replace
-
-    from toolchain.aws import Account
-    from toolchain.jobdefs import render as rendering
-    from toolchain.runs import prepare as locally
-    from toolchain.workflow import run_input as orders
-    from toolchain.workflow import sheet as sheets
-
-    if detach and not checkout.lasting:
+    if detach and not target.is_persistent:
         raise WrongUsageError(
             "--detach with an embedded AWS that ends with this command",
             why="the run would end with it",
             fix="Type first: python build.py local start",
         )
-    order = orders.RunInput(
-        reference=orders.check_reference(reference),
+    run_input = RunInput(
+        reference=run_inputs.check_reference(reference),
         samples=sheets.read(sheet),
-        shards=shards or rendering.shards(checkout),
+        shards=shards or target.default_shards,
         ploidy=ploidy,
         skip=in_order(skip),
         count_orphans=count_orphans,
     )
-    chosen = orders.check_name(name) if name else orders.new_name()
-    if checkout == checkout.at_home and not dry_run:
-        locally.prepare(checkout, Account(), as_typed())
-    resources = rendering.resources(checkout)
-    choice = rendering.aligner(checkout, order.reference, aligner, resources)
+    chosen = run_inputs.check_name(name) if name else run_inputs.new_name()
+    if not dry_run:
+        target.prepare(Account(), typed_command())
+    resources = target.job_resources()
+    known = settings.load(target.checkout.settings)
+    choice = target.choose_aligner(known, run_input.reference, aligner, resources)
     console.note(f"aligner: {choice.aligner}: {choice.reason}")
-    order = replace(order, aligner=choice.aligner, resources=resources)
+    run_input = replace(run_input, aligner=choice.aligner, resources=resources)
     if dry_run:
-        _plan(checkout, order, inputs)
+        _plan(target, run_input, inputs)
         return 0
-    if checkout == checkout.at_home:
-        locally.check_name(checkout, chosen)
-        locally.check_inputs(checkout, order)
-    runs = _runs(checkout)
-    started = runs.start(chosen, order)
-    lanes = sum(len(sample.lanes) for sample in order.samples)
-    sizes = ((len(order.samples), "sample"), (lanes, "lane"), (len(order.jobs()), "job"))
+    target.check_run(chosen, run_input)
+    runs = _runs(target)
+    started = runs.start(chosen, run_input)
+    lanes = sum(len(sample.lanes) for sample in run_input.samples)
+    sizes = ((len(run_input.samples), "sample"), (lanes, "lane"), (len(run_input.jobs()), "job"))
     console.note(f"started run {chosen}: {', '.join(console.counted(number, noun) for number, noun in sizes)}")
     if detach:
         click.echo(chosen)
         return 0
-    return _follow(checkout, runs, started)
+    return _follow(target, runs, started)
 
 
-def _plan(checkout: Checkout, order: "RunInput", file: Path) -> None:
-    from toolchain.errors import CannotCreateError
-    from toolchain.jobdefs import render as rendering
+def _plan(target: Target, run_input: RunInput, file: Path) -> None:
 
-    order.dump()  # too large an order is found here already
-    text = json.dumps(order.as_json(), indent=2) + "\n"
+    run_input.dump()  # an input that is too large is refused here already
+    text = json.dumps(run_input.as_json(), indent=2) + "\n"
     try:
         _write_new(file, text)
     except OSError as error:
         raise CannotCreateError(
             f"cannot write {file}", why=str(error.strerror), fix="Name another file: --inputs FILE"
         ) from error
-    for job in order.jobs():
+    for job in run_input.jobs():
         click.echo(f"{job.sample or '-'}\t{job.step}\t{job.tool}")
-    console.note(f"{len(order.jobs())} jobs; nothing was started. The same command without --dry-run starts them.")
-    machine = rendering.outputs(checkout).get("StateMachineArn") if checkout.lasting else None
+    console.note(f"{len(run_input.jobs())} jobs; nothing was started. The same command without --dry-run starts them.")
+    machine = rendering.outputs(target.dist).get("StateMachineArn") if target.is_persistent else None
     if machine:
         words = f"--state-machine-arn {machine} --name NAME --input file://{file}"
         console.note(f"Without this tool: aws stepfunctions start-execution {words}")
@@ -152,31 +147,30 @@ def _write_new(file: Path, text: str) -> None:
             raise
 
 
-def _follow(checkout: Checkout, runs: "Runs", one: "Run") -> int:
-    from toolchain.runs import follow as following
+def _follow(target: Target, runs: Runs, run: Run) -> int:
 
-    again = typed("status", "--follow", one.name)
+    again = typed("status", "--follow", run.name)
     try:
-        ended = following.follow(runs, one)
+        ended = following.follow(runs, run)
     except KeyboardInterrupt:
-        if checkout.lasting:
-            console.note(f"detached: run {one.name} goes on. See it: {again}")
+        if target.is_persistent:
+            console.note(f"detached: run {run.name} goes on. See it: {again}")
         else:
-            console.note(f"stopped: run {one.name} ends with its embedded AWS. What is done is kept.")
+            console.note(f"stopped: run {run.name} ends with its embedded AWS. What is done is kept.")
         return 130
     except UnavailableError as error:
         # Whatever ends the looking on, the run goes on, if its AWS does.
         raise UnavailableError(
-            f"no longer following run {one.name}",
+            f"no longer following run {run.name}",
             why=f"{error.what}: {error.why}",
-            fix=f"To see it again type: {again}" if checkout.lasting else error.fix,
+            fix=f"To see it again type: {again}" if target.is_persistent else error.fix,
         ) from error
     if ended.status == "SUCCEEDED":
         say_notes(runs, ended)
-    return _outcome(checkout, ended)
+    return _outcome(target, ended)
 
 
-def say_notes(runs: "Runs", ended: "Run") -> None:
+def say_notes(runs: Runs, ended: Run) -> None:
     """Says what the user should know of the samples' figures."""
     try:
         for text in runs.notes(ended):
@@ -185,24 +179,21 @@ def say_notes(runs: "Runs", ended: "Run") -> None:
         console.note(f"note: the samples' figures were not looked at: {error}")
 
 
-def _outcome(checkout: Checkout, one: "Run") -> int:
+def _outcome(target: Target, run: Run) -> int:
     """Says how a run ended: its VCFs on stdout.
 
     Raises:
         StepFailedError: It failed.
     """
-    from toolchain.runs.follow import clock
-    from toolchain.runs.run_error import run_failure
-
-    if one.status == "SUCCEEDED":
-        console.note(f"run {one.name} is done in {clock(one.seconds)}")
-        for sample, vcf in sorted(one.vcfs.items()):
+    if run.status == "SUCCEEDED":
+        console.note(f"run {run.name} is done in {clock(run.seconds)}")
+        for sample, vcf in sorted(run.vcfs.items()):
             click.echo(f"{sample}\t{vcf}")
-    elif one.status == "ABORTED":
-        console.note(f"run {one.name} was stopped: {one.cause or 'no cause was given'}")
+    elif run.status == "ABORTED":
+        console.note(f"run {run.name} was stopped: {run.cause or 'no cause was given'}")
     else:
-        raise run_failure(one, checkout)
-    return one.exit_code
+        raise run_failure(run, target)
+    return run.exit_code
 
 
 @click.command()
@@ -210,66 +201,61 @@ def _outcome(checkout: Checkout, one: "Run") -> int:
 @click.option("--follow", "-f", "follows", is_flag=True, help="Follow the run to its end.")
 @click.option("--last", type=click.IntRange(1, 1000), default=20, show_default=True, help="How many runs to list.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@place_again
-def status(*, checkout: Checkout, name: str | None, follows: bool, last: int, as_json: bool) -> int:
+@with_running_target
+def status(*, target: Target, name: str | None, follows: bool, last: int, as_json: bool) -> int:
     """List the latest runs, or show one: its samples by step, its jobs that failed, its outcome."""
-    runs = _runs(checkout)
+    runs = _runs(target)
     if name is None:
         if follows:
             raise WrongUsageError("--follow without a run", why="it follows one", fix="Name the run.")
         _list(runs, last, as_json=as_json)
         return 0
-    one = runs.find(name)
-    if follows and one.status == "RUNNING":
-        return _follow(checkout, runs, one)
-    jobs = runs.jobs(one)
+    run = runs.find(name)
+    if follows and run.status == "RUNNING":
+        return _follow(target, runs, run)
+    jobs = runs.jobs(run)
     if as_json:
-        click.echo(json.dumps(_as_json(one, jobs), indent=2))
+        click.echo(json.dumps(_as_json(run, jobs), indent=2))
     else:
-        _show(checkout, one, jobs)
-    return one.exit_code if one.status not in ("RUNNING", "ABORTED") else 0
+        _show(target, run, jobs)
+    return run.exit_code if run.status not in ("RUNNING", "ABORTED") else 0
 
 
-def _list(runs: "Runs", last: int, *, as_json: bool) -> None:
+def _list(runs: Runs, last: int, *, as_json: bool) -> None:
     found = list(runs.latest(most=last))
     if as_json:
-        entries = [{"run": one.name, "status": one.status, "start": one.start.isoformat()} for one in found]
+        entries = [{"run": run.name, "status": run.status, "start": run.start.isoformat()} for run in found]
         click.echo(json.dumps({"runs": entries}, indent=2))
         return
-    from rich.table import Table
-
-    from toolchain.runs.follow import clock
 
     table = Table("run", "status", "started", "time", box=None, pad_edge=False)
-    for one in found:
-        table.add_row(one.name, one.status.lower(), f"{one.start:%Y-%m-%d %H:%M}", clock(one.seconds))
+    for run in found:
+        table.add_row(run.name, run.status.lower(), f"{run.start:%Y-%m-%d %H:%M}", clock(run.seconds))
     console.stdout().print(table)
     if not found:
         console.note(f"no run yet. Type: {typed('run', 'SAMPLES.csv', '--reference', 'NAME')}")
 
 
-def _show(checkout: Checkout, one: "Run", jobs: "tuple[BatchJob, ...]") -> None:
-    from toolchain.runs import follow as following
-    from toolchain.runs.progress import label
+def _show(target: Target, run: Run, jobs: tuple[BatchJob, ...]) -> None:
 
     out = console.stdout()
-    out.print(following.table(one, jobs))
+    out.print(following.table(run, jobs))
     for job in jobs:
         if job.status == "FAILED":
             out.print(f"{label(job)}: {following.described(job)}  (job {job.job_id})", soft_wrap=True, markup=False)
-    if one.status != "RUNNING":
-        _outcome(checkout, one)
+    if run.status != "RUNNING":
+        _outcome(target, run)
 
 
-def _as_json(one: "Run", jobs: "tuple[BatchJob, ...]") -> dict[str, object]:
+def _as_json(run: Run, jobs: tuple[BatchJob, ...]) -> dict[str, object]:
     return {
-        "run": one.name,
-        "status": one.status,
-        "start": one.start.isoformat(),
-        "stop": one.stop.isoformat() if one.stop else None,
-        "error": one.error,
-        "cause": one.cause,
-        "vcfs": one.vcfs,
+        "run": run.name,
+        "status": run.status,
+        "start": run.start.isoformat(),
+        "stop": run.stop.isoformat() if run.stop else None,
+        "error": run.error,
+        "cause": run.cause,
+        "vcfs": run.vcfs,
         "jobs": [
             {
                 "id": job.job_id,
@@ -291,20 +277,18 @@ def _as_json(one: "Run", jobs: "tuple[BatchJob, ...]") -> dict[str, object]:
 @click.option("--sample", help="Only this sample's jobs.")
 @click.option("--step", help="Only this step's: its name, or its first word ('mem', 'call 3').")
 @click.option("--follow", "-f", "follows", is_flag=True, help="Go on until the run ends.")
-@place_again
-def logs(*, checkout: Checkout, name: str, sample: str | None, step: str | None, follows: bool) -> int:
+@with_running_target
+def logs(*, target: Target, name: str, sample: str | None, step: str | None, follows: bool) -> int:
     """Print what a run's jobs wrote, each line after its job's name."""
-    from toolchain.runs.logs import Logs
+    runs = _runs(target)
+    run = runs.find(name)
+    _check_wanted(run, sample, step)
 
-    runs = _runs(checkout)
-    one = runs.find(name)
-    _check_wanted(one, sample, step)
-
-    def wanted(job: "BatchJob") -> bool:
+    def wanted(job: BatchJob) -> bool:
         return (sample is None or job.sample == sample) and (step is None or step in (job.step, job.step.split()[0]))
 
     reader = Logs(runs)
-    lines = reader.follow(one, wanted) if follows else reader.lines(one, wanted)
+    lines = reader.follow(run, wanted) if follows else reader.lines(run, wanted)
     number = 0
     for number, line in enumerate(lines, start=1):  # noqa: B007  # whether there was any
         click.echo(f"{line.job} | {line.text}")
@@ -313,31 +297,29 @@ def logs(*, checkout: Checkout, name: str, sample: str | None, step: str | None,
     return 0
 
 
-def _check_wanted(one: "Run", sample: str | None, step: str | None) -> None:
-    if one.order is None:
+def _check_wanted(run: Run, sample: str | None, step: str | None) -> None:
+    if run.order is None:
         return
-    jobs = one.order.jobs()
+    jobs = run.order.jobs()
     if sample is not None and all(job.sample != sample for job in jobs):
-        names = [known.name for known in one.order.samples]
+        names = [known.name for known in run.order.samples]
         raise WrongUsageError(
-            f"no sample '{sample}' in run {one.name}", why=f"it has {', '.join(names[:10])}", fix="Correct the name."
+            f"no sample '{sample}' in run {run.name}", why=f"it has {', '.join(names[:10])}", fix="Correct the name."
         )
     if step is not None and all(step not in (job.step, job.step.split()[0]) for job in jobs):
         words = dict.fromkeys(job.step.split()[0] for job in jobs)
         raise WrongUsageError(
-            f"no step '{step}' in run {one.name}", why=f"it has {', '.join(words)}", fix="Correct the name."
+            f"no step '{step}' in run {run.name}", why=f"it has {', '.join(words)}", fix="Correct the name."
         )
 
 
 @click.command()
 @click.argument("name", metavar="RUN")
 @click.option("--cause", default="stopped by hand", show_default=True, help="Is kept with the run.")
-@place_again
-def stop(*, checkout: Checkout, name: str, cause: str) -> int:
+@with_running_target
+def stop(*, target: Target, name: str, cause: str) -> int:
     """Stop a run and its jobs, and say what was running."""
-    from toolchain.runs import stop as stopping
-
-    stopping.stop(_runs(checkout), name, cause)
+    stopping.stop(_runs(target), name, cause)
     return 0
 
 

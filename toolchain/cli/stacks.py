@@ -1,18 +1,18 @@
-"""The commands that deal with the stacks, of `python build.py`; cli.py adds them to its own."""
+"""The commands about stacks: deploy, destroy."""
 
 import sys
-from typing import TYPE_CHECKING
 
 import click
+from rich.table import Table
+from rich.text import Text
 
 from toolchain import console
-from toolchain.cli.local import as_typed, place
+from toolchain.aws import Account
+from toolchain.cli.local import typed_command, with_target
 from toolchain.errors import WrongUsageError
-from toolchain.paths import Checkout
-
-if TYPE_CHECKING:
-    from toolchain.stacks.deploy import Planned
-    from toolchain.stacks.destroy import Plan
+from toolchain.jobdefs.target import Target
+from toolchain.stacks.deploy import Deployer, Planned
+from toolchain.stacks.destroy import Destroyer, Plan
 
 
 @click.command()
@@ -24,34 +24,27 @@ if TYPE_CHECKING:
     multiple=True,
     help="Let this file system or bucket be replaced or removed, with all that it holds. Can be repeated.",
 )
-@place
-def deploy(names: tuple[str, ...], *, checkout: Checkout, dry_run: bool, replace: tuple[str, ...]) -> None:
+@with_target
+def deploy(names: tuple[str, ...], *, target: Target, dry_run: bool, replace: tuple[str, ...]) -> None:
     """Deploy the STACKs that differ from this checkout; all of them, in order, if none is named."""
-    from toolchain.aws import Account
-    from toolchain.runs import prepare as locally
-    from toolchain.stacks.deploy import Deployer
-
     deployer = Deployer(
-        checkout=checkout,
+        target=target,
         account=Account(),
-        command=as_typed(),
+        command=typed_command(),
         replace=frozenset(replace),
     )
     if dry_run:
         for planned in deployer.plan(names):
             _show(planned)
         return
-    with locally.in_turn(checkout):
+    with target.deploy_lock():
         done = deployer.deploy(names, lambda deployed: click.echo(str(deployed)))
     if all(one.result == "unchanged" for one in done):
         console.note("nothing to deploy: every stack is as this checkout says")
 
 
-def _show(planned: "Planned") -> None:
+def _show(planned: Planned) -> None:
     """Prints what would change in a stack, replacements in red."""
-    from rich.table import Table
-    from rich.text import Text
-
     if planned.because:
         console.note(f"{planned.stack}: {planned.because}: CloudFormation cannot be asked yet")
     if not planned.changes:
@@ -86,20 +79,17 @@ def _show(planned: "Planned") -> None:
     help="Leave this resource behind if it cannot be deleted. Can be repeated.",
 )
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@place
+@with_target
 def destroy(
     names: tuple[str, ...],
     *,
-    checkout: Checkout,
+    target: Target,
     storage: bool,
     discard: tuple[str, ...],
     retain: tuple[str, ...],
     yes: bool,
 ) -> None:
     """Destroy the STACKs; all of them if none is named. The results bucket stays."""
-    from toolchain.aws import Account
-    from toolchain.stacks.destroy import Destroyer
-
     if storage and names:
         raise WrongUsageError(
             "--storage goes with no names",
@@ -107,9 +97,9 @@ def destroy(
             fix=f"Leave out --storage, or {' '.join(names)}.",
         )
     destroyer = Destroyer(
-        checkout=checkout,
+        target=target,
         account=Account(),
-        command=as_typed(),
+        command=typed_command(),
         discard=frozenset(discard),
         retain=frozenset(retain),
     )
@@ -139,7 +129,7 @@ def _agree() -> None:
     click.confirm("Destroy what goes?", abort=True, err=True)
 
 
-def _say_what_stays(plan: "Plan") -> None:
+def _say_what_stays(plan: Plan) -> None:
     for one in plan.going:
         for held in one.staying:
             console.note(f"{held} stays: it is no longer part of a stack")

@@ -25,17 +25,16 @@ from toolchain.docker.machine import Machine
 from toolchain.errors import CannotCreateError, MissingInputError
 from toolchain.files import locked, open_folder
 from toolchain.images.build import ImageBuilder
-from toolchain.jobdefs import render as rendering
 from toolchain.jobdefs import template as jobdefs
-from toolchain.localaws import lifecycle as here
+from toolchain.localaws import lifecycle
 from toolchain.localaws.beneath import Beneath
 from toolchain.localaws.config import LocalConfig
 from toolchain.localaws.links import duplicate
 from toolchain.paths import Checkout
-from toolchain.runs import prepare as locally
 from toolchain.runs.executions import Runs
 from toolchain.runs.follow import follow
 from toolchain.runs.run_error import run_failure
+from toolchain.runs.target import LocalTarget
 from toolchain.workflow import aligners
 from toolchain.workflow.run_input import RunInput, new_name
 from toolchain.workflow.samples import Lane, Sample, Skip, check_sample
@@ -99,36 +98,37 @@ def run(checkout: Checkout, own: Reads | None, options: Options, results: Path |
     if own is not None:
         _check(own)
     execution = f"demo-{new_name()}"
-    target = results or checkout.root / "results" / execution
-    if target.is_dir() and any(target.iterdir()):
+    folder = results or checkout.root / "results" / execution
+    if folder.is_dir() and any(folder.iterdir()):
         raise CannotCreateError(
-            f"{target} is not empty", why="results are never written over", fix="Name another directory."
+            f"{folder} is not empty", why="results are never written over", fix="Name another directory."
         )
 
     # Whether it can be made is seen now; it is made when there are results.
-    with _folder(target, keep=False):
+    with _folder(folder, keep=False):
         pass
-    with here.connected(checkout) as at:
-        locally.prepare(at.checkout, Account(), command)
-        _run(at.checkout, at.world, own, options, execution=execution, target=target)
+    with lifecycle.connected(checkout) as connected:
+        target = LocalTarget(checkout=checkout, is_persistent=connected.is_persistent)
+        target.prepare(Account(), command)
+        _run(target, connected.config, own, options, execution=execution, results=folder)
 
 
 def _run(
-    checkout: Checkout, world: LocalConfig, own: Reads | None, options: Options, *, execution: str, target: Path
+    target: LocalTarget, config: LocalConfig, own: Reads | None, options: Options, *, execution: str, results: Path
 ) -> None:
     """The demo in an embedded AWS where all is ready: the workflow run, through its API."""
     account = Account()
-    known = settings.load(checkout.settings)
+    known = settings.load(target.checkout.settings)
     host = Host(
-        engine=ImageBuilder.open(checkout).engine,
-        definitions=jobdefs.render(checkout.jobdefs, rendering.of(checkout)),
+        engine=ImageBuilder.open(target.checkout).engine,
+        definitions=jobdefs.render(target.checkout.jobdefs, target.rendering()),
         machine=Machine.here(),
     )
-    inputs = _simulated(host, world.scratch, known.workflow) if own is None else _linked(own, world.scratch)
-    resources = rendering.resources(checkout)
-    choice = rendering.aligner(checkout, inputs.reference, options.aligner, resources)
+    inputs = _simulated(host, config.scratch, known.workflow) if own is None else _linked(own, config.scratch)
+    resources = target.job_resources()
+    choice = target.choose_aligner(known, inputs.reference, options.aligner, resources)
     note(f"aligner: {choice.aligner}: {choice.reason}")
-    order = RunInput(
+    run_input = RunInput(
         reference=inputs.reference,
         samples=(Sample(name=inputs.sample, lanes=(Lane(name=LANE, r1=inputs.r1, r2=inputs.r2),)),),
         shards=options.shards,
@@ -138,23 +138,23 @@ def _run(
         count_orphans=options.count_orphans,
         resources=resources,
     )
-    locally.check_inputs(checkout, order)
+    target.check_inputs(run_input)
     runs = Runs(account, known.project)
-    ended = follow(runs, runs.start(execution, order))
+    ended = follow(runs, runs.start(execution, run_input))
     if ended.status != "SUCCEEDED":
-        raise run_failure(ended, checkout)
-    comparison = None if inputs.known is None else _compare(host, world.scratch, known.workflow, inputs, execution)
-    with _folder(target):
-        _keep(_exported(world, ended.vcfs[inputs.sample]), target)
-        summary = report.summarise(target, inputs.sample, comparison)
-        report.write_page(summary, target / "report.html")
-    report.show(summary, target)
+        raise run_failure(ended, target)
+    comparison = None if inputs.known is None else _compare(host, config.scratch, known.workflow, inputs, execution)
+    with _folder(results):
+        _keep(_exported(config, ended.vcfs[inputs.sample]), results)
+        summary = report.summarise(results, inputs.sample, comparison)
+        report.write_page(summary, results / "report.html")
+    report.show(summary, results)
 
 
-def _exported(world: LocalConfig, vcf: str) -> Path:
+def _exported(config: LocalConfig, vcf: str) -> Path:
     """The directory that stands for where a sample was exported to."""
     bucket, _, key = vcf.removeprefix("s3://").partition("/")
-    return (world.buckets / bucket / key).parent
+    return (config.buckets / bucket / key).parent
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -100,12 +100,14 @@ class Pusher:
 
     Attributes:
         checkout: Whose images.
+        dist: The folder of images.json.
         registry: Where to.
         builder: Connects to an engine; called only if something has to be pushed.
         patience: How often, and after which waits.
     """
 
     checkout: Checkout
+    dist: Path
     registry: Registry
     builder: Callable[[], ImageBuilder]
     patience: Backoff = field(default_factory=Backoff)
@@ -130,7 +132,7 @@ class Pusher:
                 continue
             content = of_content(image, known)
             targets.append(Target(image=image, tag=tag(image, known), fingerprint=content, repository=repository))
-        before = {entry["name"]: entry for entry in read(self.checkout.dist / "images.json")}
+        before = {entry["name"]: entry for entry in read(self.dist / "images.json")}
         found, failed = _side_by_side(lambda target: self._present(target, before), targets, threading.Event())
         return Look(
             present=tuple(pushed for pushed in found.values() if pushed is not None),
@@ -191,7 +193,7 @@ class Pusher:
             pushed |= new
             errors += failed
         done = tuple(pushed[image.name] for image in images if image.name in pushed)
-        write(self.checkout.dist / "images.json", done, known)
+        write(self.dist / "images.json", done, known)
         if errors:
             raise SeveralFailedError.of(errors)
         return done

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 from toolchain import files
 from toolchain.aws import Account, doing
 from toolchain.errors import MissingInputError, SeveralFailedError, ToolchainError
-from toolchain.jobdefs import render as rendering
 from toolchain.jobdefs import template as templates
 from toolchain.jobdefs.revisions import Revision, active, current, difference, normalised
+from toolchain.jobdefs.target import Target
 from toolchain.jobdefs.template import Definition
 from toolchain.paths import Checkout
 
@@ -87,10 +87,10 @@ def chosen(checkout: Checkout, names: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in known if not names or name in names)
 
 
-def wanted(checkout: Checkout, names: Sequence[str]) -> dict[str, Definition]:
-    """Tool to definition, rendered for the AWS that the checkout deals with, of these tools; of all for no name."""
-    tools = chosen(checkout, names)
-    definitions = templates.render(checkout.jobdefs, rendering.of(checkout))
+def wanted(target: Target, names: Sequence[str]) -> dict[str, Definition]:
+    """Tool to rendered definition, of these tools; of all for no name."""
+    tools = chosen(target.checkout, names)
+    definitions = templates.render(target.checkout.jobdefs, target.rendering())
     return {name: definitions[name] for name in tools}
 
 
@@ -154,15 +154,15 @@ def _register(batch: "BatchClient", name: str, definition: Definition) -> Regist
     return Registered(name=name, arn=same.arn, number=same.number, new=False)
 
 
-def run(checkout: Checkout, account: Account, names: Sequence[str], say: Callable[[Registered], None]) -> None:
-    """Registers a checkout's job definitions, and writes dist/jobdefs.json: tool to revision ARN.
+def run(target: Target, account: Account, names: Sequence[str], say: Callable[[Registered], None]) -> None:
+    """Registers the checkout's job definitions, and writes jobdefs.json: tool to revision ARN.
 
     Raises:
         SeveralFailedError: Some could not be registered; the others were, and are written down.
     """
-    definitions = wanted(checkout, names)
+    definitions = wanted(target, names)
     done, errors = register(account.batch(), definitions, say=say)
-    write(checkout.dist / "jobdefs.json", done, templates.names(checkout.jobdefs))
+    write(target.dist / "jobdefs.json", done, templates.names(target.checkout.jobdefs))
     if errors:
         raise SeveralFailedError.of(errors)
 

@@ -1,13 +1,10 @@
 """What job definitions are rendered with, for the cloud and for this machine, and where they are written."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 from toolchain import files, settings
 from toolchain.console import note
-from toolchain.docker.machine import Machine
 from toolchain.errors import ConfigurationError, MissingInputError
 from toolchain.images import catalog
 from toolchain.images.build import ImageBuilder
@@ -15,75 +12,9 @@ from toolchain.images.fingerprint import tag
 from toolchain.jobdefs import template as jobdefs
 from toolchain.jobdefs.template import ImageReference, Rendering, Scratch
 from toolchain.paths import HERE, Checkout
-from toolchain.workflow import aligners
-from toolchain.workflow.aligners import Choice, Wanted
-
-# As stack/workflow.yaml has it for jobs that only read a little.
-SMALL_MEMORY = 4000
-SHARDS = 24
 
 
-def of(checkout: Checkout) -> Rendering:
-    """The rendering for the AWS that a checkout deals with."""
-    if checkout == checkout.at_home:
-        return replace(local(ImageBuilder.open(checkout), checkout.local / "scratch"), outputs=outputs(checkout))
-    return cloud(checkout)
-
-
-def resources(checkout: Checkout) -> dict[str, dict[str, int]]:
-    """Tool or command to what its jobs get instead of the job definition's `VCPU` and `MEMORY` (MiB).
-
-    Nothing in the cloud. On this machine, whatever a definition asks for and the machine lacks.
-    """
-    if checkout != checkout.at_home:
-        return {}
-    machine = Machine.here()
-    fitted = {}
-    for tool, definition in jobdefs.render(checkout.jobdefs, of(checkout)).items():
-        vcpus, memory = machine.fit(definition)
-        fitted[tool] = {"VCPU": vcpus, "MEMORY": memory}
-    # Beside calling, and so no more than one core.
-    for command in ("qc", "check"):
-        fitted[command] = {"VCPU": 1, "MEMORY": min(SMALL_MEMORY, fitted["samtools"]["MEMORY"])}
-    return fitted
-
-
-def parameters(checkout: Checkout) -> dict[str, str]:
-    """The stacks' parameters that the hosts decide: none in the cloud, where genomics.toml and the templates do."""
-    if checkout != checkout.at_home:
-        return {}
-    # All hosts are this machine, and a job that asks for more than it has would wait in vain.
-    return {"MaxJobMemory": str(Machine.here().memory)}
-
-
-def shards(checkout: Checkout) -> int:
-    """How many parts of the genome a run calls side by side if nobody says: here two for each core."""
-    return 2 * Machine.here().cores if checkout == checkout.at_home else SHARDS
-
-
-def aligner(
-    checkout: Checkout, reference: str, wanted: Wanted | None, resources: Mapping[str, Mapping[str, int]]
-) -> Choice:
-    """The aligner of a run, and why that one.
-
-    Args:
-        checkout: As it deals with the AWS of the run.
-        reference: As a path below /scratch/reference.
-        wanted: What was asked for; as genomics.toml says if none.
-        resources: What jobs get instead of the job definitions' figures.
-    """
-    known = settings.load(checkout.settings)
-    if checkout == checkout.at_home:
-        scratch = checkout.local / "scratch"
-        there = aligners.look(scratch / "reference", scratch / "working" / known.workflow, reference)
-        memory = resources["bwa-mem3"]["MEMORY"]
-    else:
-        # Nobody but hosts sees the file systems: auto takes what every reference and every host can do.
-        there, memory = aligners.Reference(index=None), 0
-    return aligners.choose(wanted or known.aligner, there, memory=memory)
-
-
-def local(builder: ImageBuilder, scratch: Path) -> Rendering:
+def for_this_machine(builder: ImageBuilder, scratch: Path) -> Rendering:
     """A rendering for this machine: images by the engine's ids, plain directories for /scratch.
 
     Raises:
@@ -106,7 +37,7 @@ def local(builder: ImageBuilder, scratch: Path) -> Rendering:
     )
 
 
-def cloud(checkout: Checkout) -> Rendering:
+def for_aws(checkout: Checkout) -> Rendering:
     """A rendering for AWS: images by their digests in the registry, as dist/images.json names them.
 
     Raises:
@@ -140,16 +71,16 @@ def cloud(checkout: Checkout) -> Rendering:
                 fix="Type: python build.py push",
             )
         images[image.name] = entry
-    return Rendering(images=images, settings=settings.load(checkout.settings), outputs=outputs(checkout))
+    return Rendering(images=images, settings=settings.load(checkout.settings), outputs=outputs(checkout.dist))
 
 
-def outputs(checkout: Checkout) -> dict[str, str]:
-    """The deployed stacks' outputs, name to value, as dist/outputs.json has them; none where it is not there.
+def outputs(dist: Path) -> dict[str, str]:
+    """The outputs of the deployed stacks, name to value, as `deploy` wrote them; empty before it did.
 
     Raises:
         ConfigurationError: It holds something else.
     """
-    file = checkout.dist / "outputs.json"
+    file = dist / "outputs.json"
     try:
         data = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:

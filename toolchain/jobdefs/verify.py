@@ -97,7 +97,7 @@ def _verify(checkout: Checkout, batch: "BatchClient", registry: Registry) -> Ver
         checkout=checkout,
         known=catalog.load(checkout.images),
         settings=settings.load(checkout.settings),
-        outputs=rendering.outputs(checkout),
+        outputs=rendering.outputs(checkout.dist),
     )
     prefix = f"{expected.settings.project}-"
     revisions = {name.removeprefix(prefix): ones for name, ones in all_active(batch, prefix).items()}

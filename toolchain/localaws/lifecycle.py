@@ -62,12 +62,12 @@ class Connected:
     """An embedded AWS that every client goes to.
 
     Attributes:
-        world: What it holds on this machine.
-        checkout: The checkout, as it deals with it.
+        config: Where it keeps files, and what its jobs may use.
+        is_persistent: Whether it is still there when the block has ended.
     """
 
-    world: LocalConfig
-    checkout: Checkout
+    config: LocalConfig
+    is_persistent: bool
 
 
 def world(checkout: Checkout) -> LocalConfig:
@@ -103,10 +103,10 @@ def connected(checkout: Checkout) -> Iterator[Connected]:
     if there is not None:
         server = Server(endpoint=there.endpoint, region=there.region, key=there.key)
         with _environment(server), _watched(checkout, there):
-            yield Connected(world=here, checkout=checkout.at_home)
+            yield Connected(config=here, is_persistent=True)
         return
     with exclusive_lock(here), serve(here) as server, _environment(server):
-        yield Connected(world=here, checkout=checkout.for_now)
+        yield Connected(config=here, is_persistent=False)
 
 
 @contextmanager

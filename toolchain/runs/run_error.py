@@ -1,13 +1,14 @@
 """How a run that failed is told: one error, and the lines of the log that say why."""
 
 from toolchain.errors import StepFailedError
-from toolchain.paths import Checkout, typed
+from toolchain.jobdefs.target import Target
+from toolchain.paths import typed
 from toolchain.runs.executions import Run
 
 _STEP_ERROR = "step: error: "
 
 
-def run_failure(run: Run, checkout: Checkout) -> StepFailedError:
+def run_failure(run: Run, target: Target) -> StepFailedError:
     """The error for a run that failed.
 
     The state machine's cause is a sentence for each sample, and the last lines of its log; the step's own error, if
@@ -18,13 +19,13 @@ def run_failure(run: Run, checkout: Checkout) -> StepFailedError:
     return StepFailedError(
         f"run {run.name} failed ({run.error or run.status})",
         why=" ".join([lines[0], *own[:1]]).rstrip("."),
-        fix=f"{_logs(run, checkout)}. What is done is kept.",
+        fix=f"{_logs(run, target)}. What is done is kept.",
         details="\n".join(lines[1:]),
         exit_code=run.exit_code,
     )
 
 
-def _logs(run: Run, checkout: Checkout) -> str:
-    if checkout.lasting:
+def _logs(run: Run, target: Target) -> str:
+    if target.is_persistent:
         return f"Its logs: {typed('logs', run.name)}"
     return "Its logs end with this command; to keep such, type first: python build.py local start"

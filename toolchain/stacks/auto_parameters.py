@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from toolchain.aws import Account
 from toolchain.errors import ConfigurationError, MissingInputError
 from toolchain.images import catalog
-from toolchain.jobdefs import render as rendering
 from toolchain.jobdefs import template as jobdefs
 from toolchain.jobdefs.revisions import active
+from toolchain.jobdefs.target import Target
 from toolchain.paths import Checkout
 from toolchain.settings import Settings
 from toolchain.stacks.layout import Stack
@@ -15,11 +15,11 @@ from toolchain.stacks.layout import Stack
 _ENDING = "JobDefinition"
 
 
-def known(checkout: Checkout, settings: Settings) -> Mapping[str, str]:
-    """Those that this checkout says by itself."""
-    images = ",".join(sorted(catalog.load(checkout.images).tools))
+def known(target: Target, settings: Settings) -> Mapping[str, str]:
+    """Those that do not depend on what is registered."""
+    images = ",".join(sorted(catalog.load(target.checkout.images).tools))
     own = {"Project": settings.project, "Workflow": settings.workflow, "Images": images}
-    return {**own, **rendering.parameters(checkout)}
+    return {**own, **target.stack_parameters()}
 
 
 def job_definitions(stack: Stack, checkout: Checkout, account: Account, project: str) -> Mapping[str, str]:

@@ -9,7 +9,7 @@ from toolchain import settings
 from toolchain.aws import Account
 from toolchain.console import note
 from toolchain.errors import MissingInputError, ToolchainError, WrongUsageError
-from toolchain.paths import Checkout
+from toolchain.jobdefs.target import Target
 from toolchain.stacks import auto_parameters as computed
 from toolchain.stacks import layout, outputs, parameters
 from toolchain.stacks.changes import Change, ChangeSet, ChangeSets, DesiredStack
@@ -59,7 +59,7 @@ class Deployer:
     """Deploys the stacks of a checkout.
 
     Attributes:
-        checkout: The checkout.
+        target: The AWS that holds them, and the checkout.
         account: Where to.
         command: What the user typed.
         replace: The logical ids of what holds data and may be lost all the same.
@@ -67,7 +67,7 @@ class Deployer:
         show: Opens what shows a stack's events, by its short name.
     """
 
-    checkout: Checkout
+    target: Target
     account: Account
     command: str = "python build.py deploy"
     replace: Collection[str] = ()
@@ -76,15 +76,15 @@ class Deployer:
 
     def __post_init__(self) -> None:
         """Reads the checkout."""
-        self.settings = settings.load(self.checkout.settings)
-        self.layout: Layout = layout.load(self.checkout, self.settings.project)
-        self._known = computed.known(self.checkout, self.settings)
+        self.settings = settings.load(self.target.checkout.settings)
+        self.layout: Layout = layout.load(self.target.checkout, self.settings.project)
+        self._known = computed.known(self.target, self.settings)
         self._service = CloudFormation(self.account)
         follower = Follower(
             service=self._service,
             pace=self.pace,
             command=self.command,
-            lasting=self.checkout.lasting,
+            is_persistent=self.target.is_persistent,
             show=self.show,
         )
         self._follower = follower
@@ -107,7 +107,7 @@ class Deployer:
             deployed = Deployed(stack=stack, result=self._deploy(stack))
             done.append(deployed)
             say(deployed)
-            outputs.write(self.checkout, self.layout, self._service)
+            outputs.write(self.target.dist, self.layout, self._service)
         for name in sorted(set(self.replace) - self._used):
             note(f"--replace {name}: nothing of that name was to be replaced or removed")
         return done
@@ -156,7 +156,7 @@ class Deployer:
         Raises:
             MissingInputError: A stack that it imports from, or a job definition that it names, is not there.
         """
-        revisions = computed.job_definitions(stack, self.checkout, self.account, self.settings.project)
+        revisions = computed.job_definitions(stack, self.target.checkout, self.account, self.settings.project)
         missing = self.missing(stack)
         if missing:
             first = " ".join(missing)

@@ -8,7 +8,7 @@ from toolchain import settings
 from toolchain.aws import Account, doing
 from toolchain.console import note
 from toolchain.errors import SeveralFailedError, ToolchainError
-from toolchain.paths import Checkout
+from toolchain.jobdefs.target import Target
 from toolchain.stacks import deployed as standing
 from toolchain.stacks import layout, outputs
 from toolchain.stacks.deployed import Standing
@@ -61,7 +61,7 @@ class Destroyer:
     """Destroys the stacks of a checkout.
 
     Attributes:
-        checkout: The checkout.
+        target: The AWS that holds them, and the checkout.
         account: Where they are.
         command: What the user typed.
         discard: The names of runs whose files may be lost.
@@ -69,7 +69,7 @@ class Destroyer:
         pace: How closely CloudFormation is followed.
     """
 
-    checkout: Checkout
+    target: Target
     account: Account
     command: str = "python build.py destroy"
     discard: Collection[str] = ()
@@ -78,11 +78,11 @@ class Destroyer:
 
     def __post_init__(self) -> None:
         """Reads the checkout."""
-        self.settings = settings.load(self.checkout.settings)
-        self.layout: Layout = layout.load(self.checkout, self.settings.project)
+        self.settings = settings.load(self.target.checkout.settings)
+        self.layout: Layout = layout.load(self.target.checkout, self.settings.project)
         self._service = CloudFormation(self.account)
         self._follower = Follower(
-            service=self._service, pace=self.pace, command=self.command, lasting=self.checkout.lasting
+            service=self._service, pace=self.pace, command=self.command, is_persistent=self.target.is_persistent
         )
         self._inspector = Inspector(
             account=self.account,
@@ -123,7 +123,7 @@ class Destroyer:
         """
         for one in plan.going:
             self._delete(one)
-            outputs.write(self.checkout, self.layout, self._service)
+            outputs.write(self.target.dist, self.layout, self._service)
             yield one.stack
 
     def _delete(self, one: Standing) -> None:

@@ -1,14 +1,15 @@
 """dist/outputs.json: what the deployed stacks say of themselves, for whatever else needs it."""
 
+from pathlib import Path
+
 from toolchain import files
 from toolchain.errors import ConfigurationError
-from toolchain.paths import Checkout
 from toolchain.stacks.layout import Layout
 from toolchain.stacks.service import CloudFormation
 
 
-def write(checkout: Checkout, layout: Layout, service: CloudFormation) -> None:
-    """Writes the outputs of all stacks that are deployed: name to value.
+def write(dist: Path, layout: Layout, service: CloudFormation) -> None:
+    """Writes outputs.json: the outputs of all deployed stacks, name to value.
 
     Raises:
         ConfigurationError: Two stacks have an output of the same name.
@@ -25,4 +26,4 @@ def write(checkout: Checkout, layout: Layout, service: CloudFormation) -> None:
                     fix="Give one of them another name.",
                 )
             found[name], whose[name] = value, stack.name
-    files.write_json(checkout.dist / "outputs.json", found)
+    files.write_json(dist / "outputs.json", found)

@@ -79,14 +79,14 @@ class Follower:
         service: CloudFormation.
         pace: How closely.
         command: What the user typed, to be typed again.
-        lasting: Whether CloudFormation is still there when this command has ended.
+        is_persistent: Whether CloudFormation is still there when this command has ended.
         show: Opens what shows the events, by the stack's short name.
     """
 
     service: CloudFormation
     pace: Pace
     command: str
-    lasting: bool = True
+    is_persistent: bool = True
     show: Callable[[str], AbstractContextManager[Lines]] = lines
 
     def follow(self, stack: str, short: str, *, since: str | None, begin: Callable[[], None] = lambda: None) -> Ended:
@@ -157,12 +157,12 @@ class Follower:
 
     @property
     def _goes_on(self) -> str:
-        if self.lasting:
+        if self.is_persistent:
             return "CloudFormation goes on with what it was told"
         return "the embedded AWS ends with this command, and its stacks with it"
 
     def _how(self, stack: str) -> str:
-        if not self.lasting:
+        if not self.is_persistent:
             return f"To begin again type: {self.command}"
         return (
             f"To follow it again type: {self.command}; or: "

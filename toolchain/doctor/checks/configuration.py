@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from toolchain.doctor.result import Finding, green, red
 from toolchain.errors import ConfigurationError, SeveralFailedError
+from toolchain.runs.target import AwsTarget
 from toolchain.stacks import auto_parameters as computed
 from toolchain.stacks import parameters
 
@@ -17,7 +18,9 @@ def suits(case: "DoctorContext") -> Iterator[Finding]:
     name = "genomics.toml"
     try:
         stacks = case.layout.stacks
-        parameters.check(case.layout, stacks, case.settings, computed.known(case.checkout, case.settings))
+        parameters.check(
+            case.layout, stacks, case.settings, computed.known(AwsTarget(checkout=case.checkout), case.settings)
+        )
     except SeveralFailedError as several:
         yield from (red(name, error.why, error.fix) for error in several.errors)
     except ConfigurationError as error:

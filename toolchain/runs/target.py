@@ -1,0 +1,211 @@
+"""The two targets of commands: AWS, and the embedded AWS of this machine."""
+
+import os
+import shlex
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from toolchain import files, settings
+from toolchain.aws import Account, doing
+from toolchain.console import note
+from toolchain.docker.machine import Machine
+from toolchain.errors import ConfigurationError, MissingInputError, WrongUsageError
+from toolchain.images.build import ImageBuilder, build
+from toolchain.jobdefs import register, render, template
+from toolchain.jobdefs.target import Target
+from toolchain.jobdefs.template import Rendering
+from toolchain.settings import Settings
+from toolchain.stacks.deploy import Deployer
+from toolchain.stacks.progress import quiet
+from toolchain.workflow import aligners
+from toolchain.workflow.aligners import Choice, Wanted
+from toolchain.workflow.run_input import RunInput
+
+AWS_SHARDS = 24
+# As stack/workflow.yaml has it for jobs that only read a little, in MiB.
+SMALL_MEMORY = 4000
+# A job definition names a role of these stacks, and the workflow names job definitions.
+STACKS_BEFORE_JOBDEFS = ("registry", "network", "storage", "compute")
+STACKS_AFTER_JOBDEFS = ("workflow",)
+# User and group of the steps, as jobdefs/_base.json.j2 has it.
+STEP_USER = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class AwsTarget(Target):
+    """The AWS account that the environment names."""
+
+    @property
+    def dist(self) -> Path:
+        """dist/."""
+        return self.checkout.dist
+
+    @property
+    def default_shards(self) -> int:
+        """About one for each chromosome of a human genome."""
+        return AWS_SHARDS
+
+    def rendering(self) -> Rendering:
+        """Images by their digests in ECR, /scratch on Lustre."""
+        return render.for_aws(self.checkout)
+
+    def job_resources(self) -> dict[str, dict[str, int]]:
+        """Nothing: job definitions decide."""
+        return {}
+
+    def stack_parameters(self) -> Mapping[str, str]:
+        """Nothing: genomics.toml and the templates decide."""
+        return {}
+
+    def choose_aligner(
+        self,
+        settings: Settings,
+        reference: str,  # noqa: ARG002  # only hosts see the file systems
+        wanted: Wanted | None,
+        resources: Mapping[str, Mapping[str, int]],  # noqa: ARG002
+    ) -> Choice:
+        """`auto` is the aligner that works with every reference on every host."""
+        return aligners.choose(wanted or settings.aligner, aligners.Reference(index=None), memory=0)
+
+    def deploy_lock(self) -> AbstractContextManager[None]:
+        """None is needed: CloudFormation refuses a stack that is busy."""
+        return nullcontext()
+
+    def prepare(self, account: Account, command: str) -> None:
+        """Nothing: `deploy`, `push` and `register` are commands of their own."""
+
+    def check_run(self, name: str, run_input: RunInput) -> None:
+        """Nothing: Step Functions knows the names, and only hosts see the files."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocalTarget(Target):
+    """The embedded AWS, whose only host is this machine."""
+
+    @property
+    def dist(self) -> Path:
+        """dist/local/: what is known of AWS stays apart."""
+        return self.checkout.dist / "local"
+
+    @property
+    def scratch(self) -> Path:
+        """The directory with reference, data and working, which are Lustre in AWS."""
+        return self.checkout.local / "scratch"
+
+    @property
+    def default_shards(self) -> int:
+        """Two for each core."""
+        return 2 * Machine.here().cores
+
+    def rendering(self) -> Rendering:
+        """Images by the engine's ids, plain directories for /scratch."""
+        return replace(
+            render.for_this_machine(ImageBuilder.open(self.checkout), self.scratch), outputs=render.outputs(self.dist)
+        )
+
+    def job_resources(self) -> dict[str, dict[str, int]]:
+        """What each job definition asks for, cut to what this machine has."""
+        machine = Machine.here()
+        resources = {}
+        for tool, definition in template.render(self.checkout.jobdefs, self.rendering()).items():
+            vcpus, memory = machine.fit(definition)
+            resources[tool] = {"VCPU": vcpus, "MEMORY": memory}
+        # They run beside calling, and so take no more than one core.
+        for command in ("qc", "check"):
+            resources[command] = {"VCPU": 1, "MEMORY": min(SMALL_MEMORY, resources["samtools"]["MEMORY"])}
+        return resources
+
+    def stack_parameters(self) -> Mapping[str, str]:
+        """The most memory a job may ask for: with more than the machine has it would wait for ever."""
+        return {"MaxJobMemory": str(Machine.here().memory)}
+
+    def choose_aligner(
+        self, settings: Settings, reference: str, wanted: Wanted | None, resources: Mapping[str, Mapping[str, int]]
+    ) -> Choice:
+        """`auto` is bwa-mem3 where its index of the reference fits into memory."""
+        known = aligners.look(self.scratch / "reference", self.scratch / "working" / settings.workflow, reference)
+        return aligners.choose(wanted or settings.aligner, known, memory=resources["bwa-mem3"]["MEMORY"])
+
+    @contextmanager
+    def deploy_lock(self) -> Iterator[None]:
+        """A lock of the checkout: the second of two commands finds what the first one deployed."""
+
+        def waiting() -> None:
+            note("another command builds or deploys here: waiting for it")
+
+        with files.locked(self.checkout.local, name=".deploying", waiting=waiting):
+            yield
+
+    def prepare(self, account: Account, command: str) -> None:
+        """Builds, deploys and registers what is missing or differs from the checkout."""
+        with self.deploy_lock():
+            builder = ImageBuilder.open(self.checkout)
+            build(builder, tuple(builder.catalog.tools.values()))
+            for bucket in self._source_buckets():
+                with doing(f"making bucket {bucket}"):
+                    account.s3().create_bucket(Bucket=bucket)
+            deployer = Deployer(target=self, account=account, command=command, show=quiet)
+            deployed = list(deployer.deploy(STACKS_BEFORE_JOBDEFS, lambda _: None))
+            register.run(self, account, (), lambda _: None)
+            deployed += deployer.deploy(STACKS_AFTER_JOBDEFS, lambda _: None)
+        if changed := [stack.stack.name for stack in deployed if stack.result != "unchanged"]:
+            note(f"deployed {', '.join(changed)}")
+
+    def check_run(self, name: str, run_input: RunInput) -> None:
+        """Looks for results of runs of earlier servers, and whether the steps' user may read the files that exist."""
+        bucket, _, prefix = render.outputs(self.dist)["ExportPath"].removeprefix("s3://").partition("/")
+        workflow = settings.load(self.checkout.settings).workflow
+        results = self.checkout.local / "s3" / bucket / prefix / workflow / name
+        if results.exists():
+            raise WrongUsageError(
+                f"a run '{name}' exists already", why=f"its results are in {results}", fix="Choose another name."
+            )
+        self.check_inputs(run_input)
+
+    def check_inputs(self, run_input: RunInput) -> None:
+        """Checks that the steps' user may read the input files that exist.
+
+        Raises:
+            MissingInputError: It may not.
+        """
+        reads = [name for sample in run_input.samples for lane in sample.lanes for name in (lane.r1, lane.r2)]
+        for top, names in ((self.scratch / "reference", [run_input.reference]), (self.scratch / "data", reads)):
+            for name in names:
+                file = top / name
+                folders = [folder for folder in file.parents if folder.is_relative_to(top)]
+                for path in (*reversed(folders), file):
+                    if path.exists() and not _is_readable(path):
+                        raise _unreadable(file, path, top)
+
+    def _source_buckets(self) -> set[str]:
+        """The buckets of references and reads; in AWS the lab has made them already."""
+        parameters = settings.load(self.checkout.settings).stacks.get("storage", {})
+        paths = [parameters.get(name) for name in ("ReferencePath", "DataPath")]
+        if not all(isinstance(path, str) and path.startswith("s3://") for path in paths):
+            raise ConfigurationError(
+                f"{self.checkout.settings} is wrong",
+                why="stack.storage must give ReferencePath and DataPath as s3://bucket/path",
+                fix="Correct it.",
+            )
+        return {str(path).split("/")[2] for path in paths}
+
+
+def _is_readable(path: Path) -> bool:
+    """Whether the steps' user may read a file, or pass through a directory."""
+    status = path.stat()
+    shift = 6 if status.st_uid == STEP_USER else 3 if status.st_gid == STEP_USER else 0
+    needed = 0o5 if path.is_dir() else 0o4
+    return (status.st_mode >> shift) & needed == needed
+
+
+def _unreadable(file: Path, path: Path, top: Path) -> MissingInputError:
+    status = path.stat()
+    sudo = "" if os.geteuid() in (0, status.st_uid) else "sudo "
+    return MissingInputError(
+        f"steps cannot read {file}",
+        why=f"they are user {STEP_USER}, and {path} belongs to {files.user(status.st_uid)} with mode "
+        f"{status.st_mode & 0o7777:04o}",
+        fix=f"Type: {sudo}chmod -R a+rX {shlex.quote(str(top))}",
+    )
