@@ -18,13 +18,12 @@ def text(name: str) -> str:
 @pytest.fixture(scope="module")
 def parameters(embedded: Embedded) -> dict[str, dict[str, str]]:
     reference, data = embedded.bucket(), embedded.bucket()
-    tools = ("Bwa", "BwaMem3", "Samtools", "Bcftools", "FsxExport")
     return {
         "registry": {"Images": "bwa,fsx-export"},
         "network": {},
         "storage": {"ReferencePath": f"s3://{reference}/ref", "DataPath": f"s3://{data}/reads"},
         "compute": {},
-        "workflow": {"Workflow": "w", **{f"{tool}JobDefinition": DEFINITION for tool in tools}},
+        "workflow": {"Workflow": "w", "JobDefinitions": DEFINITION},
     }
 
 

@@ -9,6 +9,7 @@ from support.push_env import Desk, desk
 from support.scripted_cloudformation import CloudDouble
 
 from toolchain.backoff import Backoff
+from toolchain.jobdefs import template as jobdefs
 from toolchain.paths import Checkout
 from toolchain.runs.target import AwsTarget
 from toolchain.stacks.deploy import Deployer
@@ -55,7 +56,7 @@ Outputs:
 """
 WORKFLOW = f"""
 Parameters: {PROJECT_PARAMETER}
-  AlphaJobDefinition: {{Type: String}}
+  JobDefinitions: {{Type: CommaDelimitedList}}
   Workflow: {{Type: String}}
 Resources:
   Role: {{Type: AWS::IAM::Role, Properties: {{RoleName: x}}}}
@@ -150,7 +151,10 @@ def site(tmp_path: Path, environment: None) -> Site:  # noqa: ARG001  # it is th
         made.name("storage"): {"WorkingFileSystemId": "fs-0123456789abcdef0", "WorkingPath": "-"},
         made.name("workflow"): {"StateMachineArn": "arn:aws:states:x:1:stateMachine:germline"},
     }
-    made.cloud.job_definitions = {f"{made.desk.project}-alpha": ["arn:aws:batch:x:1:job-definition/alpha:7"]}
+    made.cloud.job_definitions = {
+        f"{made.desk.project}-{tool}": [f"arn:aws:batch:x:1:job-definition/{tool}:7"]
+        for tool in jobdefs.names(made.checkout.jobdefs)
+    }
     return made
 
 

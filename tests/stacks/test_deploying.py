@@ -83,12 +83,11 @@ def test_a_comment_is_no_change_and_another_value_is(standing: Site) -> None:
 
 
 def test_what_is_registered_latest_is_what_the_workflow_runs(site: Site) -> None:
-    site.cloud.job_definitions = {
-        f"{site.desk.project}-alpha": [f"arn:aws:batch:x:1:job-definition/alpha:{number}" for number in (2, 10, 9)]
-    }
+    arns = [f"arn:aws:batch:x:1:job-definition/alpha:{number}" for number in (2, 10, 9)]
+    site.cloud.job_definitions[f"{site.desk.project}-alpha"] = arns
     site.deploy()
     given = {one["ParameterKey"]: one["ParameterValue"] for one in site.cloud.said("CreateChangeSet")[-1]["Parameters"]}
-    assert given["AlphaJobDefinition"] == "arn:aws:batch:x:1:job-definition/alpha:10"
+    assert given["JobDefinitions"].split(",")[0] == arns[1]
     assert given["Workflow"] == "test"
 
 

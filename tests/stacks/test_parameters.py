@@ -50,7 +50,7 @@ def test_an_unknown_parameter_is_named_with_those_that_there_are(site: Site) -> 
     assert faults(site, GIVEN + "Size = 1\n") == ["unknown key 'stack.storage.Size'; known are Capacity, Path"]
 
 
-@pytest.mark.parametrize(("stack", "name"), [("storage", "Project"), ("workflow", "AlphaJobDefinition")])
+@pytest.mark.parametrize(("stack", "name"), [("storage", "Project"), ("workflow", "JobDefinitions")])
 def test_what_is_computed_cannot_be_given(site: Site, stack: str, name: str) -> None:
     table = f'{name} = "x"\n' if stack == "storage" else f'[stack.{stack}]\n{name} = "x"\n'
     assert faults(site, GIVEN + table) == [f"'stack.{stack}.{name}' cannot be given, for it is computed"]

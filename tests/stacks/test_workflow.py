@@ -13,7 +13,7 @@ import pytest
 from toolchain.images import catalog
 from toolchain.jobdefs import failures
 from toolchain.jobdefs import template as jobdefs
-from toolchain.localaws.stepfunctions.expressions import evaluate
+from toolchain.localaws.stepfunctions.expressions import QueryError, evaluate
 from toolchain.paths import HERE
 from toolchain.stacks import template as templates
 from toolchain.workflow.aligners import ALIGNERS
@@ -72,13 +72,16 @@ def test_every_tool_that_the_workflow_names_has_an_image_and_a_job_definition() 
     assert named < set(jobdefs.names(HERE.jobdefs))
 
 
-def test_every_job_definition_is_a_parameter_that_takes_one_exact_revision() -> None:
-    parameters = {name for name in TEMPLATE.parameters if name.endswith("JobDefinition")}
-    assert parameters == set(re.findall(r"\${(\w+JobDefinition)}", ALL["Read order"]["Assign"]["definition"]))
-    for name in parameters:
-        pattern = str(TEMPLATE.parameters[name].pattern)
-        assert re.fullmatch(pattern, "arn:aws:batch:eu-west-1:123456789012:job-definition/genomics-bwa:7")
-        assert not re.fullmatch(pattern, "arn:aws:batch:eu-west-1:123456789012:job-definition/genomics-bwa")
+def test_a_job_uses_the_exact_revision_of_its_tool_s_job_definition() -> None:
+    arns = [f"arn:aws:batch:eu-west-1:123456789012:job-definition/genomics-{tool}:7" for tool in ("bwa-mem3", "bwa")]
+    parameter = TEMPLATE.parameters["JobDefinitions"]
+    assert all(re.fullmatch(str(parameter.pattern), arn) for arn in arns)
+    assert not re.fullmatch(str(parameter.pattern), arns[0].removesuffix(":7"))
+    text = ALL["Read order"]["Assign"]["definition"].removeprefix("{%").removesuffix("%}")
+    text = text.replace("${Project}", "genomics").replace("${JobDefinitions}", ",".join(arns))
+    assert [evaluate(text, {"states": {"input": {"tool": tool}}}) for tool in ("bwa", "bwa-mem3")] == [arns[1], arns[0]]
+    with pytest.raises(QueryError):
+        evaluate(text, {"states": {"input": {"tool": "mem3"}}})
 
 
 def test_every_substitution_is_given_and_used() -> None:

@@ -48,6 +48,7 @@ GIVEN: Final = {
     "DataPath": "s3://reads/run1",
     "Images": ",".join(TOOLS),
     "Workflow": "germline",
+    "JobDefinitions": ",".join(f"arn:aws:batch:{REGION}:{ACCOUNT}:job-definition/genomics-{tool}:1" for tool in TOOLS),
 }
 ARNS: Final = {
     "AWS::Batch::ComputeEnvironment": f"arn:aws:batch:{REGION}:{ACCOUNT}:compute-environment/{{}}",
@@ -226,8 +227,6 @@ def deployed(name: str, **parameters: str) -> Stack:
     for parameter in template(name).parameters.values():
         if parameter.default is not None:
             values[parameter.name] = parameter.default
-        elif parameter.name.endswith("JobDefinition"):
-            values[parameter.name] = f"arn:aws:batch:{REGION}:{ACCOUNT}:job-definition/genomics-tool:1"
         else:
             values[parameter.name] = GIVEN[parameter.name]  # one that is missing: add what it is taken to be
     unknown = sorted(set(parameters) - set(values))

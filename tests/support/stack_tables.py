@@ -7,10 +7,11 @@ import sys
 from pathlib import Path
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+    sys.path[:0] = [str(folder) for folder in Path(__file__).resolve().parents[1:3]]
 
 from support.resolved_stacks import FOLDER, NAMES, template
 
+from toolchain.stacks.parameters import is_computed
 from toolchain.stacks.template import Parameter
 
 README = FOLDER / "README.md"
@@ -41,7 +42,7 @@ def allowed(parameter: Parameter) -> str:
 
 def default(parameter: Parameter) -> str:
     """What a parameter is where genomics.toml says nothing."""
-    if parameter.name in ("Project", "Images", "Workflow") or parameter.name.endswith("JobDefinition"):
+    if is_computed(parameter.name):
         return "set by `deploy`"
     if parameter.default is None:
         return "**to be given**"

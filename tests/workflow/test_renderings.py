@@ -67,10 +67,8 @@ def test_a_job_definition_differs_in_its_image_the_scratch_s_place_its_role_s_ac
     assert cloud[role].replace(ELSEWHERE, ACCOUNT) == local[role]
 
 
-# The substitution that is a job definition, and whose.
-DEFINITIONS = {f"{''.join(part.title() for part in tool.split('-'))}JobDefinition": tool for tool in TOOLS}
 # What AWS gives names to: a revision, a resource's ARN, a file system's id, a bucket.
-GIVEN_BY_AWS = {*DEFINITIONS, "ExportPath", "FileSystem", "JobMachine", "JobQueue"}
+GIVEN_BY_AWS = {"ExportPath", "FileSystem", "JobDefinitions", "JobMachine", "JobQueue"}
 # What the hosts decide: how much memory there is.
 GIVEN_BY_HOSTS = {"MaxJobMemory"}
 # Substitutions that are outputs of stacks, and which.
@@ -95,7 +93,8 @@ def test_a_state_machine_differs_in_what_aws_gives_names_to_and_hosts_have_and_i
     outputs["JobLogGroup"] = deployed("compute").of("AWS::Logs::LogGroup")["JobLogGroup"]["LogGroupName"]
     cloud = given | {name: outputs[OUTPUTS[name]] for name in given.keys() & OUTPUTS}
     local = given | {name: there.outputs[OUTPUTS[name]] for name in given.keys() & OUTPUTS}
-    local |= {name: there.registered[DEFINITIONS[name]] for name in given.keys() & DEFINITIONS}
+    if "JobDefinitions" in given:
+        local["JobDefinitions"] = ",".join(there.registered[tool] for tool in TOOLS)
     local |= {name: value for name, value in there.target.stack_parameters().items() if name in given}
     text = definition({"Definition": own, "DefinitionSubstitutions": local})
     assert json.loads(there.definition(there.outputs[output])) == json.loads(text)

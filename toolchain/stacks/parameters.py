@@ -16,12 +16,12 @@ _NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)")
 _LIST = re.compile(r"CommaDelimitedList|.*List<.+>.*")
 # For these, the value is the name of a parameter that holds the value.
 _ELSEWHERE = "AWS::SSM::Parameter::Value<"
-_COMPUTED = frozenset({"Project", "Workflow", "Images"})
+_COMPUTED = frozenset({"Project", "Workflow", "Images", "JobDefinitions"})
 
 
 def is_computed(name: str) -> bool:
     """Whether a parameter is computed, and so is none that genomics.toml may give to a stack."""
-    return name in _COMPUTED or name.endswith("JobDefinition")
+    return name in _COMPUTED
 
 
 def check(layout: Layout, chosen: Collection[Stack], settings: Settings, computed: Mapping[str, str]) -> None:
