@@ -107,7 +107,7 @@ def _home(checkout: Checkout) -> Iterator[Home]:
             account = Account()
             target = LocalTarget(checkout=checkout)
             target.prepare(account, "")
-            outputs = rendering.outputs(target.dist)
+            outputs = rendering.read_outputs(target.dist)
             yield Home(
                 checkout=checkout,
                 account=account,

@@ -47,10 +47,10 @@ def batch(aws: FaultProxy, plain: Desk) -> "BatchClient":
     """Five revisions of alpha, one of beta."""
     del aws
     batch = Account().batch()
-    registration.register(batch, registration.wanted(AwsTarget(checkout=plain.checkout), ("beta",)))
+    registration.register(batch, registration.rendered(AwsTarget(checkout=plain.checkout), ("beta",)))
     for memory in range(500, 505):
         plain.settings(f"[jobs.alpha]\nmemory = {memory}\n")
-        registration.register(batch, registration.wanted(AwsTarget(checkout=plain.checkout), ("alpha",)))
+        registration.register(batch, registration.rendered(AwsTarget(checkout=plain.checkout), ("alpha",)))
     return batch
 
 

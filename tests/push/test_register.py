@@ -134,7 +134,7 @@ def test_what_is_not_pushed_with_this_content_is_not_registered(plain: Desk) -> 
 
 
 def test_two_at_once_end_with_one_active_revision_that_both_name(batch: "BatchClient", plain: Desk) -> None:
-    definitions = registration.wanted(AwsTarget(checkout=plain.checkout), ())
+    definitions = registration.rendered(AwsTarget(checkout=plain.checkout), ())
     with ThreadPoolExecutor() as pool:
         both = list(pool.map(lambda _: registration.register(Account().batch(), definitions)[0], range(2)))
     assert [one.arn for one in both[0]] == [one.arn for one in both[1]]
@@ -144,7 +144,7 @@ def test_two_at_once_end_with_one_active_revision_that_both_name(batch: "BatchCl
 
 def test_who_registers_what_came_in_between_takes_it_back(aws: FaultProxy, batch: "BatchClient", plain: Desk) -> None:
     """The other run comes after this one's look and before its registration: the very window."""
-    definitions = registration.wanted(AwsTarget(checkout=plain.checkout), ("alpha",))
+    definitions = registration.rendered(AwsTarget(checkout=plain.checkout), ("alpha",))
     other = Account().batch()
     aws.fails(path="registerjobdefinition", before=lambda: register_behind(other, definitions["alpha"]))
     done, errors = registration.register(batch, definitions)
@@ -158,7 +158,7 @@ def register_behind(batch: "BatchClient", definition: dict[str, Any]) -> None:
 
 
 def test_another_content_that_came_in_between_is_left_alone(aws: FaultProxy, batch: "BatchClient", plain: Desk) -> None:
-    definitions = registration.wanted(AwsTarget(checkout=plain.checkout), ("alpha",))
+    definitions = registration.rendered(AwsTarget(checkout=plain.checkout), ("alpha",))
     other = {**definitions["alpha"], "tags": {"other": "content"}}
     aws.fails(path="registerjobdefinition", before=lambda: register_behind(Account().batch(), other))
     done, _ = registration.register(batch, definitions)
@@ -167,7 +167,7 @@ def test_another_content_that_came_in_between_is_left_alone(aws: FaultProxy, bat
 
 
 def test_two_of_the_same_that_a_killed_run_left_are_taken_as_the_older(batch: "BatchClient", plain: Desk) -> None:
-    definitions = registration.wanted(AwsTarget(checkout=plain.checkout), ("alpha",))
+    definitions = registration.rendered(AwsTarget(checkout=plain.checkout), ("alpha",))
     for _ in range(2):
         batch.register_job_definition(**definitions["alpha"])
     done, _ = registration.register(batch, definitions)
@@ -176,7 +176,7 @@ def test_two_of_the_same_that_a_killed_run_left_are_taken_as_the_older(batch: "B
 
 def test_an_answer_that_is_lost_makes_no_second_revision(aws: FaultProxy, batch: "BatchClient", plain: Desk) -> None:
     """Botocore asks again after a dropped connection, though the first call may have done its work."""
-    definitions = registration.wanted(AwsTarget(checkout=plain.checkout), ("alpha",))
+    definitions = registration.rendered(AwsTarget(checkout=plain.checkout), ("alpha",))
 
     def registered_but_never_heard() -> None:
         register_behind(Account().batch(), definitions["alpha"])
@@ -222,7 +222,7 @@ def test_two_hundred_in_one_call_stay_under_the_services_rate(aws: FaultProxy, t
     batch = Account().batch(Pace(per_second=BATCH_CALLS_PER_SECOND, clock=clock.now, sleep=clock.sleep))
     gone: list[float] = []
     batch.meta.events.register_last("before-send.batch", lambda **_: gone.append(clock.now()))
-    done, errors = registration.register(batch, registration.wanted(AwsTarget(checkout=many.checkout), ()))
+    done, errors = registration.register(batch, registration.rendered(AwsTarget(checkout=many.checkout), ()))
     assert (len(done), errors) == (200, [])
     # A look before, the registration, and a look after.
     assert len(gone) == len(aws.seen) == 600
@@ -304,5 +304,5 @@ def test_the_command_prints_each_on_stdout(aws: FaultProxy, plain: Desk) -> None
 
 
 def test_a_registered_one_is_printed_as_people_name_it() -> None:
-    assert str(Registered(name="bwa", arn="arn", number=3, new=True)) == "bwa:3 registered"
-    assert str(Registered(name="bwa", arn="arn", number=3, new=False)) == "bwa:3 unchanged"
+    assert str(Registered(tool="bwa", arn="arn", number=3, new=True)) == "bwa:3 registered"
+    assert str(Registered(tool="bwa", arn="arn", number=3, new=False)) == "bwa:3 unchanged"

@@ -123,7 +123,7 @@ def test_an_output_that_a_template_asks_for_and_no_stack_has_is_an_error(plain: 
 def test_outputs_that_are_no_texts_by_name_are_an_error(plain: Desk, text: str) -> None:
     (plain.checkout.dist / "outputs.json").write_text(text, encoding="ascii")
     with pytest.raises(ConfigurationError, match="it must be JSON of output names to texts"):
-        rendering.outputs(plain.checkout.dist)
+        rendering.read_outputs(plain.checkout.dist)
 
 
 def test_this_repositorys_own_templates_render_for_the_cloud(plain: Desk) -> None:

@@ -7,14 +7,14 @@ import pytest
 from support.push_env import Desk
 
 from toolchain.jobdefs import register as registration
-from toolchain.jobdefs.revisions import Revision, current, difference, normalised
+from toolchain.jobdefs.revisions import Revision, difference, matching, normalised
 from toolchain.runs.target import AwsTarget
 
 
 @pytest.fixture
 def definition(plain: Desk) -> dict[str, Any]:
     """A definition as this repository renders it."""
-    return registration.wanted(AwsTarget(checkout=plain.checkout), ("alpha",))["alpha"]
+    return registration.rendered(AwsTarget(checkout=plain.checkout), ("alpha",))["alpha"]
 
 
 def as_described(definition: dict[str, Any]) -> dict[str, Any]:
@@ -132,11 +132,11 @@ def revision(number: int, content: dict[str, Any]) -> Revision:
 def test_of_several_that_say_the_same_at_the_top_the_oldest_is_taken() -> None:
     a, b = {"tags": {"is": "a"}}, {"tags": {"is": "b"}}
     found = [revision(5, a), revision(4, a), revision(3, b), revision(2, a)]
-    same = current(found, a)
+    same = matching(found, a)
     assert same is not None
     assert same.number == 4
-    assert current(found, b) is None
-    assert current([], a) is None
+    assert matching(found, b) is None
+    assert matching([], a) is None
 
 
 def test_a_difference_names_both_sides_and_shows_what_changes() -> None:

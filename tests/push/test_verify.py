@@ -46,7 +46,7 @@ def batch(aws: FaultProxy, plain: Desk) -> "BatchClient":
         )
     files.write_json(plain.checkout.dist / "images.json", {"images": images})
     batch = Account().batch()
-    registration.register(batch, registration.wanted(AwsTarget(checkout=plain.checkout), ()))
+    registration.register(batch, registration.rendered(AwsTarget(checkout=plain.checkout), ()))
     return batch
 
 
@@ -120,7 +120,7 @@ def test_a_tag_that_was_moved_is_said(plain: Desk) -> None:
 
 
 def test_another_role_or_volume_is_said_with_the_difference(batch: "BatchClient", plain: Desk) -> None:
-    definition = registration.wanted(AwsTarget(checkout=plain.checkout), ("beta",))["beta"]
+    definition = registration.rendered(AwsTarget(checkout=plain.checkout), ("beta",))["beta"]
     definition["containerProperties"]["jobRoleArn"] = "arn:aws:iam::123456789012:role/someones"
     definition["containerProperties"]["volumes"][0]["host"]["sourcePath"] = "/scratch/data"
     batch.register_job_definition(**definition)
@@ -142,9 +142,9 @@ def test_roles_are_those_of_the_stacks_outputs(plain: Desk) -> None:
 
 def test_an_older_revision_must_run_and_need_not_be_as_this_checkout_says(batch: "BatchClient", plain: Desk) -> None:
     plain.settings("[jobs.alpha]\nmemory = 777\n")
-    registration.register(batch, registration.wanted(AwsTarget(checkout=plain.checkout), ("alpha",)))
+    registration.register(batch, registration.rendered(AwsTarget(checkout=plain.checkout), ("alpha",)))
     assert findings(plain) == []
-    older = registration.wanted(AwsTarget(checkout=plain.checkout), ("beta",))["beta"]
+    older = registration.rendered(AwsTarget(checkout=plain.checkout), ("beta",))["beta"]
     gone = {**older, "containerProperties": {**older["containerProperties"], "image": "gone@sha256:" + "0" * 64}}
     batch.register_job_definition(**gone)
     batch.register_job_definition(**older)
@@ -152,7 +152,7 @@ def test_an_older_revision_must_run_and_need_not_be_as_this_checkout_says(batch:
 
 
 def test_a_definition_of_a_tool_that_this_checkout_has_not_is_said(batch: "BatchClient", plain: Desk) -> None:
-    definition = registration.wanted(AwsTarget(checkout=plain.checkout), ("alpha",))["alpha"]
+    definition = registration.rendered(AwsTarget(checkout=plain.checkout), ("alpha",))["alpha"]
     batch.register_job_definition(**{**definition, "jobDefinitionName": f"{plain.project}-delta"})
     batch.register_job_definition(**{**definition, "jobDefinitionName": "another-project"})
     assert findings(plain) == ["delta:1 is active, and this checkout has no such tool"]

@@ -100,7 +100,7 @@ class Home:
 
     @cached_property
     def outputs(self) -> dict[str, str]:
-        return rendering.outputs(self.target.dist)
+        return rendering.read_outputs(self.target.dist)
 
     @cached_property
     def deployed(self) -> Machines:

@@ -50,9 +50,9 @@ def register(names: tuple[str, ...], *, target: Target, dry_run: bool) -> None:
     if not dry_run:
         registration.run(target, Account(), names, lambda registered: click.echo(str(registered)))
         return
-    for change in registration.changes(Account().batch(), registration.wanted(target, names)):
+    for change in registration.changes(Account().batch(), registration.rendered(target, names)):
         click.echo(str(change))
-        console.difference(change.lines)
+        console.difference(change.diff)
 
 
 @click.command()
@@ -65,7 +65,7 @@ def prune(names: tuple[str, ...], *, target: Target, keep: int, dry_run: bool) -
     account = Account()
     batch = account.batch()
     project = settings.load(target.checkout.settings).project
-    tools = registration.chosen(target.checkout, names)
+    tools = registration.choose(target.checkout, names)
     plan = pruning.plan(batch, account.step_functions(), {tool: f"{project}-{tool}" for tool in tools}, keep=keep)
     if not dry_run:
         pruning.prune(batch, plan)

@@ -127,7 +127,7 @@ def _plan(target: Target, run_input: RunInput, file: Path) -> None:
     for job in run_input.jobs():
         click.echo(f"{job.sample or '-'}\t{job.step}\t{job.tool}")
     console.note(f"{len(run_input.jobs())} jobs; nothing was started. The same command without --dry-run starts them.")
-    machine = rendering.outputs(target.dist).get("StateMachineArn") if target.is_persistent else None
+    machine = rendering.read_outputs(target.dist).get("StateMachineArn") if target.is_persistent else None
     if machine:
         words = f"--state-machine-arn {machine} --name NAME --input file://{file}"
         console.note(f"Without this tool: aws stepfunctions start-execution {words}")

@@ -1,13 +1,13 @@
-"""How a job can fail: each class of failure with its one policy.
+"""The classes of failure of a job, and who tries it again.
 
-Batch's `evaluateOnExit` (jobdefs/_base.json.j2) is rendered from here. The state machine's classification and its
-Retry (stack/workflow.yaml) say the same in the states language; a test holds the two against each other.
+Batch's `evaluateOnExit` (jobdefs/_base.json.j2) is rendered from here. stack/workflow.yaml holds the same classes and
+retries in the states language; a test compares the two.
 """
 
 from dataclasses import dataclass
 from typing import Any, Literal
 
-# What a Retry of the state machines is, by what it calls: without one, a throttled call ends the run.
+# The Retry of each state of the state machines, by the service it calls: a throttled call must not end the run.
 # https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html
 _BACKOFF: dict[str, Any] = {
     "IntervalSeconds": 2,
@@ -30,21 +30,21 @@ NO_MORE_MEMORY = "NoMoreMemory"
 
 @dataclass(frozen=True, kw_only=True)
 class FailureClass:
-    """One way to fail.
+    """A class of failure.
 
-    A job is of the first class of which one of `status`, `reason` and `exits` matches; of the last, if none does. One
-    that ran out of memory with all that a job may have is of the class NO_MORE_MEMORY.
+    A failed job belongs to the first class of which `status`, `reason` or `exits` matches, else to the last. A job that
+    ran out of memory with all that a job may have belongs to NO_MORE_MEMORY.
 
     Attributes:
-        name: The error's name in the state machine.
-        status: What the job's status reason holds; what it starts with, to Batch.
-        reason: Likewise its container's reason.
+        name: The name of the error in the state machine.
+        status: The start of the job's status reason.
+        reason: The start of its container's reason.
         exits: Exit codes of its container.
-        again: Who tries it again: `batch` (the job definition's attempts), `memory` (the state machine, once, with
+        again: Who tries it again: `batch` (the attempts of the job definition), `memory` (the state machine, once, with
             twice the memory if a job may have it), or nobody.
-        what: What happened, after "it".
-        fix: What to do; `<tool>` stands for the job's own.
-        exit_code: Of the command that followed the run (sysexits.h).
+        what: What happened, as a sentence that starts with "it".
+        fix: What to do; `<tool>` stands for the job's tool.
+        exit_code: Exit code of the command that followed the run (sysexits.h).
     """
 
     name: str
@@ -57,7 +57,7 @@ class FailureClass:
     exit_code: int = 70
 
     def as_state(self) -> dict[str, Any]:
-        """As the state machine holds it."""
+        """The class in stack/workflow.yaml."""
         return {
             "name": self.name,
             "status": self.status,
@@ -175,10 +175,7 @@ CLASSES = (
 
 
 def evaluate_on_exit() -> list[dict[str, str]]:
-    """Batch's rules: what it tries again by itself, and an end for everything else.
-
-    Batch tries again whatever no rule matches, so the last one must match all. It takes five rules.
-    """
+    """The rules of evaluateOnExit, at most five. The last one matches everything, since Batch retries the rest."""
     rules = []
     for failure in CLASSES:
         if failure.again == "batch":

@@ -1,4 +1,4 @@
-"""`prune`: deregisters old revisions of this checkout's job definitions, and none that something still names."""
+"""`prune`: deregisters old revisions of job definitions that nothing names any more."""
 
 import re
 from collections.abc import Collection, Iterator, Mapping
@@ -14,112 +14,102 @@ if TYPE_CHECKING:
     from types_boto3_stepfunctions import SFNClient
     from types_boto3_stepfunctions.literals import ExecutionStatusType
 
-# For so long a failed execution can be redriven, with the definition that it was started with:
+# How long a failed execution can be redriven, with the definition that it was started with:
 # https://docs.aws.amazon.com/step-functions/latest/dg/redrive-executions.html
 REDRIVABLE = timedelta(days=14)
 _UNFINISHED: "tuple[ExecutionStatusType, ...]" = ("RUNNING", "PENDING_REDRIVE", "FAILED", "TIMED_OUT", "ABORTED")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pruned:
-    """What becomes of an old revision.
+class OldRevision:
+    """An old revision of a tool's job definition, and what still names it, if anything does."""
 
-    Attributes:
-        name: The tool's name.
-        revision: Which.
-        named_by: What still names it; none if nothing does, and it goes.
-    """
-
-    name: str
+    tool: str
     revision: Revision
     named_by: str | None
 
     def describe(self, *, done: bool) -> str:
-        """As `prune` prints it.
-
-        Args:
-            done: Whether it was done, or would be.
-        """
+        """The line that `prune` prints; `done` is false in a dry run."""
+        name = f"{self.tool}:{self.revision.number}"
         if self.named_by is not None:
-            return f"{self.name}:{self.revision.number} kept: {self.named_by} names it"
-        return f"{self.name}:{self.revision.number} {'deregistered' if done else 'would be deregistered'}"
+            return f"{name} kept: {self.named_by} names it"
+        return f"{name} {'deregistered' if done else 'would be deregistered'}"
 
 
-def plan(batch: "BatchClient", machines: "SFNClient", names: Mapping[str, str], *, keep: int) -> list[Pruned]:
-    """What `prune` would do.
+def plan(
+    batch: "BatchClient", step_functions: "SFNClient", names: Mapping[str, str], *, keep: int
+) -> list[OldRevision]:
+    """Finds the old revisions.
 
     Args:
         batch: Batch.
-        machines: Step Functions.
+        step_functions: Step Functions.
         names: Tool to job definition name.
-        keep: How many active revisions stay of each, the latest.
+        keep: How many active revisions of each are not old.
     """
-    old = {name: active(batch, full_name)[keep:] for name, full_name in names.items()}
+    old = {tool: active(batch, name)[keep:] for tool, name in names.items()}
     if not any(old.values()):
         return []
-    users = named(machines, names.values())
+    users = named_revisions(step_functions, names.values())
     return [
-        Pruned(name=name, revision=revision, named_by=users.get((revision.name, revision.number)))
-        for name, revisions in old.items()
+        OldRevision(tool=tool, revision=revision, named_by=users.get((revision.name, revision.number)))
+        for tool, revisions in old.items()
         for revision in revisions
     ]
 
 
-def prune(batch: "BatchClient", planned: list[Pruned]) -> None:
-    """Deregisters what a plan does not keep."""
-    for one in planned:
-        if one.named_by is None:
-            with doing(f"deregistering {one.revision.name}:{one.revision.number}"):
-                batch.deregister_job_definition(jobDefinition=one.revision.arn)
+def prune(batch: "BatchClient", old_revisions: list[OldRevision]) -> None:
+    """Deregisters those that nothing names."""
+    for old in old_revisions:
+        if old.named_by is None:
+            with doing(f"deregistering {old.revision.name}:{old.revision.number}"):
+                batch.deregister_job_definition(jobDefinition=old.revision.arn)
 
 
-def named(machines: "SFNClient", names: Collection[str]) -> dict[tuple[str, int], str]:
-    """The revisions that state machines name, and which names them.
+def named_revisions(step_functions: "SFNClient", names: Collection[str]) -> dict[tuple[str, int], str]:
+    """Name and number of each revision that a state machine names, and that state machine.
 
-    Looked into are every state machine, its published versions, and the definitions of executions that run or
-    can still be redriven: those go on with the definition that they were started with.
-
-    Returns:
-        Name and number of a revision to the state machine or execution.
+    Searched are all state machines, their published versions, and the definitions of executions that run or can still
+    be redriven.
     """
-    # As an ARN or in short, in whatever part of a definition it stands.
+    # As an ARN or in short, wherever in a definition.
     pattern = re.compile(rf"(?<![A-Za-z0-9_-])({'|'.join(map(re.escape, names))}):(\d+)")
-    found: dict[tuple[str, int], str] = {}
+    users: dict[tuple[str, int], str] = {}
     with doing("looking which job definitions state machines name"):
-        for who, text in _definitions(machines):
-            for match in pattern.finditer(text):
-                found.setdefault((match[1], int(match[2])), who)
-    return found
+        for user, definition in _definitions(step_functions):
+            for match in pattern.finditer(definition):
+                users.setdefault((match[1], int(match[2])), user)
+    return users
 
 
-def _definitions(machines: "SFNClient") -> Iterator[tuple[str, str]]:
-    for page in machines.get_paginator("list_state_machines").paginate():
+def _definitions(step_functions: "SFNClient") -> Iterator[tuple[str, str]]:
+    for page in step_functions.get_paginator("list_state_machines").paginate():
         for machine in page["stateMachines"]:
             arn, name = machine["stateMachineArn"], machine["name"]
-            yield f"state machine {name}", machines.describe_state_machine(stateMachineArn=arn)["definition"]
-            for version in _versions(machines, arn):
-                text = machines.describe_state_machine(stateMachineArn=version)["definition"]
-                yield f"version {version.rpartition(':')[2]} of state machine {name}", text
-            # Express workflows keep no executions to list, and end within five minutes.
+            yield f"state machine {name}", step_functions.describe_state_machine(stateMachineArn=arn)["definition"]
+            for version in _versions(step_functions, arn):
+                definition = step_functions.describe_state_machine(stateMachineArn=version)["definition"]
+                yield f"version {version.rpartition(':')[2]} of state machine {name}", definition
+            # Express workflows have no executions to list, and end within five minutes.
             if machine["type"] == "STANDARD":
-                for execution in _executions(machines, arn):
-                    described = machines.describe_state_machine_for_execution(executionArn=execution)
+                for execution in _executions(step_functions, arn):
+                    described = step_functions.describe_state_machine_for_execution(executionArn=execution)
                     yield f"execution {execution.rpartition(':')[2]} of {name}", described["definition"]
 
 
-def _versions(machines: "SFNClient", arn: str) -> Iterator[str]:
-    answer = machines.list_state_machine_versions(stateMachineArn=arn)
+def _versions(step_functions: "SFNClient", arn: str) -> Iterator[str]:
+    page = step_functions.list_state_machine_versions(stateMachineArn=arn)
     while True:
-        yield from (one["stateMachineVersionArn"] for one in answer["stateMachineVersions"])
-        if not (token := answer.get("nextToken")):
+        yield from (version["stateMachineVersionArn"] for version in page["stateMachineVersions"])
+        if not (token := page.get("nextToken")):
             return
-        answer = machines.list_state_machine_versions(stateMachineArn=arn, nextToken=token)
+        page = step_functions.list_state_machine_versions(stateMachineArn=arn, nextToken=token)
 
 
-def _executions(machines: "SFNClient", arn: str) -> Iterator[str]:
-    since = datetime.now(UTC) - REDRIVABLE
+def _executions(step_functions: "SFNClient", arn: str) -> Iterator[str]:
+    oldest = datetime.now(UTC) - REDRIVABLE
     for status in _UNFINISHED:
-        for page in machines.get_paginator("list_executions").paginate(stateMachineArn=arn, statusFilter=status):
-            for one in page["executions"]:
-                if one.get("stopDate", datetime.now(UTC)) >= since:
-                    yield one["executionArn"]
+        for page in step_functions.get_paginator("list_executions").paginate(stateMachineArn=arn, statusFilter=status):
+            for execution in page["executions"]:
+                if execution.get("stopDate", datetime.now(UTC)) >= oldest:
+                    yield execution["executionArn"]

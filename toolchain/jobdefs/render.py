@@ -1,4 +1,4 @@
-"""What job definitions are rendered with, for the cloud and for this machine, and where they are written."""
+"""`render`: the variables of job definitions for AWS and for this machine, and the files in dist/."""
 
 import json
 from pathlib import Path
@@ -15,7 +15,7 @@ from toolchain.paths import HERE, Checkout
 
 
 def for_this_machine(builder: ImageBuilder, scratch: Path) -> Rendering:
-    """A rendering for this machine: images by the engine's ids, plain directories for /scratch.
+    """Images by the engine's ids, plain directories for /scratch.
 
     Raises:
         MissingInputError: An image is not built.
@@ -38,10 +38,10 @@ def for_this_machine(builder: ImageBuilder, scratch: Path) -> Rendering:
 
 
 def for_aws(checkout: Checkout) -> Rendering:
-    """A rendering for AWS: images by their digests in the registry, as dist/images.json names them.
+    """Images by their digests in ECR, as `push` wrote them to dist/images.json.
 
     Raises:
-        MissingInputError: Nothing was pushed yet, or not with this content.
+        MissingInputError: An image was not pushed with this content.
     """
     file = checkout.dist / "images.json"
     try:
@@ -71,10 +71,10 @@ def for_aws(checkout: Checkout) -> Rendering:
                 fix="Type: python build.py push",
             )
         images[image.name] = entry
-    return Rendering(images=images, settings=settings.load(checkout.settings), outputs=outputs(checkout.dist))
+    return Rendering(images=images, settings=settings.load(checkout.settings), outputs=read_outputs(checkout.dist))
 
 
-def outputs(dist: Path) -> dict[str, str]:
+def read_outputs(dist: Path) -> dict[str, str]:
     """The outputs of the deployed stacks, name to value, as `deploy` wrote them; empty before it did.
 
     Raises:
@@ -97,16 +97,10 @@ def outputs(dist: Path) -> dict[str, str]:
 
 
 def write(rendering: Rendering, folder: Path, *, check: bool, templates: Path = HERE.jobdefs) -> None:
-    """Writes a file a job definition, and removes those of tools that are gone.
-
-    Args:
-        rendering: What to render with.
-        folder: Where to write.
-        check: Write nothing, and fail if something would change.
-        templates: The folder of templates.
+    """Writes a file for each job definition, and removes those of tools that are gone.
 
     Raises:
-        ConfigurationError: With `check`, the folder is stale.
+        ConfigurationError: With `check`, which writes nothing: the folder is stale.
     """
     texts = {
         f"{name}.json": jobdefs.dump(definition) for name, definition in jobdefs.render(templates, rendering).items()

@@ -1,7 +1,7 @@
-"""Job definitions as Batch keeps them: their active revisions, and whether one says what a rendering says.
+"""Active revisions of job definitions, and whether one equals a rendered definition.
 
-Batch gives back another text than it was given: it adds what it takes for granted, leaves out what is empty,
-and writes words in another case. Two texts are compared as the service understands them.
+Batch describes a definition with other words than it was registered with: it adds defaults, leaves out what is empty,
+and changes the case of words. Definitions are compared after the same normalisation.
 """
 
 import difflib
@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 
 # What DescribeJobDefinitions says beyond what RegisterJobDefinition takes (botocore's model).
 _SERVICES_OWN = frozenset({"jobDefinitionArn", "revision", "status", "containerOrchestrationType"})
-# Lists whose order means nothing, and what makes their members' order. Commands, mount options and rules of
-# evaluateOnExit keep theirs.
+# Lists whose order means nothing, and the key to sort them by.
 _UNORDERED = {
     "environment": "name",
     "secrets": "name",
@@ -35,14 +34,7 @@ _UNORDERED = {
 
 @dataclass(frozen=True, kw_only=True)
 class Revision:
-    """An active revision.
-
-    Attributes:
-        arn: Its ARN.
-        name: The job definition's name.
-        number: Its number.
-        content: What it says, as the service would normalise it.
-    """
+    """An active revision; its content is normalised."""
 
     arn: str
     name: str
@@ -59,41 +51,40 @@ def active(batch: "BatchClient", name: str) -> list[Revision]:
     """The active revisions of a job definition, the latest first."""
     with doing(f"looking for job definition {name}"):
         pages = batch.get_paginator("describe_job_definitions").paginate(jobDefinitionName=name, status="ACTIVE")
-        return _sorted(one for page in pages for one in page["jobDefinitions"])
+        return _sorted(definition for page in pages for definition in page["jobDefinitions"])
 
 
 def all_active(batch: "BatchClient", prefix: str) -> dict[str, list[Revision]]:
-    """Name to active revisions, the latest first, of every job definition whose name begins like that."""
+    """Name to active revisions, the latest first, of the job definitions whose names start with a prefix."""
+    definitions: dict[str, list[JobDefinitionTypeDef]] = {}
     with doing("listing job definitions"):
-        pages = batch.get_paginator("describe_job_definitions").paginate(status="ACTIVE")
-        found: dict[str, list[JobDefinitionTypeDef]] = {}
-        for page in pages:
-            for one in page["jobDefinitions"]:
-                if one["jobDefinitionName"].startswith(prefix):
-                    found.setdefault(one["jobDefinitionName"], []).append(one)
-    return {name: _sorted(ones) for name, ones in sorted(found.items())}
+        for page in batch.get_paginator("describe_job_definitions").paginate(status="ACTIVE"):
+            for definition in page["jobDefinitions"]:
+                if definition["jobDefinitionName"].startswith(prefix):
+                    definitions.setdefault(definition["jobDefinitionName"], []).append(definition)
+    return {name: _sorted(described) for name, described in sorted(definitions.items())}
 
 
-def _sorted(described: "Iterable[JobDefinitionTypeDef]") -> list[Revision]:
+def _sorted(definitions: "Iterable[JobDefinitionTypeDef]") -> list[Revision]:
     revisions = [
         Revision(
-            arn=one["jobDefinitionArn"],
-            name=one["jobDefinitionName"],
-            number=one["revision"],
-            content=normalised(one),
+            arn=definition["jobDefinitionArn"],
+            name=definition["jobDefinitionName"],
+            number=definition["revision"],
+            content=normalised(definition),
         )
-        for one in described
+        for definition in definitions
     ]
     return sorted(revisions, key=lambda revision: -revision.number)
 
 
-def current(revisions: list[Revision], wanted: Definition) -> Revision | None:
-    """The revision that already says what is wanted, if the latest does.
+def matching(revisions: list[Revision], definition: Definition) -> Revision | None:
+    """The revision with a definition's content, if the latest has it.
 
-    Where several at the top say it, which is what two runs at once may leave for a moment, it is the oldest of
-    them: every run then names the same one.
+    Of several at the top, which two registrations at once may leave for a moment, it is the oldest: all callers then
+    use the same one.
     """
-    content = normalised(wanted)
+    content = normalised(definition)
     same = None
     for revision in revisions:
         if revision.content != content:
@@ -103,12 +94,11 @@ def current(revisions: list[Revision], wanted: Definition) -> Revision | None:
 
 
 def normalised(definition: Mapping[str, Any]) -> Definition:
-    """A definition as the service understands it; the same for what was registered and for what it describes.
+    """A definition as Batch understands it, whether it was registered or described.
 
-    The rules are those of the service's model and of what Terraform's provider has learnt of it: what is empty
-    or false is as if left out, environment variables with no value are dropped, the order of sets means
-    nothing, the case of an action neither, the platform is EC2 unless said otherwise, and one attempt is the
-    least there is: github.com/hashicorp/terraform-provider-aws, internal/service/batch.
+    Empty and false values, environment variables without a value, the order of sets, the case of actions, the platform
+    EC2 and a single attempt make no difference. The rules are those of the service's model and of
+    github.com/hashicorp/terraform-provider-aws, internal/service/batch.
     """
     content = {key: value for key, value in definition.items() if key not in _SERVICES_OWN}
     content["tags"] = {key: value for key, value in (content.get("tags") or {}).items() if not key.startswith("aws:")}
@@ -130,15 +120,14 @@ def normalised(definition: Mapping[str, Any]) -> Definition:
 
 
 def _reduced(value: Any, key: str = "") -> Any:  # noqa: ANN401  # whatever JSON can hold
-    """Without what is empty or false, at any depth; texts and numbers are kept, whatever they are."""
+    """Drops what is empty or false at any depth; keeps all strings and numbers."""
     if isinstance(value, Mapping):
-        # A map of texts to texts is the user's own: an empty text in it is a value.
-        reduced = {name: _reduced(one, name) for name, one in value.items()}
-        return {name: one for name, one in sorted(reduced.items()) if not _empty(one)}
+        reduced = {name: _reduced(member, name) for name, member in value.items()}
+        return {name: member for name, member in sorted(reduced.items()) if not _empty(member)}
     if isinstance(value, list):
-        members = [_reduced(one) for one in value]
+        members = [_reduced(member) for member in value]
         order = _UNORDERED.get(key)
-        return members if order is None else sorted(members, key=lambda one: json.dumps([one.get(order), one]))
+        return members if order is None else sorted(members, key=lambda member: json.dumps([member.get(order), member]))
     return value
 
 
@@ -147,13 +136,7 @@ def _empty(value: object) -> bool:
 
 
 def difference(before: Definition | None, after: Definition, *, names: tuple[str, str]) -> list[str]:
-    """What changes from one normalised definition to another, as `diff -u` prints it.
-
-    Args:
-        before: What there is; none if nothing.
-        after: What is wanted.
-        names: What the two are called.
-    """
+    """The lines of `diff -u` between two normalised definitions, under these names."""
 
     def lines(content: Definition | None) -> list[str]:
         return [] if content is None else json.dumps(content, indent=2, ensure_ascii=False).splitlines()

@@ -1,8 +1,4 @@
-"""Job definitions: rendered from the templates in jobdefs/, and validated before anything is done with them.
-
-A rendering is cloud or local. The two differ in where the host keeps /scratch, in how images are named (by
-digest in a registry, or by the engine's id) and in SCRATCH, which tells a step what to expect at /scratch.
-"""
+"""Renders the templates of jobdefs/, and validates what they make."""
 
 import json
 import re
@@ -10,14 +6,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
+
+import jinja2
+from botocore.loaders import Loader
+from botocore.model import ServiceModel
+from botocore.validate import ParamValidator
 
 from toolchain.errors import ConfigurationError
 from toolchain.jobdefs import failures
 from toolchain.settings import Settings
-
-if TYPE_CHECKING:
-    from botocore.model import ServiceModel
 
 # https://docs.aws.amazon.com/batch/latest/userguide/service_limits.html
 LARGEST_DEFINITION = 24 * 1024
@@ -36,13 +34,7 @@ Definition = dict[str, Any]  # RegisterJobDefinition's own shape: botocore's mod
 
 @dataclass(frozen=True, kw_only=True)
 class ImageReference:
-    """An image as a job definition names it.
-
-    Attributes:
-        name: The image's name in the catalogue.
-        tag: Its content's tag.
-        reference: `repository@sha256:...`, or the engine's own id `sha256:...`.
-    """
+    """An image as a job definition names it: by `repository@sha256:…`, or by the engine's id `sha256:…`."""
 
     name: str
     tag: str
@@ -51,12 +43,7 @@ class ImageReference:
 
 @dataclass(frozen=True, kw_only=True)
 class Scratch:
-    """Where a host keeps the three file systems.
-
-    Attributes:
-        mode: `lustre`, or `local` for plain directories on one machine.
-        path: The host's directory that holds `reference`, `data` and `working`.
-    """
+    """The host's directory with `reference`, `data` and `working`: mounts of Lustre, or plain directories."""
 
     mode: Literal["lustre", "local"] = "lustre"
     path: str = "/scratch"
@@ -64,14 +51,7 @@ class Scratch:
 
 @dataclass(frozen=True, kw_only=True)
 class Rendering:
-    """What templates are rendered with.
-
-    Attributes:
-        images: The images' references, by name.
-        settings: What genomics.toml says.
-        scratch: Where the host keeps /scratch.
-        outputs: Outputs of the deployed stacks, by name; empty where none is deployed.
-    """
+    """The variables of the templates; `outputs` are those of the deployed stacks, name to value."""
 
     images: Mapping[str, ImageReference]
     settings: Settings
@@ -80,7 +60,7 @@ class Rendering:
 
 
 def names(templates: Path) -> tuple[str, ...]:
-    """The tools that have a job definition: a template a tool, called as its image."""
+    """The tools that have a job definition; a template has the name of its image."""
     return tuple(sorted(file.name.removesuffix(".json.j2") for file in templates.glob("[!_]*.json.j2")))
 
 
@@ -93,9 +73,6 @@ def render(templates: Path, rendering: Rendering) -> dict[str, Definition]:
     Raises:
         ConfigurationError: A template, or what it makes, is wrong.
     """
-    # Templates take time to import; `--help` needs none.
-    import jinja2
-
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(templates),
         undefined=jinja2.StrictUndefined,
@@ -138,24 +115,22 @@ def render(templates: Path, rendering: Rendering) -> dict[str, Definition]:
 
 
 def _to_json(value: object) -> str:
-    """As Jinja's own, less its care for HTML; and what a template asks for and is not there is said by its name."""
-    import jinja2
-
+    """Jinja's `tojson` without escapes for HTML; an undefined variable raises an error with its name."""
     if isinstance(value, jinja2.Undefined):
         str(value)  # raises UndefinedError
     return json.dumps(value)
 
 
 def dump(definition: Definition) -> str:
-    """A definition as the text of a file: the same bytes for the same content."""
+    """A definition as JSON; the same bytes for the same content."""
     return json.dumps(definition, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
 def validate(name: str, definition: Definition) -> None:
-    """Holds a definition against botocore's model of RegisterJobDefinition, and against Batch's own rules.
+    """Checks a definition against botocore's model of RegisterJobDefinition, and then against Batch's own rules.
 
     Raises:
-        ConfigurationError: What is wrong with it, all of it at once.
+        ConfigurationError: Names all faults at once.
     """
     faults = [*_model_faults(definition)] or [*_rule_faults(definition)]
     if faults:
@@ -169,23 +144,18 @@ def _wrong(name: str, why: str) -> ConfigurationError:
 
 
 def _model_faults(definition: Definition) -> Iterable[str]:
-    from botocore.validate import ParamValidator
-
     report = ParamValidator().validate(definition, _batch_model().shape_for("RegisterJobDefinitionRequest"))
     if report.has_errors():
         yield report.generate_report().replace("\n", "; ")
 
 
 @cache
-def _batch_model() -> "ServiceModel":
-    from botocore.loaders import Loader  # slow to import, and only needed here
-    from botocore.model import ServiceModel
-
+def _batch_model() -> ServiceModel:
     return ServiceModel(Loader().load_service_model("batch", "service-2"), "batch")
 
 
 def _rule_faults(definition: Definition) -> Iterable[str]:
-    """What the service refuses, or does in silence, beyond the model's types."""
+    """What Batch refuses, or does in silence, beyond the types of the model."""
     name = definition["jobDefinitionName"]
     if not _NAME.fullmatch(name):
         yield f"the name '{name}' must be at most 128 letters, digits, '-' and '_', the first a letter or digit"
@@ -267,6 +237,6 @@ def _retry_faults(strategy: Mapping[str, Any]) -> Iterable[str]:
 
 
 def _ends_everything(rule: Mapping[str, str]) -> bool:
-    """Whether a rule ends a job whatever became of it: its conditions are ANDed, so each must be `*`."""
+    """Whether a rule of evaluateOnExit matches every end: conditions are ANDed, so each must be `*`."""
     conditions = [value for key, value in rule.items() if key != "action"]
     return rule["action"].upper() == "EXIT" and bool(conditions) and set(conditions) == {"*"}

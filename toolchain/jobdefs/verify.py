@@ -1,11 +1,8 @@
-"""`verify`: whether what is active in Batch is what this checkout says, and runs images that ECR still has.
-
-Nothing of dist/ is needed: what is there is asked of AWS, and what should be there is rendered anew.
-"""
+"""`verify`: compares what is active in Batch and ECR with this checkout; reads nothing of dist/images.json."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from toolchain import settings
 from toolchain.aws import Account
@@ -13,24 +10,21 @@ from toolchain.images import catalog
 from toolchain.images.catalog import Catalog
 from toolchain.images.ecr import Registry, Repository, Stored
 from toolchain.images.fingerprint import tag
-from toolchain.jobdefs import render as rendering
-from toolchain.jobdefs import template as jobdefs
+from toolchain.jobdefs import template
+from toolchain.jobdefs.render import read_outputs
 from toolchain.jobdefs.revisions import Revision, all_active, difference, normalised
 from toolchain.jobdefs.template import Definition, ImageReference, Rendering
 from toolchain.paths import Checkout
 
-if TYPE_CHECKING:
-    from types_boto3_batch import BatchClient
-
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """Something about which cloud and checkout do not agree.
+    """A difference between the cloud and the checkout.
 
     Attributes:
-        name: The tool's name, with a revision's number where it is about one.
-        what: What it is.
-        lines: The difference, as `diff -u` prints it, where there is one.
+        name: The tool, with the revision's number where it is about one.
+        what: The difference in words.
+        lines: The lines of `diff -u`, if there are any.
     """
 
     name: str
@@ -44,24 +38,19 @@ class Finding:
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """What `verify` found.
-
-    Attributes:
-        agreeing: The revisions that are as they should be, as `bwa:3`.
-        findings: What is not.
-    """
+    """The revisions that agree with the checkout, as `bwa:3`, and all differences."""
 
     agreeing: tuple[str, ...]
     findings: tuple[Finding, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Held:
-    """What ECR has of the images that matter here.
+class _EcrImages:
+    """What ECR holds.
 
     Attributes:
-        by_tag: Image name to what its content's tag holds.
-        digests: `repository@digest` of all that are active and there.
+        by_tag: Tool to the image with the tag of the checkout's content.
+        digests: `repository@digest` of the images that active revisions run, as far as they exist.
     """
 
     by_tag: Mapping[str, Stored] = field(default_factory=dict)
@@ -69,85 +58,76 @@ class _Held:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Expected:
-    """What this checkout says."""
+class _Local:
+    """The checkout's side of the comparison."""
 
     checkout: Checkout
-    known: Catalog
+    images: Catalog
     settings: settings.Settings
     outputs: Mapping[str, str]
 
-    def definition(self, name: str, image: str) -> Definition:
-        """A tool's definition as it would be rendered if its image had this address."""
-        images = {
-            one: ImageReference(name=one, tag=tag(self.known.tools[one], self.known), reference=image)
-            for one in self.known.tools
-        }
-        request = Rendering(images=images, settings=self.settings, outputs=self.outputs)
-        return jobdefs.render(self.checkout.jobdefs, request)[name]
+    def tag(self, tool: str) -> str:
+        return tag(self.images.tools[tool], self.images)
+
+    def definition(self, tool: str, image: str) -> Definition:
+        """A tool's definition, rendered with this image."""
+        images = {name: ImageReference(name=name, tag=self.tag(name), reference=image) for name in self.images.tools}
+        rendering = Rendering(images=images, settings=self.settings, outputs=self.outputs)
+        return template.render(self.checkout.jobdefs, rendering)[tool]
 
 
 def verify(checkout: Checkout, account: Account) -> Verdict:
-    """Holds the active job definitions of this project against the checkout and the registry."""
-    return _verify(checkout, account.batch(), Registry(account))
-
-
-def _verify(checkout: Checkout, batch: "BatchClient", registry: Registry) -> Verdict:
-    expected = _Expected(
+    """Compares the active job definitions of this project with the checkout and with ECR."""
+    local = _Local(
         checkout=checkout,
-        known=catalog.load(checkout.images),
+        images=catalog.load(checkout.images),
         settings=settings.load(checkout.settings),
-        outputs=rendering.outputs(checkout.dist),
+        outputs=read_outputs(checkout.dist),
     )
-    prefix = f"{expected.settings.project}-"
-    revisions = {name.removeprefix(prefix): ones for name, ones in all_active(batch, prefix).items()}
-    held = _held(expected, registry, revisions)
-    tools = jobdefs.names(checkout.jobdefs)
+    prefix = f"{local.settings.project}-"
+    active = {name.removeprefix(prefix): revisions for name, revisions in all_active(account.batch(), prefix).items()}
+    ecr = _stored_images(local, Registry(account), active)
+    tools = template.names(checkout.jobdefs)
     agreeing: list[str] = []
     findings: list[Finding] = []
-    for name in sorted({*tools, *revisions}):
-        ones = revisions.get(name, [])
-        if name not in tools:
-            findings += (
-                Finding(name=f"{name}:{one.number}", what="is active, and this checkout has no such tool")
-                for one in ones
-            )
-            continue
-        if not ones:
-            findings.append(Finding(name=name, what="is not registered"))
-            continue
-        found = list(_faults(name, ones[0], expected, held))
-        findings += found
-        if not found:
-            agreeing.append(f"{name}:{ones[0].number}")
-        # An older one may be what a state machine runs: it need not be as this checkout says, but it must run.
-        for one in ones[1:]:
-            findings += _image_faults(name, one, held)
+    for tool in sorted({*tools, *active}):
+        revisions = active.get(tool, [])
+        if tool not in tools:
+            what = "is active, and this checkout has no such tool"
+            findings += (Finding(name=f"{tool}:{revision.number}", what=what) for revision in revisions)
+        elif not revisions:
+            findings.append(Finding(name=tool, what="is not registered"))
+        else:
+            differences = list(_differences(tool, revisions[0], local, ecr))
+            findings += differences
+            if not differences:
+                agreeing.append(f"{tool}:{revisions[0].number}")
+            # A state machine may run an older one: it may differ from this checkout, but its image must exist.
+            for revision in revisions[1:]:
+                findings += _image_findings(tool, revision, ecr)
     return Verdict(agreeing=tuple(agreeing), findings=tuple(findings))
 
 
-def _held(expected: _Expected, registry: Registry, revisions: Mapping[str, list[Revision]]) -> _Held:
-    """Asks ECR once a repository: for the tag of this checkout's content, and for every digest that is active."""
-    project = expected.settings.project
-    names = {*expected.known.tools, *revisions}
-    repositories = registry.repositories(f"{project}/{name}" for name in names)
+def _stored_images(local: _Local, registry: Registry, active: Mapping[str, list[Revision]]) -> _EcrImages:
+    """Asks ECR, once a repository, for the checkout's tag and for every digest that is active."""
+    project = local.settings.project
+    tools = sorted({*local.images.tools, *active})
+    repositories = registry.repositories(f"{project}/{tool}" for tool in tools)
     by_tag: dict[str, Stored] = {}
     digests: set[str] = set()
-    for name in sorted(names):
-        repository = repositories.get(f"{project}/{name}")
+    for tool in tools:
+        repository = repositories.get(f"{project}/{tool}")
         if repository is None:
             continue
-        image = expected.known.tools.get(name)
-        tags = [tag(image, expected.known)] if image else []
-        active = [_digest(one, repository) for one in revisions.get(name, [])]
-        wanted = [digest for digest in active if digest]
+        tags = [local.tag(tool)] if tool in local.images.tools else []
+        wanted = [digest for revision in active.get(tool, []) if (digest := _digest(revision, repository))]
         if not tags and not wanted:
             continue
-        found = registry.images(repository, tags=tags, digests=wanted)
-        if tags and tags[0] in found:
-            by_tag[name] = found[tags[0]]
-        digests |= {f"{repository.uri}@{digest}" for digest in wanted if digest in found}
-    return _Held(by_tag=by_tag, digests=frozenset(digests))
+        images = registry.images(repository, tags=tags, digests=wanted)
+        if tags and tags[0] in images:
+            by_tag[tool] = images[tags[0]]
+        digests |= {f"{repository.uri}@{digest}" for digest in wanted if digest in images}
+    return _EcrImages(by_tag=by_tag, digests=frozenset(digests))
 
 
 def _digest(revision: Revision, repository: Repository) -> str | None:
@@ -155,26 +135,27 @@ def _digest(revision: Revision, repository: Repository) -> str | None:
     return digest if uri == repository.uri else None
 
 
-def _faults(name: str, latest: Revision, expected: _Expected, held: _Held) -> Iterator[Finding]:
-    yield from _image_faults(name, latest, held)
-    label = f"{name}:{latest.number}"
-    ours = tag(expected.known.tools[name], expected.known)
-    theirs = latest.content.get("tags", {}).get("image-tag", "no tag")
-    stored = held.by_tag.get(name)
-    if theirs != ours:
-        yield Finding(name=label, what=f"runs {theirs}, and this checkout's content is {ours}")
-    elif stored is None:
-        yield Finding(name=label, what=f"says that it runs {ours}, and ECR has no such tag")
-    elif not latest.image.endswith(f"@{stored.digest}"):
-        yield Finding(name=label, what=f"says that it runs {ours}, which is {stored.digest}, but runs {latest.image}")
-    # Roles, volumes and all the rest; the image was looked at above.
-    wanted = normalised(expected.definition(name, latest.image))
-    wanted.get("tags", {})["image-tag"] = theirs
-    lines = difference(latest.content, wanted, names=(label, f"{name} in this checkout"))
-    if lines:
-        yield Finding(name=label, what="says something else than this checkout", lines=tuple(lines))
+def _differences(tool: str, latest: Revision, local: _Local, ecr: _EcrImages) -> Iterator[Finding]:
+    yield from _image_findings(tool, latest, ecr)
+    name = f"{tool}:{latest.number}"
+    local_tag = local.tag(tool)
+    active_tag = latest.content.get("tags", {}).get("image-tag", "no tag")
+    image = ecr.by_tag.get(tool)
+    if active_tag != local_tag:
+        yield Finding(name=name, what=f"runs {active_tag}, and this checkout's content is {local_tag}")
+    elif image is None:
+        yield Finding(name=name, what=f"says that it runs {local_tag}, and ECR has no such tag")
+    elif not latest.image.endswith(f"@{image.digest}"):
+        what = f"says that it runs {local_tag}, which is {image.digest}, but runs {latest.image}"
+        yield Finding(name=name, what=what)
+    # The rest of the definition; its image and tag were compared above.
+    rendered = normalised(local.definition(tool, latest.image))
+    rendered.get("tags", {})["image-tag"] = active_tag
+    diff = difference(latest.content, rendered, names=(name, f"{tool} in this checkout"))
+    if diff:
+        yield Finding(name=name, what="says something else than this checkout", lines=tuple(diff))
 
 
-def _image_faults(name: str, revision: Revision, held: _Held) -> Iterator[Finding]:
-    if revision.image not in held.digests:
-        yield Finding(name=f"{name}:{revision.number}", what=f"runs {revision.image}, which is not in ECR")
+def _image_findings(tool: str, revision: Revision, ecr: _EcrImages) -> Iterator[Finding]:
+    if revision.image not in ecr.digests:
+        yield Finding(name=f"{tool}:{revision.number}", what=f"runs {revision.image}, which is not in ECR")

@@ -102,7 +102,8 @@ class LocalTarget(Target):
     def rendering(self) -> Rendering:
         """Images by the engine's ids, plain directories for /scratch."""
         return replace(
-            render.for_this_machine(ImageBuilder.open(self.checkout), self.scratch), outputs=render.outputs(self.dist)
+            render.for_this_machine(ImageBuilder.open(self.checkout), self.scratch),
+            outputs=render.read_outputs(self.dist),
         )
 
     def job_resources(self) -> dict[str, dict[str, int]]:
@@ -155,7 +156,7 @@ class LocalTarget(Target):
 
     def check_run(self, name: str, run_input: RunInput) -> None:
         """Looks for results of runs of earlier servers, and whether the steps' user may read the files that exist."""
-        bucket, _, prefix = render.outputs(self.dist)["ExportPath"].removeprefix("s3://").partition("/")
+        bucket, _, prefix = render.read_outputs(self.dist)["ExportPath"].removeprefix("s3://").partition("/")
         workflow = settings.load(self.checkout.settings).workflow
         results = self.checkout.local / "s3" / bucket / prefix / workflow / name
         if results.exists():
