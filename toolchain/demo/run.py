@@ -29,7 +29,7 @@ from toolchain.jobdefs import template as jobdefs
 from toolchain.localaws import lifecycle
 from toolchain.localaws.beneath import Beneath
 from toolchain.localaws.config import LocalConfig
-from toolchain.localaws.links import duplicate
+from toolchain.localaws.file_copy import copy_file
 from toolchain.paths import Checkout
 from toolchain.runs.executions import Runs
 from toolchain.runs.follow import follow
@@ -270,7 +270,7 @@ def _simulate(host: Host, scratch: Path, data: Path, workflow: str) -> _Inputs:
         raise failure("wgsim", result)
     for name in ("R1.fastq", "R2.fastq"):
         # A job wrote it: a link in its place leads nowhere.
-        duplicate(Beneath(scratch, made / name), Beneath(data, PurePosixPath(name)))
+        copy_file(Beneath(scratch, made / name), Beneath(data, PurePosixPath(name)))
     truth = data / "planted.vcf"
     _write(truth, simulate.planted_vcf(result.stdout.splitlines(), sequences))
     return _Inputs(

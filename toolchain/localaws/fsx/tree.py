@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from toolchain.localaws.beneath import Beneath, LinkError
-from toolchain.localaws.links import duplicate
+from toolchain.localaws.file_copy import copy_file
 
 _LONGEST_KEY: Final = 1024
 _LARGEST_FILE: Final = 5 * 1024**4
@@ -84,7 +84,7 @@ class Tree:
             there = _mark_of(target)
             # What was changed here stays as it is.
             if there is None or self._known.get(path) == there != _mark(status):
-                duplicate(source, target)
+                copy_file(source, target)
                 self._known[path] = _mark(target.status())
                 brought += 1
         return brought
@@ -101,7 +101,7 @@ class Tree:
             if not there:
                 target.remove()
             elif source.is_file:
-                duplicate(source, target)
+                copy_file(source, target)
                 self._known[path] = _mark(target.status())
         except LinkError:
             # What a job put there in its place was changed here too.
@@ -137,7 +137,7 @@ class Tree:
             status = source.status()
             if status.st_size > _LARGEST_FILE:
                 raise ExportError("FileSizeTooLarge")
-            duplicate(source, mapping.bucket / key)
+            copy_file(source, mapping.bucket / key)
         except PermissionError as error:
             raise ExportError("S3AccessDenied") from error
         except FileNotFoundError as error:

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Final
 
 from toolchain.localaws.beneath import HIDDEN, Beneath, LinkError
-from toolchain.localaws.links import duplicate
+from toolchain.localaws.file_copy import copy_file
 from toolchain.localaws.s3.errors import S3Error
 
 CHUNK: Final = 1024 * 1024
@@ -147,7 +147,7 @@ class Objects:
         if target.is_folder:
             raise _clash(key)
         if target != source.file:
-            duplicate(source.file, target)
+            copy_file(source.file, target)
         self.note(target, source.etag, headers)
         return self.described(key, target)
 
