@@ -25,10 +25,10 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
 @pytest.fixture(scope="module")
 def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
     """One for a module, with nothing in it: its tests name what they make by names of their own."""
-    world = LocalConfig(root=tmp_path_factory.mktemp("world"), vcpus=2, memory=1024)
-    with pytest.MonkeyPatch.context() as patch, serve(world) as server:
+    config = LocalConfig(root=tmp_path_factory.mktemp("embedded"), vcpus=2, memory=1024)
+    with pytest.MonkeyPatch.context() as patch, serve(config) as server:
         lead(patch, server.environment)
-        yield Embedded(world=world, server=server)
+        yield Embedded(config=config, server=server)
 
 
 @pytest.fixture(scope="session")

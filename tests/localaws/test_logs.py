@@ -174,4 +174,4 @@ def test_forty_megabytes_of_output_are_not_kept_in_memory(tmp_path: Path) -> Non
 
 def test_the_files_of_a_server_that_is_no_more_are_dropped(embedded: Embedded, logs: Any, group: str) -> None:
     put(logs, group, "a", "x")
-    assert [file for file in (embedded.world.root / "logs").iterdir() if file.stat().st_size]
+    assert [file for file in (embedded.config.root / "logs").iterdir() if file.stat().st_size]

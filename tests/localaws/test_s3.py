@@ -25,7 +25,7 @@ def bucket(embedded: Embedded) -> str:
 
 
 def folder(embedded: Embedded, bucket: str) -> Path:
-    return embedded.world.buckets / bucket
+    return embedded.config.buckets / bucket
 
 
 def keys(s3: Any, bucket: str, **more: Any) -> list[str]:
@@ -54,14 +54,14 @@ def test_a_file_that_somebody_put_there_is_an_object(embedded: Embedded, s3: Any
 
 
 def test_a_directory_that_somebody_made_is_a_bucket(embedded: Embedded, s3: Any) -> None:
-    (embedded.world.buckets / "made-by-hand").mkdir()
+    (embedded.config.buckets / "made-by-hand").mkdir()
     assert "made-by-hand" in {one["Name"] for one in s3.list_buckets()["Buckets"]}
     s3.put_object(Bucket="made-by-hand", Key="a", Body=b"")
     with pytest.raises(ClientError, match="BucketNotEmpty"):
         s3.delete_bucket(Bucket="made-by-hand")
     s3.delete_object(Bucket="made-by-hand", Key="a")
     s3.delete_bucket(Bucket="made-by-hand")
-    assert not (embedded.world.buckets / "made-by-hand").exists()
+    assert not (embedded.config.buckets / "made-by-hand").exists()
 
 
 def test_lists_are_in_the_order_of_keys_fold_folders_and_come_in_pages(s3: Any, bucket: str) -> None:

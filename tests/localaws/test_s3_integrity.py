@@ -28,7 +28,7 @@ def bucket(embedded: Embedded) -> str:
 
 @pytest.fixture
 def folder(embedded: Embedded, bucket: str) -> Path:
-    return embedded.world.buckets / bucket
+    return embedded.config.buckets / bucket
 
 
 def checksum(algorithm: str, data: bytes = BODY) -> str:
@@ -264,7 +264,7 @@ def test_what_cannot_be_a_bucket_s_name_is_none(embedded: Embedded, name: str) -
     answered(Call(service="s3", method="PUT", path=path).owned(embedded.server), 400, "InvalidBucketName")
     answered(Call(service="s3", method="GET", path=path).owned(embedded.server), 404, "NoSuchBucket")
     answered(Call(service="s3", method="DELETE", path=path).owned(embedded.server), 404, "NoSuchBucket")
-    assert embedded.world.scratch.is_dir()
+    assert embedded.config.scratch.is_dir()
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ CAPABILITIES = ("CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND")
 class Embedded:
     """A running embedded AWS."""
 
-    world: LocalConfig
+    config: LocalConfig
     server: Server
     _clients: dict[str, Any] = field(default_factory=dict)
 

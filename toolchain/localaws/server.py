@@ -17,9 +17,9 @@ from toolchain.localaws.access import ADDRESS, Access, Key, environment
 from toolchain.localaws.config import EXPORT_SOCKET, LocalConfig, chosen_region
 
 ACCOUNT: Final = "123456789012"
-# What adds to moto, a module of this package for each service; each has `install(world, access)`. CloudFormation, FSx
-# and S3's objects are not moto's at all.
-SERVICES: Final = ("once", "batch", "ecr", "environments", "logs", "stepfunctions")
+# What adds to moto, a module of this package for each service; each has `install(world, access)`. CloudFormation and
+# S3's objects are not moto's at all.
+SERVICES: Final = ("once", "batch", "ecr", "environments", "fsx", "logs", "stepfunctions")
 _POLL_SECONDS: Final = 0.02
 
 
@@ -141,9 +141,7 @@ def _answering(world: LocalConfig, listener: socket.socket, access: Access) -> I
         stack.enter_context(_serving(exports, f"unix://{EXPORT_SOCKET}", gate(keys=(access.export,))))
         # These call each other through the door: they end before it is shut.
         own["cloudformation"] = stack.enter_context(cloudformation.application(access))
-        file_systems = stack.enter_context(fsx.application(world, access))
-        own["fsx"] = file_systems.answer
-        own["s3"] = stack.enter_context(s3.application(world, file_systems.heard))
+        own["s3"] = stack.enter_context(s3.application(world, fsx.object_changed))
         stack.enter_context(ecr.pushable(world))
         yield
 

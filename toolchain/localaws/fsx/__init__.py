@@ -1,50 +1,30 @@
-"""FSx for Lustre: file systems that are directories, linked to the directory trees that stand for S3.
+"""FSx for Lustre on this machine: file systems are directories, and S3 is the directory of the buckets.
 
-moto's own has no links to S3, no tasks, no mount names and no life cycle, and nothing of it can be built on: this one
-is in its place. What is not here: other types than LUSTRE, backups, file caches, releasing of data, and automatic
-export. Automatic import follows what is put through S3's API, and an import task brings the rest.
+moto 5.2.5: file systems have neither a life cycle nor a mount name, and there are no data repository associations or
+tasks. Not emulated: other types than LUSTRE, backups, file caches, release of data and automatic export.
 """
 
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+
+from moto.fsx import urls
 
 from toolchain.localaws.access import Access
 from toolchain.localaws.config import LocalConfig
+from toolchain.localaws.fsx.api import LocalFsxResponse
+from toolchain.localaws.fsx.backend import LocalFsxBackend, fsx_backends
 
 
-@dataclass(frozen=True, kw_only=True)
-class FileSystems:
-    """FSx in every region.
-
-    Attributes:
-        answer: A WSGI application.
-        heard: Is to be told of objects in S3 that come and go: bucket, key, and whether it is there now.
-    """
-
-    answer: Any
-    heard: Callable[[str, str, bool], None]
+def install(config: LocalConfig, _access: Access) -> None:
+    """Replaces moto's FSx, and removes the file systems of an earlier server."""
+    for folder in ("lustre", "removed"):
+        shutil.rmtree(config.root / folder, ignore_errors=True)
+    LocalFsxBackend.config = config
+    for path in urls.url_paths:
+        urls.url_paths[path] = LocalFsxResponse.dispatch
 
 
-@contextmanager
-def application(world: LocalConfig, access: Access) -> Iterator[FileSystems]:
-    """FSx in every region, until the block ends.
-
-    Args:
-        world: Where the files are.
-        access: Where EC2 answers, and the key.
-    """
-    from toolchain.localaws.fsx.api import response_class
-    from toolchain.localaws.fsx.service import Services
-    from toolchain.localaws.web import answering
-
-    # The file systems of a server that is no more.
-    for name in ("lustre", "removed"):
-        shutil.rmtree(world.root / name, ignore_errors=True)
-    services = Services(world, access)
-    try:
-        yield FileSystems(answer=answering("fsx", response_class(services)), heard=services.heard)
-    finally:
-        services.close()
+def object_changed(bucket: str, key: str, exists: bool) -> None:  # noqa: FBT001  # a message, whose parts these are
+    """Imports an object that was put, or removes the file of one that was deleted, where an association says so."""
+    for regions in list(fsx_backends.values()):
+        for backend in list(regions.values()):
+            backend.object_changed(bucket, key, exists=exists)

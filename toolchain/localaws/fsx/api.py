@@ -1,235 +1,109 @@
-"""The API of FSx over HTTP, by moto's own reading of requests and writing of answers."""
+"""The operations of FSx over HTTP."""
 
 import json
-from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
-from moto.core.responses import ActionResult
+from moto.core.responses import ActionResult, BaseResponse
 
-from toolchain.localaws.answering import Api
-from toolchain.localaws.fsx.model import ENDED, Association, FileSystem, Json, Task, bad
-from toolchain.localaws.fsx.service import Service, Services
-from toolchain.localaws.refusing import RefusalError
+from toolchain.localaws.fsx.backend import Json, LocalFsxBackend, Resource, fsx_backends
+from toolchain.localaws.fsx.tree import FsxError
 
-# What a call gives at most, unless it is told less.
-_PAGE = 100
+_PAGE: Final = 100
+# Filter to member of a description.
+_FILTERS: Final = {"file-system-id": "FileSystemId", "task-lifecycle": "Lifecycle"}
 
 
-class FsxResponse(Api):
-    """Each method is an operation of the API."""
-
-    services: ClassVar[Services]
+class LocalFsxResponse(BaseResponse):
+    """Answers the operations of FSx; moto writes of a description what the operation's model in botocore has."""
 
     def __init__(self) -> None:
         super().__init__(service_name="fsx")
 
     def _get_action(self) -> str:
-        """The operation, by the header that names it to FSx, and that its caller may call.
-
-        moto's own way takes it from a query, a form, or another header, if there is one.
-        """
+        """Reads the operation from the header by which the caller was authorized, and nothing else."""
         return str(self.headers.get("X-Amz-Target", "")).rpartition(".")[2]
 
     @property
-    def _service(self) -> Service:
-        return self.services.of(self.current_account, self.region)
+    def _backend(self) -> LocalFsxBackend:
+        return fsx_backends[self.current_account][self.region]
 
     @property
-    def _given(self) -> dict[str, Json]:
-        given: dict[str, Json] = json.loads(self.body or "{}")
-        return given
+    def _request(self) -> Json:
+        request: Json = json.loads(self.body or "{}")
+        return request
 
     def create_file_system(self) -> ActionResult:
-        made = self._service.create_file_system(self._given)
-        return ActionResult({"FileSystem": {**_file_system(made), "Lifecycle": "CREATING"}})
+        file_system = self._backend.create_file_system(self._request)
+        return ActionResult({"FileSystem": {**file_system.description, "Lifecycle": "CREATING"}})
 
     def update_file_system(self) -> ActionResult:
-        return ActionResult(
-            {"FileSystem": _file_system(self._service.update_file_system(self._given["FileSystemId"], self._given))}
-        )
+        return ActionResult({"FileSystem": self._backend.update_file_system(self._request).description})
 
     def delete_file_system(self) -> ActionResult:
-        gone = self._service.delete_file_system(self._given["FileSystemId"])
-        return ActionResult({"FileSystemId": gone.id, "Lifecycle": "DELETING"})
+        self._backend.delete_file_system(self._request["FileSystemId"])
+        return ActionResult({**self._request, "Lifecycle": "DELETING"})
 
     def describe_file_systems(self) -> ActionResult:
-        ids = self._given.get("FileSystemIds")
-        service = self._service
-        found = [service.file_system(one) for one in ids] if ids else list(service.file_systems.values())
-        return self._page("FileSystems", [_file_system(one) for one in found])
+        return self._describe("FileSystems", "FileSystemIds", self._backend.file_systems)
 
     def create_data_repository_association(self) -> ActionResult:
-        made = self._service.associate(self._given)
-        return ActionResult({"Association": {**_association(made), "Lifecycle": "CREATING"}})
+        association = self._backend.create_association(self._request)
+        return ActionResult({"Association": {**association.description, "Lifecycle": "CREATING"}})
 
     def update_data_repository_association(self) -> ActionResult:
-        changed = self._service.update_association(self._given["AssociationId"], self._given)
-        return ActionResult({"Association": _association(changed)})
+        return ActionResult({"Association": self._backend.update_association(self._request).description})
 
     def delete_data_repository_association(self) -> ActionResult:
-        gone = self._service.dissociate(self._given["AssociationId"])
-        return ActionResult({"AssociationId": gone.id, "Lifecycle": "DELETING", "DeleteDataInFileSystem": False})
+        self._backend.delete_association(self._request["AssociationId"])
+        return ActionResult({**self._request, "Lifecycle": "DELETING", "DeleteDataInFileSystem": False})
 
     def describe_data_repository_associations(self) -> ActionResult:
-        ids, service = self._given.get("AssociationIds"), self._service
-        found = [service.association(one) for one in ids] if ids else list(service.associations.values())
-        systems = self._filter("file-system-id")
-        return self._page(
-            "Associations", [_association(one) for one in found if systems is None or one.file_system in systems]
-        )
+        return self._describe("Associations", "AssociationIds", self._backend.associations)
 
     def create_data_repository_task(self) -> ActionResult:
-        return ActionResult({"DataRepositoryTask": _task(self._service.create_task(self._given))})
+        return ActionResult({"DataRepositoryTask": self._backend.create_task(self._request).description})
 
     def cancel_data_repository_task(self) -> ActionResult:
-        task = self._service.cancel_task(self._given["TaskId"])
-        return ActionResult({"TaskId": task.id, "Lifecycle": task.lifecycle})
+        return ActionResult(self._backend.cancel_task(self._request["TaskId"]).description)
 
     def describe_data_repository_tasks(self) -> ActionResult:
-        ids, service = self._given.get("TaskIds"), self._service
-        found = [service.task(one) for one in ids] if ids else list(service.tasks.values())
-        systems, lifecycles = self._filter("file-system-id"), self._filter("task-lifecycle")
-        chosen = [
-            _task(one)
-            for one in found
-            if (systems is None or one.file_system in systems) and (lifecycles is None or one.lifecycle in lifecycles)
-        ]
-        return self._page("DataRepositoryTasks", chosen)
+        return self._describe("DataRepositoryTasks", "TaskIds", self._backend.tasks)
 
     def tag_resource(self) -> ActionResult:
-        new = {one["Key"]: one["Value"] for one in self._given["Tags"]}
-        self._tagged().update(new)
+        description = self._tagged.description
+        tags = {tag["Key"]: tag for tag in [*description["Tags"], *self._request["Tags"]]}
+        description["Tags"] = list(tags.values())
         return ActionResult({})
 
     def untag_resource(self) -> ActionResult:
-        for key in self._given["TagKeys"]:
-            self._tagged().pop(key, None)
+        description, keys = self._tagged.description, self._request["TagKeys"]
+        description["Tags"] = [tag for tag in description["Tags"] if tag["Key"] not in keys]
         return ActionResult({})
 
     def list_tags_for_resource(self) -> ActionResult:
-        return self._page("Tags", _tag_list(self._tagged()))
+        return self._page("Tags", self._tagged.description["Tags"])
 
-    def _tagged(self) -> dict[str, str]:
-        arn, service = self._given["ResourceARN"], self._service
-        holders: list[FileSystem | Association | Task] = [
-            *service.file_systems.values(),
-            *service.associations.values(),
-            *service.tasks.values(),
-        ]
-        for one in holders:
-            if one.arn == arn:
-                return one.tags
-        raise RefusalError("ResourceNotFound", f"Resource {arn} does not exist.")
+    @property
+    def _tagged(self) -> Resource:
+        backend, arn = self._backend, self._request["ResourceARN"]
+        for resource in (*backend.file_systems.values(), *backend.associations.values(), *backend.tasks.values()):
+            if resource.description["ResourceARN"] == arn:
+                return resource
+        raise FsxError("ResourceNotFound", f"Resource {arn} does not exist.")
 
-    def _filter(self, name: str) -> set[str] | None:
-        values = [one.get("Values") or () for one in self._given.get("Filters") or () if one.get("Name") == name]
-        return {value for some in values for value in some} if values else None
+    def _describe(self, member: str, ids_member: str, resources: Mapping[str, Resource]) -> ActionResult:
+        request = self._request
+        descriptions = [resources[name].description for name in request.get(ids_member) or list(resources)]
+        for condition in request.get("Filters") or ():
+            if name := _FILTERS.get(condition["Name"]):
+                descriptions = [resource for resource in descriptions if resource[name] in condition["Values"]]
+        return self._page(member, descriptions)
 
-    def _page(self, name: str, found: Iterable[Any]) -> ActionResult:
-        every = list(found)
+    def _page(self, member: str, items: Sequence[Any]) -> ActionResult:
         try:
-            first = int(self._given.get("NextToken") or 0)
+            start = int(self._request.get("NextToken") or 0)
         except ValueError:
-            raise bad("NextToken is not valid.") from None
-        last = first + min(_PAGE, int(self._given.get("MaxResults") or _PAGE))
-        answer: dict[str, Any] = {name: every[first:last]}
-        return ActionResult({**answer, "NextToken": str(last)} if last < len(every) else answer)
-
-
-def response_class(services: Services) -> type[Any]:
-    """The class that answers requests.
-
-    Args:
-        services: The service in every account and region.
-    """
-    return type("FsxResponse", (FsxResponse,), {"services": services})
-
-
-def _tag_list(tags: Mapping[str, str]) -> list[dict[str, str]]:
-    return [{"Key": key, "Value": value} for key, value in tags.items()]
-
-
-def _file_system(one: FileSystem) -> dict[str, Json]:
-    lustre = one.lustre
-    configuration: dict[str, Json] = {
-        "DeploymentType": one.deployment,
-        "MountName": one.mount,
-        "DataCompressionType": lustre.get("DataCompressionType", "NONE"),
-        "WeeklyMaintenanceStartTime": lustre.get("WeeklyMaintenanceStartTime", "7:03:00"),
-    }
-    for name in ("PerUnitStorageThroughput", "DriveCacheType", "MetadataConfiguration", "AutomaticBackupRetentionDays"):
-        if name in lustre:
-            configuration[name] = lustre[name]
-    if "ImportPath" in lustre:
-        names = ("ImportPath", "ExportPath", "AutoImportPolicy", "ImportedFileChunkSize")
-        linked = {name: lustre[name] for name in names if name in lustre}
-        configuration["DataRepositoryConfiguration"] = {
-            "Lifecycle": "AVAILABLE",
-            "AutoImportPolicy": "NONE",
-            "ImportedFileChunkSize": 1024,
-            **linked,
-        }
-    answer: dict[str, Json] = {
-        "FileSystemId": one.id,
-        "OwnerId": one.arn.split(":")[4],
-        "CreationTime": one.created,
-        "FileSystemType": "LUSTRE",
-        "FileSystemTypeVersion": one.given.get("FileSystemTypeVersion", "2.10"),
-        "Lifecycle": "AVAILABLE",
-        "StorageCapacity": one.given["StorageCapacity"],
-        "StorageType": one.given.get("StorageType", "SSD"),
-        "SubnetIds": one.given["SubnetIds"],
-        "NetworkInterfaceIds": [],
-        "DNSName": one.dns,
-        "ResourceARN": one.arn,
-        "Tags": _tag_list(one.tags),
-        "LustreConfiguration": configuration,
-    }
-    if one.vpc is not None:
-        answer["VpcId"] = one.vpc
-    if "KmsKeyId" in one.given:
-        answer["KmsKeyId"] = one.given["KmsKeyId"]
-    return answer
-
-
-def _association(one: Association) -> dict[str, Json]:
-    return {
-        "AssociationId": one.id,
-        "ResourceARN": one.arn,
-        "FileSystemId": one.file_system,
-        "Lifecycle": "AVAILABLE",
-        "FileSystemPath": one.given["FileSystemPath"],
-        "DataRepositoryPath": one.given["DataRepositoryPath"],
-        "BatchImportMetaDataOnCreate": bool(one.given.get("BatchImportMetaDataOnCreate")),
-        "ImportedFileChunkSize": one.given.get("ImportedFileChunkSize", 1024),
-        "S3": one.given.get("S3") or {},
-        "Tags": _tag_list(one.tags),
-        "CreationTime": one.created,
-    }
-
-
-def _task(one: Task) -> dict[str, Json]:
-    answer: dict[str, Json] = {
-        "TaskId": one.id,
-        "Lifecycle": one.lifecycle,
-        "Type": one.kind,
-        "CreationTime": one.created,
-        "ResourceARN": one.arn,
-        "Tags": _tag_list(one.tags),
-        "FileSystemId": one.file_system,
-        "Paths": list(one.paths),
-        "Report": dict(one.report),
-        "Status": {
-            "TotalCount": one.total,
-            "SucceededCount": one.succeeded,
-            "FailedCount": one.failed,
-            "LastUpdatedTime": one.ended or one.started or one.created,
-        },
-    }
-    if one.started is not None:
-        answer["StartTime"] = one.started
-    if one.lifecycle in ENDED:
-        answer["EndTime"] = one.ended
-        if one.failure is not None:
-            answer["FailureDetails"] = {"Message": one.failure}
-    return answer
+            raise FsxError("BadRequest", "NextToken is not valid.") from None
+        end = start + min(_PAGE, int(self._request.get("MaxResults") or _PAGE))
+        return ActionResult({member: items[start:end], "NextToken": str(end) if end < len(items) else None})

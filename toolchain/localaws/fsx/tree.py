@@ -1,168 +1,188 @@
-"""The files of a file system: a directory, what came into it from S3, and what has gone there."""
+"""The files of a file system: a directory, and what S3 has of it."""
 
 import os
+import re
 import shutil
 import stat
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Final
 
+from moto.core.exceptions import ServiceException
+
 from toolchain.localaws.beneath import Beneath, LinkError
 from toolchain.localaws.file_copy import copy_file
 
+_URL: Final = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(/(?P<prefix>.*))?", re.DOTALL)
 _LONGEST_KEY: Final = 1024
-_LARGEST_FILE: Final = 5 * 1024**4
-# Whom steps run as.
+# The user of steps in the images.
 _STEP_USER: Final = 1000
 
 
-@dataclass(frozen=True, kw_only=True)
-class Linked:
-    """A directory of a file system, and the keys that its files have in S3.
+class FsxError(ServiceException):
+    """An error of the API: its code and its message."""
 
-    Attributes:
-        path: Within the file system; `/` for all of it.
-        bucket: The directory that stands for the bucket.
-        prefix: What the keys begin with.
-    """
 
-    path: PurePosixPath
-    bucket: Beneath
+@dataclass(frozen=True)
+class S3Path:
+    """A prefix in a bucket, without slashes at its ends."""
+
+    bucket: str
     prefix: str
 
-    def key(self, path: PurePosixPath) -> str:
-        """The key of a file of the file system."""
-        relative = path.relative_to(self.path)
-        return str(PurePosixPath(self.prefix) / relative) if self.prefix else str(relative)
+    @classmethod
+    def parse(cls, url: str) -> "S3Path":
+        """Reads `s3://bucket/prefix`.
+
+        Raises:
+            FsxError: It is none, or leads out of the bucket.
+        """
+        parts = _URL.fullmatch(url)
+        prefix = ((parts and parts["prefix"]) or "").strip("/")
+        if parts is None or {".", ".."} & set(prefix.split("/")):
+            raise FsxError("BadRequest", f"The data repository path {url} is not valid: it must be s3://bucket/prefix.")
+        return cls(parts["bucket"], prefix)
+
+    def contains(self, other: "S3Path") -> bool:
+        """Whether another path is this one or beneath it."""
+        return self.bucket == other.bucket and f"{other.prefix}/".startswith(f"{self.prefix}/" if self.prefix else "")
+
+    def key(self, relative: PurePosixPath | str) -> str:
+        """The key of an object beneath this prefix."""
+        return str(PurePosixPath(self.prefix) / relative)
+
+    def file(self, buckets: Path, relative: PurePosixPath | str) -> Beneath:
+        """The file of such an object."""
+        return Beneath(buckets, PurePosixPath(self.bucket)) / self.key(relative)
+
+    def bucket_exists(self, buckets: Path) -> bool:
+        """Whether the bucket is a directory among the buckets."""
+        try:
+            return Beneath(buckets, PurePosixPath(self.bucket)).is_folder
+        except LinkError:
+            return False
 
 
-class ExportError(Exception):
-    """A file cannot be exported; the text is FSx's code for it."""
+@dataclass(frozen=True)
+class Link:
+    """A directory of a file system, `/` for all of it, and where its files are in S3."""
+
+    path: PurePosixPath
+    repository: S3Path
 
 
 @dataclass(kw_only=True)
 class Tree:
-    """A file system's directory.
+    """A file system's directory. Paths of files begin with a slash.
 
     Attributes:
         root: The directory.
+        buckets: The directory of the buckets.
     """
 
     root: Path
-    # What S3 has of it, each file's size and time: only what changed is exported.
-    _known: dict[PurePosixPath, tuple[int, int]] = field(default_factory=dict)
+    buckets: Path
+    # Size and time of each file when it was imported or exported: only what changed since is exported.
+    _synced: dict[PurePosixPath, tuple[int, int]] = field(default_factory=dict)
 
-    def prepare(self, path: PurePosixPath, *, writable: bool) -> None:
-        """Makes a directory.
-
-        Args:
-            path: The directory.
-            writable: Whether steps write to it.
+    def make_directory(self, path: PurePosixPath, *, for_steps: bool) -> None:
+        """Makes a directory, writable for steps if asked so.
 
         Raises:
-            OSError: It cannot be made, or a link leads to it.
+            OSError: It cannot be made, or a symbolic link is on the way.
         """
         if not self.root.is_dir():
             self.root.mkdir(parents=True)
             self.root.chmod(0o755)
         with self._at(path).folder(make=True) as folder:
-            if writable:
+            if for_steps:
                 _give_to_steps(folder)
 
-    def bring(self, mapping: Linked, *, keep_keys: bool) -> int:
-        """Brings the files of S3 that are beneath a mapping's prefix, and returns how many are new.
-
-        Args:
-            mapping: From where to where.
-            keep_keys: Whether a file keeps its whole key as its path, as the older import path has it.
-        """
-        top = mapping.bucket / mapping.prefix
-        brought = 0
+    def import_objects(self, link: Link) -> int:
+        """Copies the objects of a link that are new or changed, and returns how many; files changed here stay."""
+        top = link.repository.file(self.buckets, "")
+        imported = 0
         for source, status in top.files():
-            path = mapping.path / source.path.relative_to(mapping.bucket.path if keep_keys else top.path)
+            path = link.path / source.path.relative_to(top.path)
             target = self._at(path)
-            there = _mark_of(target)
-            # What was changed here stays as it is.
-            if there is None or self._known.get(path) == there != _mark(status):
-                copy_file(source, target)
-                self._known[path] = _mark(target.status())
-                brought += 1
-        return brought
+            mark = _mark_of(target)
+            if mark is None or self._synced.get(path) == mark != _mark(status):
+                self._import(path, source)
+                imported += 1
+        return imported
 
-    def follow(self, linked: Linked, key: str, *, there: bool) -> None:
-        """Does to one file what was done to its object, unless the file was changed here."""
-        path = linked.path / PurePosixPath(key).relative_to(linked.prefix)
+    def object_changed(self, link: Link, key: str, *, exists: bool) -> None:
+        """Copies or removes one file as was done to its object; one that was changed here stays."""
+        relative = PurePosixPath(key).relative_to(link.repository.prefix)
+        path, source = link.path / relative, link.repository.file(self.buckets, relative)
         target = self._at(path)
         try:
             mark = _mark_of(target)
-            if mark is not None and self._known.get(path) != mark:
+            if mark is not None and self._synced.get(path) != mark:
                 return
-            source = linked.bucket / key
-            if not there:
+            if not exists:
                 target.remove()
             elif source.is_file:
-                copy_file(source, target)
-                self._known[path] = _mark(target.status())
+                self._import(path, source)
         except LinkError:
-            # What a job put there in its place was changed here too.
-            return
+            return  # a job put a link in its place
 
-    def changed(self, path: PurePosixPath) -> list[PurePosixPath]:
+    def changed_files(self, path: PurePosixPath) -> list[PurePosixPath]:
         """The files at or beneath a path that S3 does not have as they are, in order.
 
         Raises:
-            FileNotFoundError: There is nothing at the path, or a link leads to it.
+            FileNotFoundError: There is nothing at the path, or a symbolic link is on the way.
         """
         top = self._at(path)
         try:
             status = top.status() if path != PurePosixPath("/") else self.root.stat()
         except OSError as error:
             raise FileNotFoundError(str(path)) from error
-        found = [(top, status)] if stat.S_ISREG(status.st_mode) else top.files()
-        paths = [(PurePosixPath("/") / file.path, _mark(status)) for file, status in found]
-        return sorted(name for name, mark in paths if self._known.get(name) != mark)
+        files = [(top, status)] if stat.S_ISREG(status.st_mode) else top.files()
+        marks = [(PurePosixPath("/") / file.path, _mark(status)) for file, status in files]
+        return sorted(name for name, mark in marks if self._synced.get(name) != mark)
 
-    def export(self, path: PurePosixPath, mapping: Linked) -> None:
-        """Puts one file into S3.
-
-        Raises:
-            ExportError: It cannot be.
-        """
-        key, source = mapping.key(path), self._at(path)
-        if len(key.encode()) > _LONGEST_KEY:
-            raise ExportError("PathSizeTooLong")
-        if not mapping.bucket.is_folder:
-            raise ExportError("S3BucketNotFound")
+    def export(self, path: PurePosixPath, link: Link) -> str | None:
+        """Copies one file to S3; if it cannot, returns why, as a code of FSx's completion reports."""
+        relative, source = path.relative_to(link.path), self._at(path)
+        if len(link.repository.key(relative).encode()) > _LONGEST_KEY:
+            return "PathSizeTooLong"
+        if not link.repository.bucket_exists(self.buckets):
+            return "S3BucketNotFound"
         try:
             status = source.status()
-            if status.st_size > _LARGEST_FILE:
-                raise ExportError("FileSizeTooLarge")
-            copy_file(source, mapping.bucket / key)
-        except PermissionError as error:
-            raise ExportError("S3AccessDenied") from error
-        except FileNotFoundError as error:
-            raise ExportError("FileNotFound") from error
-        except OSError as error:
-            raise ExportError("ResourceBusy") from error
-        # What was written meanwhile is not what was exported: it counts as changed.
-        self._known[path] = _mark(status)
+            copy_file(source, link.repository.file(self.buckets, relative))
+        except PermissionError:
+            return "S3AccessDenied"
+        except FileNotFoundError:
+            return "FileNotFound"
+        except OSError:
+            return "ResourceBusy"
+        # As it was before the copy: what was written meanwhile counts as changed.
+        self._synced[path] = _mark(status)
+        return None
 
-    def remove(self, bin_: Path) -> None:
-        """Takes the directory away: at once out of sight, and then as far as its files' owners let it."""
+    def remove(self, trash: Path) -> None:
+        """Moves the directory away, and deletes what other users' permissions let it delete."""
         if self.root.exists():
-            bin_.parent.mkdir(parents=True, exist_ok=True)
-            self.root.replace(bin_)
-            shutil.rmtree(bin_, ignore_errors=True)
+            trash.parent.mkdir(parents=True, exist_ok=True)
+            self.root.replace(trash)
+            shutil.rmtree(trash, ignore_errors=True)
+
+    def _import(self, path: PurePosixPath, source: Beneath) -> None:
+        target = self._at(path)
+        copy_file(source, target)
+        self._synced[path] = _mark(target.status())
 
     def _at(self, path: PurePosixPath) -> Beneath:
         return Beneath(self.root, path.relative_to("/"))
 
 
 def _give_to_steps(folder: int) -> None:
-    """Lets steps write to an open directory, and nobody else where that can be.
+    """Lets steps write to an open directory.
 
-    Root gives it to them. Another user cannot: there everybody may write to it, and nobody comes to it but through the
-    embedded AWS's root, which is its owner's only.
+    Root gives it to their user. Another user cannot, and lets everybody write to it: nobody else comes to it, as the
+    root of the embedded AWS is its owner's only.
     """
     if os.geteuid() == 0:
         os.fchown(folder, _STEP_USER, _STEP_USER)
@@ -176,7 +196,6 @@ def _mark(status: os.stat_result) -> tuple[int, int]:
 
 
 def _mark_of(file: Beneath) -> tuple[int, int] | None:
-    """The same of a file that may not be there."""
     try:
         return _mark(file.status())
     except (FileNotFoundError, NotADirectoryError):
