@@ -78,7 +78,7 @@ def test_a_sample_counts_its_own_jobs_only() -> None:
 
 
 def test_a_table_shows_samples_by_step_and_what_runs_now() -> None:
-    run = Run(name="r", arn="", status="RUNNING", start=datetime.now(UTC), order=ORDER)
+    run = Run(name="r", arn="", status="RUNNING", start=datetime.now(UTC), run_input=ORDER)
     jobs = (job("index", "SUCCEEDED", None), job("mem L001", "SUCCEEDED"), job("mem L002", "RUNNING"))
     out = StringIO()
     Console(file=out, width=120).print(following.table(run, jobs))
@@ -92,7 +92,7 @@ def test_a_table_shows_samples_by_step_and_what_runs_now() -> None:
 
 def shown(order: RunInput, jobs: tuple[BatchJob, ...], *, width: int = 80, height: int = 24) -> list[str]:
     """A table as a terminal of this size has it."""
-    run = Run(name="20261122-195301-ab12", arn="", status="RUNNING", start=datetime.now(UTC), order=order)
+    run = Run(name="20261122-195301-ab12", arn="", status="RUNNING", start=datetime.now(UTC), run_input=order)
     out = StringIO()
     Console(file=out, width=width, height=height).print(following.table(run, jobs, room=height - 1))
     return out.getvalue().splitlines()
@@ -152,7 +152,7 @@ def test_samples_that_are_done_make_room_for_those_that_are_not() -> None:
         for number in range(150)
         for step in ("mem L001", "call 0", "gather", "qc", "check")
     )
-    run = Run(name="r", arn="", status="RUNNING", start=datetime.now(UTC), order=many)
+    run = Run(name="r", arn="", status="RUNNING", start=datetime.now(UTC), run_input=many)
     out = StringIO()
     Console(file=out, width=120).print(following.table(run, jobs))
     text = out.getvalue()
@@ -164,7 +164,7 @@ def test_samples_that_are_done_make_room_for_those_that_are_not() -> None:
 def test_without_a_terminal_each_change_is_one_line() -> None:
     said: list[str] = []
     changes = following.Changes(said.append)
-    run = Run(name="r", arn="", status="RUNNING", start=datetime.now(UTC), order=ORDER)
+    run = Run(name="r", arn="", status="RUNNING", start=datetime.now(UTC), run_input=ORDER)
     changes.show(run, (job("mem L001", "RUNNABLE"),))
     for _ in range(2):
         changes.show(run, (job("mem L001", "RUNNABLE", reason="CAPACITY: none"),))

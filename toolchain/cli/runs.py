@@ -222,17 +222,17 @@ def status(*, target: Target, name: str | None, follows: bool, last: int, as_jso
 
 
 def _list(runs: Runs, last: int, *, as_json: bool) -> None:
-    found = list(runs.latest(most=last))
+    listed = list(runs.latest(most=last))
     if as_json:
-        entries = [{"run": run.name, "status": run.status, "start": run.start.isoformat()} for run in found]
+        entries = [{"run": run.name, "status": run.status, "start": run.start.isoformat()} for run in listed]
         click.echo(json.dumps({"runs": entries}, indent=2))
         return
 
     table = Table("run", "status", "started", "time", box=None, pad_edge=False)
-    for run in found:
+    for run in listed:
         table.add_row(run.name, run.status.lower(), f"{run.start:%Y-%m-%d %H:%M}", clock(run.seconds))
     console.stdout().print(table)
-    if not found:
+    if not listed:
         console.note(f"no run yet. Type: {typed('run', 'SAMPLES.csv', '--reference', 'NAME')}")
 
 
@@ -242,7 +242,7 @@ def _show(target: Target, run: Run, jobs: tuple[BatchJob, ...]) -> None:
     out.print(following.table(run, jobs))
     for job in jobs:
         if job.status == "FAILED":
-            out.print(f"{label(job)}: {following.described(job)}  (job {job.job_id})", soft_wrap=True, markup=False)
+            out.print(f"{label(job)}: {following.describe(job)}  (job {job.job_id})", soft_wrap=True, markup=False)
     if run.status != "RUNNING":
         _outcome(target, run)
 
@@ -298,11 +298,11 @@ def logs(*, target: Target, name: str, sample: str | None, step: str | None, fol
 
 
 def _check_wanted(run: Run, sample: str | None, step: str | None) -> None:
-    if run.order is None:
+    if run.run_input is None:
         return
-    jobs = run.order.jobs()
+    jobs = run.run_input.jobs()
     if sample is not None and all(job.sample != sample for job in jobs):
-        names = [known.name for known in run.order.samples]
+        names = [sample.name for sample in run.run_input.samples]
         raise WrongUsageError(
             f"no sample '{sample}' in run {run.name}", why=f"it has {', '.join(names[:10])}", fix="Correct the name."
         )

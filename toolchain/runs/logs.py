@@ -1,4 +1,4 @@
-"""What the containers of a run's jobs wrote, attempt by attempt."""
+"""The logs of a run's jobs, attempt by attempt."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -17,23 +17,14 @@ PAUSE = 1.0
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """One line of a job's log.
-
-    Attributes:
-        job: The job as a person calls it.
-        text: The line.
-    """
+    """A line of a job's log."""
 
     job: str
     text: str
 
 
 class Logs:
-    """The logs of a run's jobs.
-
-    Args:
-        runs: Where they are.
-    """
+    """Reads the logs of jobs; each line once."""
 
     def __init__(self, runs: Runs) -> None:
         self._client: CloudWatchLogsClient = runs.account.logs()
@@ -41,27 +32,22 @@ class Logs:
         self._tokens: dict[str, str] = {}
 
     def lines(self, run: Run, wanted: Callable[[BatchJob], bool]) -> Iterator[Line]:
-        """What has been written since the last time this was asked.
-
-        Args:
-            run: Whose.
-            wanted: Which jobs.
-        """
+        """The lines of the wanted jobs that were written since the last call."""
         jobs = {job.job_id: job for job in self._runs.jobs(run) if wanted(job)}
         for detail in self._runs.details(tuple(jobs)):
             job = jobs[detail["jobId"]]
             streams = [attempt.get("container", {}).get("logStreamName") for attempt in detail.get("attempts", [])]
             streams.append(detail.get("container", {}).get("logStreamName"))
             for stream in dict.fromkeys(name for name in streams if name):
-                for text in self._new(stream):
+                for text in self._new_lines(stream):
                     yield Line(job=label(job), text=text)
 
     def follow(
         self, run: Run, wanted: Callable[[BatchJob], bool], *, sleep: Callable[[float], None] = time.sleep
     ) -> Iterator[Line]:
-        """Everything that is written, until the run and its jobs have ended."""
+        """All lines until the run and its jobs have ended."""
         while True:
-            # Looked at before the lines are read: what is written until then is among them.
+            # Asked before the lines are read, so that none of the last ones is missed.
             over = self._runs.find(run.name).status != "RUNNING" and all(
                 job.status in ENDED for job in self._runs.jobs(run)
             )
@@ -70,23 +56,23 @@ class Logs:
                 return
             sleep(PAUSE)
 
-    def _new(self, stream: str) -> Iterator[str]:
+    def _new_lines(self, stream: str) -> Iterator[str]:
         group = self._runs.deployment.log_group
         while True:
             token = self._tokens.get(stream)
             with doing(f"reading log stream {stream}"):
                 try:
-                    answer = self._client.get_log_events(
+                    response = self._client.get_log_events(
                         logGroupName=group, logStreamName=stream, startFromHead=True, **_after(token)
                     )
                 except self._client.exceptions.ClientError as error:
-                    if code(error) == "ResourceNotFoundException":  # its first line has not come yet
+                    if code(error) == "ResourceNotFoundException":  # the job has written nothing yet
                         return
                     raise
-            for event in answer["events"]:
+            for event in response["events"]:
                 yield event["message"]
-            self._tokens[stream] = answer["nextForwardToken"]
-            if token == answer["nextForwardToken"] or not answer["events"]:
+            self._tokens[stream] = response["nextForwardToken"]
+            if token == response["nextForwardToken"] or not response["events"]:
                 return
 
 

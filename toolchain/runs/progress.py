@@ -1,4 +1,4 @@
-"""How far a run is: samples by step, counted from its jobs."""
+"""The progress of a run: its jobs counted by sample and step."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ WHOLE_STEPS = ("index", "export")
 
 @dataclass(frozen=True, kw_only=True)
 class Count:
-    """One step of one sample.
+    """The jobs of a step of a sample, by status.
 
     Attributes:
-        total: Its jobs; none where the sample has no such step.
-        done: Those that succeeded.
-        running: Those that have a host.
-        waiting: Those that were submitted and have none yet.
-        failed: Those that failed for good, or will be tried again by the state machine.
+        total: 0 if the sample has no such step.
+        done: Succeeded.
+        running: Starting or running on a host.
+        waiting: Submitted, without a host.
+        failed: Failed for good, or to be tried again by the state machine.
     """
 
     total: int
@@ -45,7 +45,7 @@ class Count:
 
     @property
     def style(self) -> str:
-        """The colour in which a person sees it."""
+        """Its colour."""
         if self.total and self.done == self.total:
             return "green"
         if self.failed:
@@ -55,45 +55,45 @@ class Count:
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One sample, or the whole run's own jobs: each of their steps, or those that a sample of the workflow may have."""
+    """The counts of a sample, or of the jobs of the whole run, by step."""
 
     name: str
     counts: dict[str, Count]
 
 
 def latest(jobs: Sequence[BatchJob]) -> dict[tuple[str | None, str], BatchJob]:
-    """Sample and step to their job: the last one, where the state machine submitted several."""
+    """Sample and step to their job; the last one where the state machine submitted several."""
     return {(job.sample, job.step): job for job in sorted(jobs, key=lambda job: job.created)}
 
 
-def rows(order: RunInput, jobs: Sequence[BatchJob]) -> tuple[Row, ...]:
-    """A row for the whole run's own jobs, and one for each sample."""
-    by_place = latest(jobs)
+def rows(run_input: RunInput, jobs: Sequence[BatchJob]) -> tuple[Row, ...]:
+    """A row for the jobs of the whole run, and one for each sample."""
+    submitted = latest(jobs)
+    planned: dict[tuple[str | None, str], list[str | None]] = {}
+    for job in run_input.jobs():
+        batch_job = submitted.get((job.sample, job.step))
+        planned.setdefault((job.sample, job.step.split()[0]), []).append(batch_job.status if batch_job else None)
     counts: dict[str | None, dict[str, Count]] = {}
-    planned: dict[tuple[str | None, str], list[BatchJob | None]] = {}
-    for job in order.jobs():
-        key = (job.sample, job.step.split()[0])
-        planned.setdefault(key, []).append(by_place.get((job.sample, job.step)))
-    for (sample, step), those in planned.items():
-        statuses = [one.status if one else None for one in those]
+    for (sample, step), statuses in planned.items():
         counts.setdefault(sample, {})[step] = Count(
-            total=len(those),
+            total=len(statuses),
             done=statuses.count("SUCCEEDED"),
             failed=statuses.count("FAILED"),
             running=statuses.count("RUNNING") + statuses.count("STARTING"),
-            waiting=sum(statuses.count(one) for one in ("SUBMITTED", "PENDING", "RUNNABLE")),
+            waiting=sum(statuses.count(status) for status in ("SUBMITTED", "PENDING", "RUNNABLE")),
         )
-    nothing = dict.fromkeys(STEPS, Count(total=0))
+    no_jobs = dict.fromkeys(STEPS, Count(total=0))
     return tuple(
-        Row(name=sample or WHOLE, counts=own if sample is None else nothing | own) for sample, own in counts.items()
+        Row(name=sample or WHOLE, counts=by_step if sample is None else no_jobs | by_step)
+        for sample, by_step in counts.items()
     )
 
 
-def running(jobs: Sequence[BatchJob]) -> tuple[BatchJob, ...]:
+def unfinished_jobs(jobs: Sequence[BatchJob]) -> tuple[BatchJob, ...]:
     """The jobs that have not ended."""
     return tuple(job for job in jobs if job.status not in ENDED)
 
 
 def label(job: BatchJob) -> str:
-    """A job as a person calls it."""
+    """The name of a job for people."""
     return f"{job.sample} {job.step}" if job.sample else job.step

@@ -1,4 +1,4 @@
-"""How a run that failed is told: one error, and the lines of the log that say why."""
+"""The error for a run that failed."""
 
 from toolchain.errors import StepFailedError
 from toolchain.jobdefs.target import Target
@@ -9,16 +9,12 @@ _STEP_ERROR = "step: error: "
 
 
 def run_failure(run: Run, target: Target) -> StepFailedError:
-    """The error for a run that failed.
-
-    The state machine's cause is a sentence for each sample, and the last lines of its log; the step's own error, if
-    it is among them, is what people look for.
-    """
+    """The error for a run that failed: what the state machine says, and the step's own error if its log has one."""
     lines = run.cause.splitlines() or ["it gives no cause"]
-    own = [line.partition(_STEP_ERROR)[2] for line in lines if _STEP_ERROR in line]
+    step_errors = [line.partition(_STEP_ERROR)[2] for line in lines if _STEP_ERROR in line]
     return StepFailedError(
         f"run {run.name} failed ({run.error or run.status})",
-        why=" ".join([lines[0], *own[:1]]).rstrip("."),
+        why=" ".join([lines[0], *step_errors[:1]]).rstrip("."),
         fix=f"{_logs(run, target)}. What is done is kept.",
         details="\n".join(lines[1:]),
         exit_code=run.exit_code,

@@ -1,4 +1,4 @@
-"""Stopping a run, and whatever of it still runs."""
+"""Stops a run and its jobs."""
 
 import time
 from collections.abc import Callable
@@ -7,11 +7,11 @@ from toolchain.console import counted, note
 from toolchain.errors import UnavailableError
 from toolchain.paths import typed
 from toolchain.runs.executions import BatchJob, Run, Runs
-from toolchain.runs.progress import label, running
+from toolchain.runs.progress import label, unfinished_jobs
 
-# Step Functions ends the jobs that it waits for, if it can; what is left after this is ended here.
+# Step Functions terminates the jobs that it waits for; those left after this are terminated here.
 GRACE_SECONDS = 5.0
-# Batch gives a container half a minute between SIGTERM and SIGKILL.
+# Batch waits half a minute between SIGTERM and SIGKILL.
 LONGEST_SECONDS = 90.0
 PAUSE = 0.5
 
@@ -23,33 +23,34 @@ def stop(runs: Runs, name: str, cause: str, *, sleep: Callable[[float], None] = 
         UnavailableError: A job does not end.
     """
     run = runs.find(name)
-    if ended := run.status != "RUNNING":
+    if has_ended := run.status != "RUNNING":
         note(f"run {name} has ended already: {run.status.lower()}")
     else:
         runs.stop(run, cause)
-    there = running(runs.jobs(run))
-    if ended and not there:
+    jobs = unfinished_jobs(runs.jobs(run))
+    if has_ended and not jobs:
         return
-    for job in there:
+    for job in jobs:
         note(f"stopping {label(job)} ({job.status.lower()}, job {job.job_id})")
-    left = _wait(runs, run, there, sleep)
+    left = _wait(runs, run, jobs, sleep)
     if left:
         raise UnavailableError(
             f"run {name} was stopped, but {len(left)} of its jobs still run",
             why=f"{label(left[0])} (job {left[0].job_id}) is {left[0].status.lower()}",
             fix=f"Look again in a minute: {typed('status', name)}",
         )
-    note(f"run {name} is stopped; {counted(len(there), 'job')} ended with it")
+    note(f"run {name} is stopped; {counted(len(jobs), 'job')} ended with it")
 
 
-def _wait(runs: Runs, run: Run, there: tuple[BatchJob, ...], sleep: Callable[[float], None]) -> tuple[BatchJob, ...]:
-    waited, asked = 0.0, False
-    while there and waited < LONGEST_SECONDS:
-        if waited >= GRACE_SECONDS and not asked:
-            asked = True
-            for job in there:
+def _wait(runs: Runs, run: Run, jobs: tuple[BatchJob, ...], sleep: Callable[[float], None]) -> tuple[BatchJob, ...]:
+    """Waits until all jobs have ended, and returns those that have not."""
+    waited, terminated = 0.0, False
+    while jobs and waited < LONGEST_SECONDS:
+        if waited >= GRACE_SECONDS and not terminated:
+            terminated = True
+            for job in jobs:
                 runs.end(job, f"run {run.name} was stopped")
         sleep(PAUSE)
         waited += PAUSE
-        there = running(runs.jobs(run))
-    return there
+        jobs = unfinished_jobs(runs.jobs(run))
+    return jobs

@@ -1,4 +1,4 @@
-"""Which aligner a run uses: bwa, or bwa-mem3, which takes less CPU time and a larger index."""
+"""Chooses the aligner: bwa, or bwa-mem3, which needs less CPU time and more memory for its index."""
 
 import json
 from dataclasses import dataclass
@@ -11,20 +11,20 @@ ALIGNERS: tuple[Aligner, ...] = get_args(Aligner)
 WANTED: tuple[Wanted, ...] = get_args(Wanted)
 
 MIB = 1024 * 1024
-# By bwa-mem3's index, in bytes: what it holds of the index files' own, times each.
-INDEX = {".bwt.2bit.64": 1, ".pac": 9}  # the packed bases, and those of both strands unpacked
-MAKING = 25  # bytes a base, while the index is made
-WORK_MIB = 1024  # a batch, sorting, and the pipes, at the least
-_PACKED = 4  # bases a byte of a compressed FASTA, about
+# Memory of bwa-mem3 in bytes for each byte of its index files: .pac counts packed, and unpacked for both strands.
+INDEX = {".bwt.2bit.64": 1, ".pac": 9}
+MAKING = 25  # bytes for each base, while the index is made
+WORK_MIB = 1024  # for a batch of reads, sorting and pipes, at least
+_PACKED = 4  # bases in a byte of a compressed FASTA, roughly
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reference:
-    """What is known of a reference, in bytes.
+    """The memory that bwa-mem3 needs for a reference, in bytes.
 
     Attributes:
-        index: What bwa-mem3 holds in memory of its index; none if that does not stand.
-        making: What making it takes; none where a run does not prepare its reference.
+        index: For its index; none if there is no index.
+        making: To make the index; none if that is not known.
     """
 
     index: int | None
@@ -33,39 +33,33 @@ class Reference:
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """The aligner, and why that one."""
+    """The aligner, and the reason for it."""
 
     aligner: Aligner
     reason: str
 
 
 def choose(wanted: Wanted, reference: Reference, *, memory: int) -> Choice:
-    """Chooses the aligner of a run.
-
-    Args:
-        wanted: What was asked for.
-        reference: What there is.
-        memory: What the job that aligns gets, in MiB.
-    """
+    """Chooses the aligner of a run whose jobs that align get so much memory, in MiB."""
     if wanted != "auto":
         return Choice(aligner=wanted, reason="as asked for")
     if reference.index is not None:
-        held, doing = reference.index, "its index stands, and with a batch"
+        needed_bytes, doing = reference.index, "its index stands, and with a batch"
     elif reference.making is not None:
-        held, doing = reference.making, "making its index"
+        needed_bytes, doing = reference.making, "making its index"
     else:
         return Choice(aligner="bwa", reason="bwa-mem3 has no index of this reference; its 'step index' makes one")
-    needed = held // MIB + WORK_MIB
+    needed = needed_bytes // MIB + WORK_MIB
     if needed > memory:
         return Choice(aligner="bwa", reason=f"for bwa-mem3 {doing} takes {needed} MiB, and a job of it has {memory}")
     return Choice(aligner="bwa-mem3", reason=f"{doing} takes {needed} of {memory} MiB")
 
 
 def look(references: Path, workflow: Path, name: str) -> Reference:
-    """What is known of a reference, for a run that prepares what is missing.
+    """Estimates the memory that bwa-mem3 needs for a reference.
 
     Args:
-        references: What /scratch/reference is.
+        references: The host's directory for /scratch/reference.
         workflow: The workflow's directory below /scratch/working.
         name: The FASTA's path below /scratch/reference.
     """
@@ -79,15 +73,10 @@ def look(references: Path, workflow: Path, name: str) -> Reference:
 
 
 def prepared(workflow: Path, name: str) -> Path | None:
-    """The directory of the reference that `step index` prepared last under a name, if it did; see images/base.
-
-    Args:
-        workflow: The workflow's directory below /scratch/working.
-        name: The FASTA's path below /scratch/reference.
-    """
+    """The directory that `step index` prepared last for a FASTA of this name, if it did; see images/base."""
     try:
-        known = json.loads((workflow / "reference" / "names" / f"{name}.json").read_text(encoding="utf-8"))
-        return workflow / "reference" / str(known["sha256"])
+        record = json.loads((workflow / "reference" / "names" / f"{name}.json").read_text(encoding="utf-8"))
+        return workflow / "reference" / str(record["sha256"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -1,11 +1,11 @@
-"""What a run is asked to do: the state machine's input, and the jobs that come of it."""
+"""The input of a run, as the state machine takes it, and the jobs that it makes."""
 
 import json
 import re
 import secrets
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from toolchain.errors import BadDataError, WrongUsageError
@@ -19,12 +19,12 @@ _RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*", flags=re.ASCII)
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One job of a run.
+    """A job of a run.
 
     Attributes:
-        sample: Whose job it is; none for a job of the whole run.
-        step: Its name, such as `mem L001` or `call 3`.
-        tool: Whose job definition it uses.
+        sample: None for a job of the whole run.
+        step: The step's name, such as `mem L001` or `call 3`.
+        tool: The tool whose job definition it uses.
     """
 
     sample: str | None
@@ -34,17 +34,17 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True)
 class RunInput:
-    """What a run is asked to do.
+    """The input of a run.
 
     Attributes:
         reference: The FASTA, as a path below /scratch/reference.
         samples: The samples and their lanes.
-        shards: Parts of the genome to call side by side.
+        shards: The number of parts of the genome that are called in parallel.
         ploidy: 1 or 2.
-        aligner: Whose job definition `index` and `mem` use.
-        skip: What is done without.
-        count_orphans: Whether reads whose pair is not a proper one are called from, too.
-        resources: Tool to what its jobs get instead of the job definition's: `VCPU`, and `MEMORY` in MiB.
+        aligner: The tool that aligns, and whose index is prepared.
+        skip: The parts of the workflow that are left out.
+        count_orphans: Whether variants are also called from reads that are not properly paired.
+        resources: Tool or command to the `VCPU` and `MEMORY` (MiB) that override its job definition's.
     """
 
     reference: str
@@ -57,7 +57,7 @@ class RunInput:
     resources: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
-        """The execution's input, as stack/workflow.yaml reads it."""
+        """The input of the state machine in stack/workflow.yaml."""
         return {
             "reference": self.reference,
             "shards": self.shards,
@@ -66,8 +66,8 @@ class RunInput:
             **({"skip": list(self.skip)} if self.skip else {}),
             **({"countOrphans": True} if self.count_orphans else {}),
             "resources": {
-                tool: [{"Type": kind, "Value": str(value)} for kind, value in sorted(own.items())]
-                for tool, own in sorted(self.resources.items())
+                tool: [{"Type": kind, "Value": str(value)} for kind, value in sorted(overrides.items())]
+                for tool, overrides in sorted(self.resources.items())
             },
             "samples": [
                 {"name": sample.name, "lanes": [_lane(lane) for lane in sample.lanes]} for sample in self.samples
@@ -75,10 +75,10 @@ class RunInput:
         }
 
     def dump(self) -> str:
-        """The input as the text that is sent.
+        """The input as compact JSON.
 
         Raises:
-            BadDataError: It is larger than the service takes.
+            BadDataError: It is larger than Step Functions takes.
         """
         text = json.dumps(self.as_json(), separators=(",", ":"))
         if (size := len(text.encode())) > LARGEST_INPUT:
@@ -106,29 +106,17 @@ class RunInput:
 
 
 def parse(text: str) -> RunInput:
-    """An execution's input, back into an order: of a run that anybody started.
+    """Parses an execution's input.
 
     Raises:
-        BadDataError: It is none.
+        BadDataError: It is not one of this workflow.
     """
     try:
         data = json.loads(text)
         return RunInput(
             reference=data["reference"],
             samples=tuple(
-                Sample(
-                    name=sample["name"],
-                    lanes=tuple(
-                        Lane(
-                            name=lane["name"],
-                            r1=lane["r1"],
-                            r2=lane["r2"],
-                            library=lane.get("library"),
-                            unit=lane.get("unit"),
-                        )
-                        for lane in sample["lanes"]
-                    ),
-                )
+                Sample(name=sample["name"], lanes=tuple(Lane(**lane) for lane in sample["lanes"]))
                 for sample in data["samples"]
             ),
             shards=int(data["shards"]),
@@ -139,17 +127,17 @@ def parse(text: str) -> RunInput:
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BadDataError(
-            "the run's input is no order of this workflow",
+            "the run's input is not one of this workflow",
             why=f"{type(error).__name__}: {error}",
             fix="Let `python build.py run SAMPLES.csv --reference NAME --dry-run` write one.",
         ) from error
 
 
 def check_reference(path: str) -> str:
-    """A reference that steps take.
+    """Checks and returns a reference's path.
 
     Raises:
-        WrongUsageError: It is no path below /scratch/reference.
+        WrongUsageError: It is not a path below /scratch/reference.
     """
     if not is_path(path):
         raise WrongUsageError(
@@ -161,15 +149,15 @@ def check_reference(path: str) -> str:
 
 
 def new_name() -> str:
-    """A name for a run: its date and time, and something that two started at once do not share."""
+    """A unique name for a run: date, time, and a random suffix."""
     return f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
 
 
 def check_name(name: str) -> str:
-    """A name that a run may have.
+    """Checks and returns a run's name.
 
     Raises:
-        WrongUsageError: It has another character, or too many.
+        WrongUsageError: It has a bad character, or is too long.
     """
     if not _RUN.fullmatch(name) or len(name) > LONGEST_RUN or name == "reference":
         raise WrongUsageError(
@@ -181,6 +169,5 @@ def check_name(name: str) -> str:
 
 
 def _lane(lane: Lane) -> dict[str, str]:
-    # What is not given is left out: 256 KiB hold more samples so.
-    given = {"library": lane.library, "unit": lane.unit}
-    return {"name": lane.name, "r1": lane.r1, "r2": lane.r2, **{key: value for key, value in given.items() if value}}
+    """A lane without what was not given: more samples fit into 256 KiB."""
+    return {key: value for key, value in asdict(lane).items() if value}

@@ -1,4 +1,4 @@
-"""Samples and their lanes, as steps name them."""
+"""Samples, their lanes, and the names that steps accept."""
 
 import re
 from collections.abc import Collection
@@ -8,11 +8,11 @@ from typing import Literal, get_args
 from toolchain.errors import WrongUsageError
 
 Skip = Literal["duplicates", "qc"]
-# What a run may do without, in the order in which steps are told so.
+# In the order in which steps take them.
 SKIPS: tuple[Skip, ...] = get_args(Skip)
 LONGEST_NAME = 64
 RESERVED = frozenset({"steps"})
-# What images/base/step takes, said before anything is started.
+# The same rules as in images/base/step/arguments.py; a test compares the two.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", flags=re.ASCII)
 
 _PATH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._/+=@-]*", flags=re.ASCII)
@@ -21,7 +21,7 @@ LONGEST_PATH = 1024
 
 @dataclass(frozen=True, kw_only=True)
 class Lane:
-    """One lane's FASTQ pair.
+    """A lane: a pair of FASTQ files.
 
     Attributes:
         name: Unique among the sample's lanes.
@@ -47,25 +47,25 @@ class Sample:
 
     @property
     def is_finished_by_its_lane(self) -> bool:
-        """Whether the step that aligns its only lane finishes it too, so that there is no step `finish`."""
+        """Whether `mem` makes the finished BAM, as it does for an only lane; there is no step `finish` then."""
         return len(self.lanes) == 1
 
 
 def in_order(skip: Collection[str]) -> tuple[Skip, ...]:
-    """What is done without, each once and in the order in which steps are told so."""
-    return tuple(one for one in SKIPS if one in skip)
+    """The parts to skip, in the order in which steps take them."""
+    return tuple(part for part in SKIPS if part in skip)
 
 
 def skipping(skip: Collection[Skip]) -> str:
-    """What is done without, as steps take it; `-` for nothing."""
+    """The parts to skip as a step's argument; `-` for none."""
     return ",".join(in_order(skip)) or "-"
 
 
 def check_name(what: str, name: str) -> str:
-    """A name that steps take.
+    """Checks and returns a name.
 
     Raises:
-        WrongUsageError: It has another character, or too many.
+        WrongUsageError: It has a bad character, or is too long.
     """
     if not _NAME.fullmatch(name):
         raise WrongUsageError(
@@ -83,10 +83,10 @@ def check_name(what: str, name: str) -> str:
 
 
 def check_sample(name: str) -> str:
-    """A sample's name: it is a directory of the run, in which some names have their meaning already.
+    """Checks and returns a sample's name, which is also a directory of the run.
 
     Raises:
-        WrongUsageError: It is none that steps take.
+        WrongUsageError: It has a bad character, is too long, or is reserved.
     """
     if check_name("sample name", name) in RESERVED:
         raise WrongUsageError(
@@ -96,7 +96,7 @@ def check_sample(name: str) -> str:
 
 
 def is_path(path: str) -> bool:
-    """Whether steps take it as a path below a mount: names joined by '/', none of them hidden or an option."""
+    """Whether steps accept it as a path below a mount: no part of it is empty, hidden, or looks like an option."""
     return (
         len(path) <= LONGEST_PATH
         and _PATH.fullmatch(path) is not None

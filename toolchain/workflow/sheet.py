@@ -1,8 +1,8 @@
-"""The sample sheet: a table with a line for each lane, its cells separated by commas, semicolons or tabs.
+"""Reads sample sheets: a line for each lane, cells separated by commas, semicolons or tabs.
 
-Columns, by name and in any order: `sample`, `r1`, `r2`, and if wanted `lane` (L001, L002, ... in the order of a
-sample's lines if none), `library` and `unit` (LB and PU of the read group). R1 and R2 are paths below /scratch/data.
-A sheet of nf-core's pipelines is read too: its `fastq_1` and `fastq_2` are R1 and R2.
+Columns in any order: `sample`, `r1`, `r2`, and optionally `lane` (default: L001, L002, ... in the order of a sample's
+lines), `library` and `unit` (LB and PU of the read group). R1 and R2 are paths below /scratch/data. nf-core's
+`fastq_1` and `fastq_2` are accepted as R1 and R2.
 """
 
 import csv
@@ -17,12 +17,12 @@ from toolchain.workflow.samples import Lane, Sample, check_name, check_sample, i
 
 NEEDED = ("sample", "r1", "r2")
 OPTIONAL = ("lane", "library", "unit")
-# nf-core's names of ours, and those of its columns that mean nothing here.
+# nf-core's names for our columns, and its columns that are ignored.
 ALIASES = {"fastq_1": "r1", "fastq_2": "r2"}
 IGNORED = ("patient", "sex", "status")
 _KNOWN = (*NEEDED, *OPTIONAL, *ALIASES, *IGNORED)
 _DELIMITERS = ",;\t"
-# What spreadsheets write above the header to say what separates the cells.
+# Spreadsheets name the delimiter in a line above the header.
 _SEPARATOR = "sep="
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _MOST_ERRORS = 20
@@ -35,9 +35,9 @@ def read(file: Path) -> tuple[Sample, ...]:
         The samples, in the order of their first lines.
 
     Raises:
-        MissingInputError: It is not there.
-        BadDataError: What is wrong with it, in which line and column.
-        SeveralFailedError: The same, where several things are wrong.
+        MissingInputError: It cannot be read.
+        BadDataError: It has a mistake; line and column are named.
+        SeveralFailedError: It has several.
     """
     sheet = _Sheet(file=file)
     sheet.read(_text(file))
@@ -70,19 +70,19 @@ def _text(file: Path) -> str:
 
 @dataclass(kw_only=True)
 class _Sheet:
-    """A sheet as far as it was read.
+    """A sheet while it is read.
 
     Attributes:
-        file: Where it is.
+        file: Its path.
         lanes: Sample to its lanes.
-        errors: What is wrong.
-        read_in: Each FASTQ file that was named, and the line that named it first.
+        errors: All mistakes.
+        first_lines: FASTQ file to the line that named it first.
     """
 
     file: Path
     lanes: dict[str, list[Lane]] = field(default_factory=dict)
     errors: list[ToolchainError] = field(default_factory=list)
-    read_in: dict[str, int] = field(default_factory=dict)
+    first_lines: dict[str, int] = field(default_factory=dict)
 
     def read(self, text: str) -> None:
         """Reads the header and every line."""
@@ -92,8 +92,8 @@ class _Sheet:
         names = [ALIASES.get(name, name) for name in header]
         if self.errors:
             return
-        for name in dict.fromkeys(name for name in names if names.count(name) > 1):
-            twice = dict.fromkeys(head for head, own in zip(header, names, strict=True) if own == name)
+        for repeated in dict.fromkeys(name for name in names if names.count(name) > 1):
+            twice = dict.fromkeys(head for head, name in zip(header, names, strict=True) if name == repeated)
             self._wrong(number, f"column {' and '.join(twice)} stands there twice", "Take one of them out.")
         if missing := [f"'{name}'" for name in NEEDED if name not in names]:
             example = ",".join((*NEEDED, *OPTIONAL))
@@ -112,7 +112,7 @@ class _Sheet:
             note(f"{self.file}: ignored {', '.join(ignored)}: every sample is called by itself, as germline")
 
     def _rows(self, text: str) -> Iterator[tuple[int, list[str]]]:
-        """The lines that hold anything, with their numbers: the header in lower case, and then the others."""
+        """The lines that are not empty, with their numbers; the first one, the header, in lower case."""
         lines = io.StringIO(text, newline="")
         first = lines.readline().strip()
         skipped = int(first.lower().startswith(_SEPARATOR))
@@ -138,53 +138,53 @@ class _Sheet:
             self._wrong(number + 1, f"it is not CSV: {error}", "Save it as CSV again.")
 
     def _add(self, number: int, row: Mapping[str, str], heads: Mapping[str, str]) -> None:
-        """Takes the lane of a line, and keeps what is wrong with it."""
-        wrong = len(self.errors)
+        """Adds the lane of a line, or its mistakes."""
+        before = len(self.errors)
         for name, cell in row.items():
-            if why := _fault(name, cell):
-                self._wrong(number, f"column {heads[name]}: {why[0]}", why[1])
-        if len(self.errors) > wrong:
+            if mistake := _mistake(name, cell):
+                self._wrong(number, f"column {heads[name]}: {mistake[0]}", mistake[1])
+        if len(self.errors) > before:
             return
-        own = self.lanes.setdefault(row["sample"], [])
+        lanes = self.lanes.setdefault(row["sample"], [])
         lane = Lane(
-            name=row.get("lane") or f"L{len(own) + 1:03}",
+            name=row.get("lane") or f"L{len(lanes) + 1:03}",
             r1=row["r1"],
             r2=row["r2"],
-            library=_given(row.get("library")),
-            unit=_given(row.get("unit")),
+            library=_optional(row.get("library")),
+            unit=_optional(row.get("unit")),
         )
-        if any(other.name == lane.name for other in own):
+        if any(other.name == lane.name for other in lanes):
             self._wrong(
                 number,
                 f"column {heads.get('lane', 'lane')}: sample '{row['sample']}' has a lane '{lane.name}' already",
                 "Give each lane a name of its own.",
             )
         for name in ("r1", "r2"):
-            if row[name] in self.read_in:
+            if row[name] in self.first_lines:
                 self._wrong(
                     number,
-                    f"column {heads[name]}: {row[name]} stands in line {self.read_in[row[name]]} too",
+                    f"column {heads[name]}: {row[name]} stands in line {self.first_lines[row[name]]} too",
                     "Name each FASTQ file once.",
                 )
-            self.read_in.setdefault(row[name], number)
-        own.append(lane)
+            self.first_lines.setdefault(row[name], number)
+        lanes.append(lane)
 
     def _wrong(self, number: int, why: str, fix: str) -> None:
         self.errors.append(BadDataError(f"{self.file}, line {number} is wrong", why=why, fix=fix))
 
 
 def _delimiter(text: str) -> str:
-    """What separates the cells: what makes most known columns of the first line that holds anything."""
+    """The delimiter that splits the header into the most known columns."""
     header = next((line for line in text.splitlines() if line.strip(f"{_DELIMITERS} ")), "").lower()
     return max(_DELIMITERS, key=lambda delimiter: sum(cell.strip(' "') in _KNOWN for cell in header.split(delimiter)))
 
 
-def _given(cell: str | None) -> str | None:
+def _optional(cell: str | None) -> str | None:
     return cell if cell and cell != "-" else None
 
 
-def _fault(name: str, cell: str) -> tuple[str, str] | None:
-    """What is wrong with a cell, and what to do; none if it is right."""
+def _mistake(name: str, cell: str) -> tuple[str, str] | None:
+    """The mistake in a cell and its fix, if there is one."""
     if name in NEEDED and not cell:
         return "it is empty", "Fill it in: a lane is a sample's pair of FASTQ files."
     if name in ("r1", "r2"):
