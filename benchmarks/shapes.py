@@ -19,6 +19,7 @@ from toolchain import settings
 from toolchain.console import note
 from toolchain.errors import BadDataError, StepFailedError
 from toolchain.runs.executions import Runs
+from toolchain.stacks.template import state_machine
 from toolchain.workflow.run_input import RunInput
 from toolchain.workflow.samples import Skip
 
@@ -98,7 +99,7 @@ class Ours:
             resources=place.resources,
             skip=self.skip,
         )
-        runs = Runs(place.account, settings.load(place.checkout.settings).project)
+        runs = Runs(place.account, settings.load(place.checkout.settings).project, state_machine(place.checkout.stacks))
         one = runs.start(execution, order)
         try:
             while (one := runs.find(execution)).status == "RUNNING":

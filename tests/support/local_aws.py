@@ -25,6 +25,7 @@ from toolchain.localaws.server import serve
 from toolchain.paths import HERE, Checkout
 from toolchain.runs.executions import Runs
 from toolchain.runs.target import LocalTarget
+from toolchain.stacks.template import state_machine
 
 VCPUS = 6
 MEMORY = 8192
@@ -96,7 +97,7 @@ class Home:
 
     @cached_property
     def runs(self) -> Runs:
-        return Runs(self.account, self.project)
+        return Runs(self.account, self.project, state_machine(self.checkout.stacks))
 
     @cached_property
     def outputs(self) -> dict[str, str]:
@@ -184,7 +185,7 @@ class Home:
 
     def runs_of(self, machines: Machines) -> Runs:
         """The runs in other state machines than the deployed ones."""
-        runs = Runs(self.account, self.project)
+        runs = Runs(self.account, self.project, state_machine(self.checkout.stacks))
         runs.deployment = replace(runs.deployment, state_machine=machines.germline)
         return runs
 

@@ -1,6 +1,5 @@
 """How far a run is, and how it is told."""
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from io import StringIO
 
@@ -10,21 +9,22 @@ from rich.console import Console
 from toolchain.runs import follow as following
 from toolchain.runs import progress
 from toolchain.runs.executions import BatchJob, JobStatus, Run
-from toolchain.workflow.run_input import RunInput
-from toolchain.workflow.samples import Lane, Sample
+from toolchain.workflow.plan import Job
 
-ORDER = RunInput(
-    reference="ref.fa",
-    samples=(
-        Sample(
-            name="a",
-            lanes=(Lane(name="L001", r1="1.fq", r2="2.fq"), Lane(name="L002", r1="3.fq", r2="4.fq")),
-        ),
-        Sample(name="b", lanes=(Lane(name="L001", r1="5.fq", r2="6.fq"),)),
-    ),
-    shards=3,
-    ploidy=2,
-)
+AFTER_LANES = ("call 0", "call 1", "call 2", "gather", "qc", "check")
+
+
+def planned(**samples: tuple[str, ...]) -> tuple[Job, ...]:
+    """The jobs of a run, by the steps of each sample."""
+    return (
+        Job(sample=None, step="index", tool="bwa"),
+        *(Job(sample=name, step=step, tool="any") for name, steps in samples.items() for step in steps),
+        Job(sample=None, step="export", tool="fsx-export"),
+    )
+
+
+PLANNED = planned(a=("mem L001", "mem L002", "finish", *AFTER_LANES), b=("mem L001", *AFTER_LANES))
+MANY = planned(**{f"s{number:03}": ("mem L001", "call 0", "gather", "qc", "check") for number in range(200)})
 
 
 def job(
@@ -44,8 +44,8 @@ def job(
 
 
 def counted(step: str, *jobs: BatchJob, sample: str = "a") -> str:
-    row = next(row for row in progress.rows(ORDER, jobs) if row.name == sample)
-    return str(row.counts[step])
+    row = next(row for row in progress.rows(PLANNED, jobs) if row.name == sample)
+    return str(row.counts.get(step, ""))
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_a_sample_counts_its_own_jobs_only() -> None:
 
 
 def test_a_table_shows_samples_by_step_and_what_runs_now() -> None:
-    run = Run(name="r", arn="", status="RUNNING", start=datetime.now(UTC), run_input=ORDER)
+    run = Run(name="r", arn="", status="RUNNING", start=datetime.now(UTC), planned=PLANNED)
     jobs = (job("index", "SUCCEEDED", None), job("mem L001", "SUCCEEDED"), job("mem L002", "RUNNING"))
     out = StringIO()
     Console(file=out, width=120).print(following.table(run, jobs))
@@ -90,22 +90,22 @@ def test_a_table_shows_samples_by_step_and_what_runs_now() -> None:
     assert "  a mem L002  " in text
 
 
-def shown(order: RunInput, jobs: tuple[BatchJob, ...], *, width: int = 80, height: int = 24) -> list[str]:
+def shown(planned: tuple[Job, ...], jobs: tuple[BatchJob, ...], *, width: int = 80, height: int = 24) -> list[str]:
     """A table as a terminal of this size has it."""
-    run = Run(name="20261122-195301-ab12", arn="", status="RUNNING", start=datetime.now(UTC), run_input=order)
+    run = Run(name="20261122-195301-ab12", arn="", status="RUNNING", start=datetime.now(UTC), planned=planned)
     out = StringIO()
     Console(file=out, width=width, height=height).print(following.table(run, jobs, room=height - 1))
     return out.getvalue().splitlines()
 
 
 def test_the_first_line_says_how_the_run_is_whatever_the_table_s_width() -> None:
-    lines = shown(ORDER, (job("index", "SUCCEEDED", None),))
+    lines = shown(PLANNED, (job("index", "SUCCEEDED", None),))
     assert lines[0] == "run 20261122-195301-ab12: running, 0:00   index done   export -"
-    assert lines[1].split() == ["sample", *progress.STEPS]
+    assert lines[1].split() == ["sample", "mem", "finish", "call", "gather", "qc", "check"]
 
 
 def test_steps_that_no_sample_has_are_no_columns() -> None:
-    one_lane = replace(ORDER, samples=ORDER.samples[1:], skip=("qc",))
+    one_lane = planned(b=("mem L001", "call 0", "gather", "check"))
     assert shown(one_lane, ())[1].split() == ["sample", "mem", "call", "gather", "check"]
 
 
@@ -113,24 +113,15 @@ def test_jobs_that_cannot_start_are_told_with_the_reason_once() -> None:
     reason = "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT"
     jobs = tuple(job(f"call {shard}", "RUNNABLE", reason=reason) for shard in range(3))
     lines = shown(
-        ORDER, (*jobs, job("qc", "RUNNABLE"), job("finish", "FAILED", reason="Host EC2 terminated")), width=120
+        PLANNED, (*jobs, job("qc", "RUNNABLE"), job("finish", "FAILED", reason="Host EC2 terminated")), width=120
     )
     assert [line for line in lines if "cannot start" in line] == [f"  a call 0 and 2 more jobs cannot start: {reason}"]
     assert not any("Host EC2" in line for line in lines)
 
 
 def test_a_table_fits_on_the_terminal_and_keeps_what_stands_below_it() -> None:
-    many = RunInput(
-        reference="ref.fa",
-        samples=tuple(
-            Sample(name=f"s{number:03}", lanes=(Lane(name="L001", r1=f"{number}1", r2=f"{number}2"),))
-            for number in range(200)
-        ),
-        shards=1,
-        ploidy=2,
-    )
     jobs = tuple(job("mem L001", "RUNNING", f"s{number:03}") for number in range(20))
-    lines = shown(many, jobs)
+    lines = shown(MANY, jobs)
     assert len(lines) <= 23
     assert max(map(len, lines)) <= 80
     assert lines[-1] == "  and 12 more jobs"
@@ -138,21 +129,12 @@ def test_a_table_fits_on_the_terminal_and_keeps_what_stands_below_it() -> None:
 
 
 def test_samples_that_are_done_make_room_for_those_that_are_not() -> None:
-    many = RunInput(
-        reference="ref.fa",
-        samples=tuple(
-            Sample(name=f"s{number:03}", lanes=(Lane(name="L001", r1=f"{number}1", r2=f"{number}2"),))
-            for number in range(200)
-        ),
-        shards=1,
-        ploidy=2,
-    )
     jobs = tuple(
         job(step, "SUCCEEDED", f"s{number:03}")
         for number in range(150)
         for step in ("mem L001", "call 0", "gather", "qc", "check")
     )
-    run = Run(name="r", arn="", status="RUNNING", start=datetime.now(UTC), run_input=many)
+    run = Run(name="r", arn="", status="RUNNING", start=datetime.now(UTC), planned=MANY)
     out = StringIO()
     Console(file=out, width=120).print(following.table(run, jobs))
     text = out.getvalue()
@@ -164,7 +146,7 @@ def test_samples_that_are_done_make_room_for_those_that_are_not() -> None:
 def test_without_a_terminal_each_change_is_one_line() -> None:
     said: list[str] = []
     changes = following.Changes(said.append)
-    run = Run(name="r", arn="", status="RUNNING", start=datetime.now(UTC), run_input=ORDER)
+    run = Run(name="r", arn="", status="RUNNING", start=datetime.now(UTC), planned=PLANNED)
     changes.show(run, (job("mem L001", "RUNNABLE"),))
     for _ in range(2):
         changes.show(run, (job("mem L001", "RUNNABLE", reason="CAPACITY: none"),))

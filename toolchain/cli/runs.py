@@ -22,6 +22,8 @@ from toolchain.runs.follow import clock
 from toolchain.runs.logs import Logs
 from toolchain.runs.progress import label
 from toolchain.runs.run_error import run_failure
+from toolchain.stacks.template import state_machine
+from toolchain.workflow import plan
 from toolchain.workflow import run_input as run_inputs
 from toolchain.workflow import sheet as sheets
 from toolchain.workflow.aligners import Wanted
@@ -31,7 +33,8 @@ from toolchain.workflow.samples import Skip, in_order
 
 def _runs(target: Target) -> Runs:
 
-    return Runs(Account(), settings.load(target.checkout.settings).project)
+    project = settings.load(target.checkout.settings).project
+    return Runs(Account(), project, state_machine(target.checkout.stacks))
 
 
 @click.command()
@@ -106,7 +109,7 @@ def run(  # noqa: PLR0913  # an argument for each option
     runs = _runs(target)
     started = runs.start(chosen, run_input)
     lanes = sum(len(sample.lanes) for sample in run_input.samples)
-    sizes = ((len(run_input.samples), "sample"), (lanes, "lane"), (len(run_input.jobs()), "job"))
+    sizes = ((len(run_input.samples), "sample"), (lanes, "lane"), (len(started.planned), "job"))
     console.note(f"started run {chosen}: {', '.join(console.counted(number, noun) for number, noun in sizes)}")
     if detach:
         click.echo(chosen)
@@ -118,15 +121,16 @@ def _plan(target: Target, run_input: RunInput, file: Path) -> None:
 
     run_input.dump()  # an input that is too large is refused here already
     text = json.dumps(run_input.as_json(), indent=2) + "\n"
+    jobs = plan.jobs(state_machine(target.checkout.stacks), run_input.as_json())
     try:
         _write_new(file, text)
     except OSError as error:
         raise CannotCreateError(
             f"cannot write {file}", why=str(error.strerror), fix="Name another file: --inputs FILE"
         ) from error
-    for job in run_input.jobs():
+    for job in jobs:
         click.echo(f"{job.sample or '-'}\t{job.step}\t{job.tool}")
-    console.note(f"{len(run_input.jobs())} jobs; nothing was started. The same command without --dry-run starts them.")
+    console.note(f"{len(jobs)} jobs; nothing was started. The same command without --dry-run starts them.")
     machine = rendering.read_outputs(target.dist).get("StateMachineArn") if target.is_persistent else None
     if machine:
         words = f"--state-machine-arn {machine} --name NAME --input file://{file}"
@@ -298,11 +302,11 @@ def logs(*, target: Target, name: str, sample: str | None, step: str | None, fol
 
 
 def _check_wanted(run: Run, sample: str | None, step: str | None) -> None:
-    if run.run_input is None:
+    jobs = run.planned
+    if not jobs:
         return
-    jobs = run.run_input.jobs()
     if sample is not None and all(job.sample != sample for job in jobs):
-        names = [sample.name for sample in run.run_input.samples]
+        names = list(dict.fromkeys(job.sample for job in jobs if job.sample))
         raise WrongUsageError(
             f"no sample '{sample}' in run {run.name}", why=f"it has {', '.join(names[:10])}", fix="Correct the name."
         )

@@ -35,6 +35,7 @@ from toolchain.runs.executions import Runs
 from toolchain.runs.follow import follow
 from toolchain.runs.run_error import run_failure
 from toolchain.runs.target import LocalTarget
+from toolchain.stacks.template import state_machine
 from toolchain.workflow import aligners
 from toolchain.workflow.run_input import RunInput, new_name
 from toolchain.workflow.samples import Lane, Sample, Skip, check_sample
@@ -139,7 +140,7 @@ def _run(
         resources=resources,
     )
     target.check_inputs(run_input)
-    runs = Runs(account, known.project)
+    runs = Runs(account, known.project, state_machine(target.checkout.stacks))
     ended = follow(runs, runs.start(execution, run_input))
     if ended.status != "SUCCEEDED":
         raise run_failure(ended, target)

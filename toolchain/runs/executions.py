@@ -10,11 +10,14 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 from toolchain.aws import Account, doing
-from toolchain.errors import BadDataError, MissingInputError, WrongUsageError
+from toolchain.errors import MissingInputError, WrongUsageError
 from toolchain.jobdefs import failures
 from toolchain.paths import typed
 from toolchain.stacks.service import CloudFormation
-from toolchain.workflow.run_input import RunInput, parse
+from toolchain.stacks.template import Json
+from toolchain.workflow import plan
+from toolchain.workflow.plan import Job
+from toolchain.workflow.run_input import RunInput
 
 if TYPE_CHECKING:
     from types_boto3_batch import BatchClient
@@ -48,7 +51,8 @@ class Run:
         status: The execution's status.
         start: When it was started.
         stop: When it ended; none while it runs.
-        run_input: None in lists, and where somebody started it with an input that is not of this workflow.
+        planned: Every job of the run; none in lists, and where somebody started it with an input that the workflow
+            refuses.
         error: The class of the failure; empty if there is none.
         cause: What happened, and what to do.
         vcfs: Sample to its VCF in the bucket, once the run is done.
@@ -59,7 +63,7 @@ class Run:
     status: Status
     start: datetime
     stop: datetime | None = None
-    run_input: RunInput | None = None
+    planned: tuple[Job, ...] = ()
     error: str = ""
     cause: str = ""
     vcfs: dict[str, str] = field(default_factory=dict)
@@ -111,15 +115,23 @@ class BatchJob:
 
 
 class Runs:
-    """The runs of a project (of genomics.toml) in an account and region."""
+    """The runs of a project (of genomics.toml) in an account and region.
 
-    def __init__(self, account: Account, project: str) -> None:
+    Args:
+        account: Where they are.
+        project: Whose.
+        state_machine: The definition in stack/workflow.yaml, which makes the jobs of a run.
+    """
+
+    def __init__(self, account: Account, project: str, state_machine: Json) -> None:
         self.account = account
         self._project = project
+        self._state_machine = state_machine
         self._step_functions: SFNClient = account.step_functions()
         self._batch: BatchClient = account.batch()
         # Job id to execution, sample and step: they do not change, and are asked for once.
         self._described: dict[str, tuple[str, str | None, str]] = {}
+        self._planned: dict[str, tuple[Job, ...]] = {}
 
     @cached_property
     def deployment(self) -> Deployment:
@@ -163,7 +175,11 @@ class Runs:
                     fix=f"Choose another name, or see it: {typed('status', name)}",
                 ) from error
         return Run(
-            name=name, arn=response["executionArn"], status="RUNNING", start=response["startDate"], run_input=run_input
+            name=name,
+            arn=response["executionArn"],
+            status="RUNNING",
+            start=response["startDate"],
+            planned=self._plan(text),
         )
 
     def latest(self, *, most: int) -> Iterator[Run]:
@@ -183,7 +199,7 @@ class Runs:
                     )
 
     def find(self, name: str) -> Run:
-        """A run by its name, with its input and its outcome.
+        """A run by its name, with its jobs and its outcome.
 
         Raises:
             MissingInputError: There is none.
@@ -208,11 +224,17 @@ class Runs:
             status=execution["status"],
             start=execution["startDate"],
             stop=execution.get("stopDate"),
-            run_input=_parsed(execution["input"]),
+            planned=self._plan(execution["input"]),
             error=execution.get("error", ""),
             cause=execution.get("cause", ""),
             vcfs={receipt["sample"]: receipt["vcf"] for receipt in output.get("samples", [])},
         )
+
+    def _plan(self, text: str) -> tuple[Job, ...]:
+        """The jobs that an input leads to; kept, since a run that is followed is looked at many times."""
+        if text not in self._planned:
+            self._planned[text] = plan.jobs(self._state_machine, json.loads(text))
+        return self._planned[text]
 
     def notes(self, run: Run) -> Iterator[str]:
         """The notes for the user in the exported records of each sample's `check`."""
@@ -275,16 +297,7 @@ class Runs:
             self._described[job["jobId"]] = (execution, *_sample_and_step(job.get("parameters", {})))
 
 
-def _parsed(text: str) -> RunInput | None:
-    """An execution's input; none if it is not of this workflow: such a run must be seen and stopped all the same."""
-    try:
-        return parse(text)
-    except BadDataError:
-        return None
-
-
 def _sample_and_step(parameters: Mapping[str, str]) -> tuple[str | None, str]:
-    command = parameters.get("command", "")
-    part = {"mem": parameters.get("lane", ""), "call": parameters.get("shard", "")}.get(command, "")
-    sample = parameters.get("sample", "-")
-    return (None if sample == "-" else sample), f"{command} {part}".strip()
+    sample, *parts = (parameters.get(name, "-") for name in ("sample", "lane", "shard"))
+    step = " ".join([parameters.get("command", ""), *(part for part in parts if part != "-")])
+    return (None if sample == "-" else sample), step

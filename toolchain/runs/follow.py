@@ -11,7 +11,7 @@ from rich.text import Text
 
 from toolchain.console import counted, note, stderr
 from toolchain.runs.executions import BatchJob, Run, Runs
-from toolchain.runs.progress import STEPS, WHOLE, WHOLE_STEPS, Row, label, rows, unfinished_jobs
+from toolchain.runs.progress import WHOLE, Row, label, rows, steps, unfinished_jobs
 
 # Seconds between two listings of its jobs: few at first, so that a short run shows each step.
 SHORTEST_PAUSE = 0.2
@@ -96,13 +96,13 @@ def table(run: Run, jobs: tuple[BatchJob, ...], *, room: int = MOST_LINES) -> Re
         room: The number of lines of the terminal.
     """
     title = Text(f"run {run.name}: {run.status.lower()}, {clock(run.seconds)}")
-    if run.run_input is None:
+    if not run.planned:
         return title
-    all_rows = rows(run.run_input, jobs)
+    all_rows = rows(run.planned, jobs)
     whole_run = next(row for row in all_rows if row.name == WHOLE)
     samples = [row for row in all_rows if row.name != WHOLE]
-    for step in WHOLE_STEPS:
-        title.append(f"   {step} ").append(str(whole_run.counts[step]), style=whole_run.counts[step].style)
+    for step, count in whole_run.counts.items():
+        title.append(f"   {step} ").append(str(count), style=count.style)
     # Samples that are done are only counted.
     unfinished = [row for row in samples if any(count.done < count.total for count in row.counts.values())]
     below = [*_running_lines(jobs), *_waiting_lines(jobs)]
@@ -112,16 +112,16 @@ def table(run: Run, jobs: tuple[BatchJob, ...], *, room: int = MOST_LINES) -> Re
     done = f"{len(samples) - len(unfinished)} of {counted(len(samples), 'sample')} done"
     caption = Text(done + (f", {hidden} more not shown" if hidden else ""), style="italic")
     # The same columns from the first table to the last, whichever samples are shown.
-    steps = tuple(step for step in STEPS if any(row.counts[step].total for row in samples))
-    return Group(title, _grid(shown, steps), caption, *below)
+    return Group(title, _grid(shown, steps(samples)), caption, *below)
 
 
-def _grid(shown: Sequence[Row], steps: Sequence[str]) -> Table:
-    grid = Table("sample", *steps, box=None, pad_edge=False)
+def _grid(shown: Sequence[Row], columns: Sequence[str]) -> Table:
+    grid = Table("sample", *columns, box=None, pad_edge=False)
     for column in grid.columns:
         column.no_wrap = True
     for row in shown:
-        cells = (Text(str(row.counts[step]), style=row.counts[step].style) for step in steps)
+        counts = (row.counts.get(step) for step in columns)
+        cells = (Text(str(count), style=count.style) if count else Text() for count in counts)
         grid.add_row(Text(row.name), *cells)
     return grid
 

@@ -4,12 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from toolchain.runs.executions import ENDED, BatchJob
-from toolchain.workflow.run_input import RunInput
+from toolchain.workflow.plan import Job
 
-# The columns of the table: the first word of a step's name.
-STEPS = ("mem", "finish", "call", "gather", "qc", "check")
 WHOLE = "(run)"
-WHOLE_STEPS = ("index", "export")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,7 +14,6 @@ class Count:
     """The jobs of a step of a sample, by status.
 
     Attributes:
-        total: 0 if the sample has no such step.
         done: Succeeded.
         running: Starting or running on a host.
         waiting: Submitted, without a host.
@@ -31,8 +27,6 @@ class Count:
     failed: int = 0
 
     def __str__(self) -> str:
-        if self.total == 0:
-            return ""
         if self.done == self.total:
             return "done" if self.total == 1 else f"{self.done}/{self.total}"
         if self.failed:
@@ -46,7 +40,7 @@ class Count:
     @property
     def style(self) -> str:
         """Its colour."""
-        if self.total and self.done == self.total:
+        if self.done == self.total:
             return "green"
         if self.failed:
             return "red"
@@ -66,15 +60,20 @@ def latest(jobs: Sequence[BatchJob]) -> dict[tuple[str | None, str], BatchJob]:
     return {(job.sample, job.step): job for job in sorted(jobs, key=lambda job: job.created)}
 
 
-def rows(run_input: RunInput, jobs: Sequence[BatchJob]) -> tuple[Row, ...]:
-    """A row for the jobs of the whole run, and one for each sample."""
+def rows(planned: Sequence[Job], jobs: Sequence[BatchJob]) -> tuple[Row, ...]:
+    """A row for the jobs of the whole run, and one for each sample.
+
+    Args:
+        planned: Every job of the run.
+        jobs: Those that were submitted.
+    """
     submitted = latest(jobs)
-    planned: dict[tuple[str | None, str], list[str | None]] = {}
-    for job in run_input.jobs():
+    by_step: dict[tuple[str | None, str], list[str | None]] = {}
+    for job in planned:
         batch_job = submitted.get((job.sample, job.step))
-        planned.setdefault((job.sample, job.step.split()[0]), []).append(batch_job.status if batch_job else None)
+        by_step.setdefault((job.sample, job.step.split()[0]), []).append(batch_job.status if batch_job else None)
     counts: dict[str | None, dict[str, Count]] = {}
-    for (sample, step), statuses in planned.items():
+    for (sample, step), statuses in by_step.items():
         counts.setdefault(sample, {})[step] = Count(
             total=len(statuses),
             done=statuses.count("SUCCEEDED"),
@@ -82,11 +81,13 @@ def rows(run_input: RunInput, jobs: Sequence[BatchJob]) -> tuple[Row, ...]:
             running=statuses.count("RUNNING") + statuses.count("STARTING"),
             waiting=sum(statuses.count(status) for status in ("SUBMITTED", "PENDING", "RUNNABLE")),
         )
-    no_jobs = dict.fromkeys(STEPS, Count(total=0))
-    return tuple(
-        Row(name=sample or WHOLE, counts=by_step if sample is None else no_jobs | by_step)
-        for sample, by_step in counts.items()
-    )
+    return tuple(Row(name=sample or WHOLE, counts=sample_counts) for sample, sample_counts in counts.items())
+
+
+def steps(samples: Sequence[Row]) -> tuple[str, ...]:
+    """The steps that any sample has, in the order of the sample that has most."""
+    by_length = sorted(samples, key=lambda row: len(row.counts), reverse=True)
+    return tuple(dict.fromkeys(step for row in by_length for step in row.counts))
 
 
 def unfinished_jobs(jobs: Sequence[BatchJob]) -> tuple[BatchJob, ...]:

@@ -155,6 +155,15 @@ def read(file: Path) -> Template:
     raise ConfigurationError(f"{file} is wrong", why=why, fix="Correct it; cfn-lint says more.")
 
 
+def state_machine(stacks: Path) -> Json:
+    """The definition of the state machine that takes samples to variants, its substitutions not made.
+
+    Args:
+        stacks: The folder of templates.
+    """
+    return read(stacks / "workflow.yaml").resources["Germline"]["Properties"]["Definition"]
+
+
 def expanded(body: Json, lists: Mapping[str, Sequence[str]]) -> Json:
     """A template's body without `Fn::ForEach`: what AWS::LanguageExtensions makes of its loops.
 

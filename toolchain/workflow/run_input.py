@@ -1,4 +1,4 @@
-"""The input of a run, as the state machine takes it, and the jobs that it makes."""
+"""The input of a run, as the state machine takes it."""
 
 import json
 import re
@@ -9,27 +9,12 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from toolchain.errors import BadDataError, WrongUsageError
-from toolchain.workflow.samples import Lane, Sample, Skip, in_order, is_path
+from toolchain.workflow.samples import Lane, Sample, Skip, is_path
 
 # https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
 LARGEST_INPUT = 256 * 1024
 LONGEST_RUN = 40
 _RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*", flags=re.ASCII)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """A job of a run.
-
-    Attributes:
-        sample: None for a job of the whole run.
-        step: The step's name, such as `mem L001` or `call 3`.
-        tool: The tool whose job definition it uses.
-    """
-
-    sample: str | None
-    step: str
-    tool: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,49 +73,6 @@ class RunInput:
                 fix="Split the sample sheet into several runs.",
             )
         return text
-
-    def jobs(self) -> tuple[Job, ...]:
-        """Every job, in the order in which a sample meets them."""
-        jobs = [Job(sample=None, step="index", tool=self.aligner)]
-        for sample in self.samples:
-            steps = [
-                *((f"mem {lane.name}", self.aligner) for lane in sample.lanes),
-                *([] if sample.is_finished_by_its_lane else [("finish", "samtools")]),
-                *((f"call {shard}", "bcftools") for shard in range(self.shards)),
-                ("gather", "bcftools"),
-                *([] if "qc" in self.skip else [("qc", "samtools")]),
-                ("check", "samtools"),
-            ]
-            jobs += [Job(sample=sample.name, step=step, tool=tool) for step, tool in steps]
-        return (*jobs, Job(sample=None, step="export", tool="fsx-export"))
-
-
-def parse(text: str) -> RunInput:
-    """Parses an execution's input.
-
-    Raises:
-        BadDataError: It is not one of this workflow.
-    """
-    try:
-        data = json.loads(text)
-        return RunInput(
-            reference=data["reference"],
-            samples=tuple(
-                Sample(name=sample["name"], lanes=tuple(Lane(**lane) for lane in sample["lanes"]))
-                for sample in data["samples"]
-            ),
-            shards=int(data["shards"]),
-            ploidy=int(data["ploidy"]),
-            aligner=data.get("aligner", "bwa"),
-            skip=in_order(data.get("skip", ())),
-            count_orphans=bool(data.get("countOrphans", False)),
-        )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BadDataError(
-            "the run's input is not one of this workflow",
-            why=f"{type(error).__name__}: {error}",
-            fix="Let `python build.py run SAMPLES.csv --reference NAME --dry-run` write one.",
-        ) from error
 
 
 def check_reference(path: str) -> str:
