@@ -1,15 +1,15 @@
-"""A deployed set for `doctor` to look at: the embedded AWS answers, and a test alters one of its answers."""
+"""A deployed project for `doctor` to check: the embedded AWS answers, and a test alters some of its answers."""
 
 import hashlib
-import http.client
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import deepcopy
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
-from urllib.parse import quote, urlsplit
 
 import boto3
 import pytest
@@ -18,12 +18,12 @@ from support.aws_clients import lead
 
 from toolchain import files
 from toolchain.aws import Account
-from toolchain.doctor import run_checks as examination
+from toolchain.doctor import run_checks
 from toolchain.doctor.context import DoctorContext
-from toolchain.doctor.result import Finding
+from toolchain.doctor.result import CheckResult
 from toolchain.images import catalog
 from toolchain.images.fingerprint import tag
-from toolchain.jobdefs import register as registration
+from toolchain.jobdefs import register
 from toolchain.jobdefs import template as jobdefs
 from toolchain.localaws.config import LocalConfig
 from toolchain.localaws.server import serve
@@ -33,7 +33,7 @@ from toolchain.stacks.deploy import Deployer
 
 Json = dict[str, Any]
 REGION = "eu-central-1"
-GIVEN = """
+SETTINGS = """
 project = "genomics"
 workflow = "germline"
 [stack.storage]
@@ -51,39 +51,78 @@ QUOTAS = {
 }
 
 
-def quota(code: str) -> Json:
-    """A quota as Service Quotas gives it, which moto has not."""
-    name, value = QUOTAS[code]
-    return {"QuotaCode": code, "QuotaName": name, "Value": value}
+def quota(code: str, value: float | None = None) -> Json:
+    """A quota as Service Quotas gives it; moto has none."""
+    name, default = QUOTAS[code]
+    return {"QuotaCode": code, "QuotaName": name, "Value": default if value is None else value}
+
+
+def digest(repository: str) -> str:
+    """The digest of the image that a repository holds."""
+    return f"sha256:{hashlib.sha256(repository.encode()).hexdigest()}"
+
+
+def _images(request: Json) -> Json:
+    repository = request["repositoryName"]
+    manifest = json.dumps({"config": {"digest": digest("config"), "size": 1}, "layers": []})
+    identifiers = [{**identifier, "imageDigest": digest(repository)} for identifier in request["imageIds"]]
+    return {"images": [{"imageId": identifier, "imageManifest": manifest} for identifier in identifiers]}
 
 
 class RefusedError(Exception):
-    """What a service answers instead."""
-
-    def __init__(self, code: str) -> None:
-        super().__init__(code)
-        self.code = code
+    """The error code that a service answers with."""
 
 
-class Ward:
-    """A case whose answers can be altered, one operation at a time."""
+class DoctorAws:
+    """The AWS of a deployed checkout. Its true answers are asked for once; a test alters them by operation."""
 
     def __init__(self, checkout: Checkout) -> None:
         self.checkout = checkout
-        self.ahead = 0.0
+        account = Account()
+        for service in (
+            "batch",
+            "cloudformation",
+            "ec2",
+            "ecr",
+            "fsx",
+            "iam",
+            "service_quotas",
+            "step_functions",
+            "sts",
+        ):
+            setattr(account, service, cache(getattr(account, service)))
+        events = account._session.events  # noqa: SLF001  # boto3's own way in, of a session that Account keeps
+        events.register("before-parameter-build", self._remember)
+        events.register("before-call", self._answer)  # type: ignore[arg-type]  # what it returns is the answer
+        events.register("response-received", self._record)
+        events.register("after-call", self._alter)
+        self._account = account
+        self._recorded: dict[str, Json] = {}
+        self.reset()
+
+    def reset(self) -> None:
+        """Forgets what a test altered."""
+        self.checkout.settings.write_text(SETTINGS, encoding="utf-8")
+        self.clock_ahead = 0.0
+        self.open_account: Callable[[], Account] = lambda: self._account
         self.calls: list[str] = []
-        self._changes: dict[str, list[Callable[[Json], None]]] = {}
+        self._changes: dict[str, list[Callable[[Json], object]]] = {}
         self._answers: dict[str, Callable[[Json], Json]] = {
-            "GetServiceQuota": lambda asked: {"Quota": quota(asked["QuotaCode"])},
+            "GetServiceQuota": lambda request: {"Quota": quota(request["QuotaCode"])},
             "ListServiceQuotas": lambda _: {"Quotas": [quota(code) for code in QUOTAS]},
+            "BatchGetImage": _images,
         }
 
-    def alter(self, operation: str, change: Callable[[Json], None]) -> None:
-        """Changes what an operation truly answers."""
+    def settings(self, more: str) -> None:
+        """Appends to genomics.toml."""
+        self.checkout.settings.write_text(SETTINGS + more, encoding="utf-8")
+
+    def alter(self, operation: str, change: Callable[[Json], object]) -> None:
+        """Changes the true answers of an operation."""
         self._changes.setdefault(operation, []).append(change)
 
     def answer(self, operation: str, answer: Callable[[Json], Json]) -> None:
-        """Answers instead of the embedded AWS, in what is a valid answer of the service."""
+        """Answers instead of the embedded AWS; the answer is held against the service's model."""
         self._answers[operation] = answer
 
     def refuse(self, operation: str, code: str) -> None:
@@ -95,116 +134,91 @@ class Ward:
         self.answer(operation, refused)
 
     @property
-    def case(self) -> DoctorContext:
-        """The case, of which nothing is known yet."""
-        return DoctorContext(checkout=self.checkout, open=self.account, clock=lambda: time.time() + self.ahead)
+    def context(self) -> DoctorContext:
+        """A new context."""
+        clock = lambda: time.time() + self.clock_ahead  # noqa: E731
+        return DoctorContext(checkout=self.checkout, open_account=self.open_account, clock=clock)
 
-    def account(self) -> Account:
-        account = Account()
-        events = account._session.events  # noqa: SLF001  # boto3's own way in, of a session that Account keeps
-        events.register("before-parameter-build", self._remember)
-        events.register("before-call", self._before)  # type: ignore[arg-type]  # what it returns is the answer
-        events.register("after-call", self._after)
-        return account
+    def run_all(self) -> list[CheckResult]:
+        """The results of all checks."""
+        return list(run_checks.run_all(self.context))
 
-    def examine(self) -> list[Finding]:
-        """All that `doctor` says."""
-        return list(examination.examine(self.case))
-
-    def look(self, name: str) -> list[Finding]:
-        """What one check says."""
-        [check] = [one for one in examination.CHECKS if one.name == name]
-        return list(examination.look(check, self.case))
-
-    def says(self, name: str) -> list[str]:
-        """What one check says, as status and text."""
-        return [f"{one.status} {one.what}" for one in self.look(name)]
+    def run(self, name: str) -> list[CheckResult]:
+        """The results of one check."""
+        [check] = [check for check in run_checks.CHECKS if check.name == name]
+        return list(run_checks.run(check, self.context))
 
     def _remember(self, params: Json, context: Json, **_: object) -> None:
-        context["asked"] = params
+        context["request"] = params
 
-    def _before(self, model: Any, context: Json, **_: object) -> tuple[Any, Json] | None:  # botocore's
+    def _answer(self, model: Any, context: Json, **_: object) -> tuple[Any, Json] | None:
         self.calls.append(model.name)
-        if model.name not in self._answers:
-            return None
-        try:
-            answer = self._answers[model.name](context["asked"])
-        except RefusedError as error:
-            parsed: Json = {"Error": {"Code": error.code, "Message": "so it is"}, "ResponseMetadata": {}}
-            return SimpleNamespace(status_code=400), parsed
-        validate_parameters(answer, model.output_shape)
-        return SimpleNamespace(status_code=200), {**answer, "ResponseMetadata": {}}
+        context["key"] = f"{model.name} {json.dumps(context['request'], sort_keys=True)}"
+        if model.name in self._answers:
+            try:
+                answer = self._answers[model.name](context["request"])
+            except RefusedError as error:
+                return SimpleNamespace(status_code=400), {
+                    "Error": {"Code": str(error), "Message": "so it is"},
+                    "ResponseMetadata": {},
+                }
+            validate_parameters(answer, model.output_shape)
+            return SimpleNamespace(status_code=200), {**answer, "ResponseMetadata": {}}
+        if recorded := self._recorded.get(context["key"]):
+            return SimpleNamespace(status_code=recorded["ResponseMetadata"]["HTTPStatusCode"]), deepcopy(recorded)
+        return None
 
-    def _after(self, parsed: Json, model: Any, **_: object) -> None:  # botocore's own
+    def _record(self, parsed_response: Json, context: Json, **_: object) -> None:
+        # The date of this answer is checked.
+        if not context["key"].startswith("GetCallerIdentity"):
+            self._recorded[context["key"]] = deepcopy(parsed_response)
+
+    def _alter(self, parsed: Json, model: Any, **_: object) -> None:
         for change in self._changes.get(model.name, ()) if "Error" not in parsed else ():
             change(parsed)
-            # Botocore has read IAM's documents by now: they are texts in its model.
+            # Botocore has parsed IAM's documents by now, which are strings in its model.
             if model.service_model.service_name != "iam":
                 answer = {key: value for key, value in parsed.items() if key != "ResponseMetadata"}
                 validate_parameters(answer, model.output_shape)
 
 
 @contextmanager
-def deployed(root: Path) -> Iterator[Checkout]:
-    """A checkout whose whole set is pushed, registered and deployed into an embedded AWS."""
+def deployed(root: Path) -> Iterator[DoctorAws]:
+    """A checkout that is deployed into an embedded AWS, with images in ECR as far as BatchGetImage tells."""
     checkout = Checkout(root=root / "checkout")
     checkout.root.mkdir()
     for name in ("stack", "images", "jobdefs", "requirements"):
         (checkout.root / name).symlink_to(HERE.root / name)
-    checkout.settings.write_text(GIVEN, encoding="utf-8")
-    with pytest.MonkeyPatch.context() as patch, serve(LocalConfig(root=root / "world", vcpus=2, memory=2048)) as server:
+    config = LocalConfig(root=root / "aws", vcpus=2, memory=2048)
+    with pytest.MonkeyPatch.context() as patch, serve(config) as server:
         lead(patch, {**server.environment, "AWS_REGION": REGION, "AWS_DEFAULT_REGION": REGION})
         for bucket in ("references", "reads"):
             boto3.client("s3").create_bucket(
                 Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"}
             )
-        deployer = Deployer(target=AwsTarget(checkout=checkout), account=Account())
+        aws = DoctorAws(checkout)
+        target = AwsTarget(checkout=checkout)
+        deployer = Deployer(target=target, account=Account())
         deployer.deploy(("registry",), lambda _: None)
-        _push(checkout)
+        _write_pushed_images(checkout)
         deployer.deploy(("network", "storage", "compute"), lambda _: None)
-        registration.run(AwsTarget(checkout=checkout), Account(), (), lambda _: None)
+        register.run(target, Account(), (), lambda _: None)
         deployer.deploy(("workflow",), lambda _: None)
-        yield checkout
+        yield aws
 
 
-def _push(checkout: Checkout) -> None:
-    """What a push leaves in the registry and in dist/images.json, of images that hold nothing."""
-    ecr = boto3.client("ecr")
-    token = ecr.get_authorization_token()["authorizationData"][0]
-    known = catalog.load(checkout.images)
-    entries = []
-    for name in jobdefs.names(checkout.jobdefs):
-        version = tag(known.tools[name], known)
-        digest = _put(urlsplit(token["proxyEndpoint"]).netloc, token["authorizationToken"], name, version)
-        described = ecr.describe_repositories(repositoryNames=[f"genomics/{name}"])["repositories"][0]
-        entries.append({"name": name, "tag": version, "repository": described["repositoryUri"], "digest": digest})
+def _write_pushed_images(checkout: Checkout) -> None:
+    """Writes dist/images.json as `push` does."""
+    images = catalog.load(checkout.images)
+    repositories = boto3.client("ecr").describe_repositories()["repositories"]
+    uris = {repository["repositoryName"]: repository["repositoryUri"] for repository in repositories}
+    entries = [
+        {
+            "name": tool,
+            "tag": tag(images.tools[tool], images),
+            "repository": uris[f"genomics/{tool}"],
+            "digest": digest(f"genomics/{tool}"),
+        }
+        for tool in jobdefs.names(checkout.jobdefs)
+    ]
     files.write_json(checkout.dist / "images.json", {"images": entries})
-
-
-def _put(host: str, token: str, name: str, version: str) -> str:
-    """Puts an image without layers into a registry; returns its digest."""
-    head = {"Authorization": f"Basic {token}", "Content-Type": "application/octet-stream"}
-    configuration = json.dumps({"image": name}).encode()
-    digest = f"sha256:{hashlib.sha256(configuration).hexdigest()}"
-    kind = "application/vnd.docker.distribution.manifest.v2+json"
-    part = {
-        "mediaType": "application/vnd.docker.container.image.v1+json",
-        "size": len(configuration),
-        "digest": digest,
-    }
-    manifest = json.dumps({"schemaVersion": 2, "mediaType": kind, "config": part, "layers": []}).encode()
-
-    def ask(method: str, path: str, body: bytes, more: Mapping[str, str]) -> str:
-        connection = http.client.HTTPConnection(host, timeout=30)
-        try:
-            connection.request(method, path, body, {**head, **more})
-            answer = connection.getresponse()
-            assert answer.status in {201, 202}, answer.read()
-            return answer.getheader("Location") or ""
-        finally:
-            connection.close()
-
-    where = urlsplit(ask("POST", f"/v2/genomics/{name}/blobs/uploads/", b"", {}))
-    ask("PUT", f"{where.path}?{where.query}&digest={quote(digest)}", configuration, {})
-    ask("PUT", f"/v2/genomics/{name}/manifests/{version}", manifest, {"Content-Type": kind})
-    return f"sha256:{hashlib.sha256(manifest).hexdigest()}"

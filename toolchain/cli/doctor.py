@@ -2,14 +2,15 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import asdict
 
 import click
 from rich.text import Text
 
 from toolchain import console
 from toolchain.doctor.context import DoctorContext
-from toolchain.doctor.result import Finding, Status
-from toolchain.doctor.run_checks import examine
+from toolchain.doctor.result import CheckResult, Status
+from toolchain.doctor.run_checks import run_all
 from toolchain.paths import HERE
 
 # A mark beside the colour, for logs and for whoever does not see colours.
@@ -20,28 +21,28 @@ _MARKS: dict[Status, str] = {"green": "✓", "yellow": "?", "red": "✗"}
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def doctor(*, as_json: bool) -> int:
     """Look whether all is ready for a run, with the fix for what is not: exit code 0, or 1 if something is red."""
-    findings = examine(DoctorContext(checkout=HERE))
-    results = list(findings) if as_json else list(_shown(findings))
-    red = sum(finding.status == "red" for finding in results)
-    yellow = sum(finding.status == "yellow" for finding in results)
+    found = run_all(DoctorContext(checkout=HERE))
+    results = list(found if as_json else _shown(found))
+    red = sum(result.status == "red" for result in results)
+    yellow = sum(result.status == "yellow" for result in results)
     if as_json:
-        document = {"red": red, "yellow": yellow, "findings": [finding.as_json() for finding in results]}
+        document = {"red": red, "yellow": yellow, "findings": [asdict(result) for result in results]}
         click.echo(json.dumps(document, indent=2, ensure_ascii=False))
     else:
         console.note(f"{len(results) - red - yellow} green, {red} red, {yellow} could not be looked at")
     return 1 if red else 0
 
 
-def _shown(findings: Iterator[Finding]) -> Iterator[Finding]:
-    """Prints each finding as soon as its check is done, which may take seconds."""
+def _shown(results: Iterator[CheckResult]) -> Iterator[CheckResult]:
+    """Prints each result as soon as its check is done, which may take seconds."""
     out = console.stdout()
-    for finding in findings:
-        line = Text(f"{_MARKS[finding.status]} {finding.status:<6} ", style=finding.status)
-        line.append(f"{finding.check}: {finding.what}", style="default")
-        if finding.fix:
-            line.append(f". {finding.fix}", style="bold")
+    for result in results:
+        line = Text(f"{_MARKS[result.status]} {result.status:<6} ", style=result.status)
+        line.append(f"{result.check}: {result.what}", style="default")
+        if result.fix:
+            line.append(f". {result.fix}", style="bold")
         out.print(line, soft_wrap=True)
-        yield finding
+        yield result
 
 
 COMMANDS = (doctor,)

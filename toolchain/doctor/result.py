@@ -1,65 +1,46 @@
-"""What a check says: a thing is right, wrong, or could not be looked at."""
+"""The result of a check: green (fine), red (wrong, with a fix) or yellow (could not be checked)."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
-    from toolchain.doctor.context import DoctorContext
+from toolchain.errors import ToolchainError
 
 Status = Literal["green", "yellow", "red"]
 DEPLOY = "Type: python build.py deploy"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finding:
+class CheckResult:
     """One line of `doctor`.
 
     Attributes:
-        check: What was looked at.
-        status: Green is right, red is wrong, yellow could not be looked at.
-        what: What is so.
+        check: The name of the check; `run_checks` fills it in.
+        status: Green, yellow or red.
+        what: What was found.
         fix: What to do about it; empty if it is green.
     """
 
-    check: str
+    check: str = ""
     status: Status
     what: str
     fix: str = ""
 
-    def as_json(self) -> dict[str, str]:
-        """For `--json`."""
-        return {"check": self.check, "status": self.status, "what": self.what, "fix": self.fix}
+
+def green(what: str) -> CheckResult:
+    """It is as it should be."""
+    return CheckResult(status="green", what=what)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Check:
-    """Something to look at.
-
-    Attributes:
-        name: Its name, as its findings have it.
-        look: Looks, and says what it finds.
-        stacks: The stacks that have to be deployed for it: without them it is not looked at.
-        cloud: Whether AWS has to be asked.
-    """
-
-    name: str
-    look: "Callable[[DoctorContext], Iterable[Finding]]"
-    stacks: tuple[str, ...] = ()
-    cloud: bool = True
-
-
-def green(check: str, what: str) -> Finding:
-    """It is right."""
-    return Finding(check=check, status="green", what=what)
-
-
-def red(check: str, what: str, fix: str) -> Finding:
+def red(what: str, fix: str) -> CheckResult:
     """It is wrong."""
-    return Finding(check=check, status="red", what=what, fix=fix)
+    return CheckResult(status="red", what=what, fix=fix)
 
 
-def yellow(check: str, what: str, fix: str = "") -> Finding:
-    """It could not be looked at."""
-    return Finding(check=check, status="yellow", what=what, fix=fix)
+def yellow(what: str, fix: str = "") -> CheckResult:
+    """It could not be checked."""
+    return CheckResult(status="yellow", what=what, fix=fix)
+
+
+def red_error(error: ToolchainError) -> CheckResult:
+    """It is wrong, and an error says why and what to do."""
+    return red(f"{error.what}: {error.why}", error.fix)

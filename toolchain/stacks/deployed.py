@@ -76,7 +76,8 @@ def _held(state: State, service: CloudFormation) -> list[Held]:
     # What it was deployed with counts, and not what the checkout says by now.
     deployed = resources(service.template(state.id))
     matters = {one.logical_id: one for one in deployed if one.stays or one.keeps}
-    ids = {kind: service.physical_ids(state.id, kind) for kind in sorted({one.type for one in matters.values()})}
     return [
-        Held(resource=one, physical_id=ids[one.type][name]) for name, one in matters.items() if name in ids[one.type]
+        Held(resource=matters[one.logical_id], physical_id=one.physical_id)
+        for one in service.resources(state.id)
+        if one.logical_id in matters
     ]

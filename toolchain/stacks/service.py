@@ -27,6 +27,7 @@ class State:
         status: Such as `UPDATE_COMPLETE`.
         reason: Why it is so, where CloudFormation says.
         protected: Whether it cannot be deleted before that is switched off.
+        parameters: Name to value.
         outputs: Name to value.
     """
 
@@ -35,6 +36,7 @@ class State:
     status: str
     reason: str
     protected: bool
+    parameters: Mapping[str, str]
     outputs: Mapping[str, str]
 
     @property
@@ -48,6 +50,21 @@ class State:
         return self.status not in {"REVIEW_IN_PROGRESS", "CREATE_FAILED", "DELETE_COMPLETE"} and not (
             self.status.startswith("ROLLBACK_")
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class StackResource:
+    """A resource of a deployed stack.
+
+    Attributes:
+        logical_id: Its name in the template.
+        type: As `AWS::S3::Bucket`.
+        physical_id: Its name or id in AWS.
+    """
+
+    logical_id: str
+    type: str
+    physical_id: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,18 +177,24 @@ class CloudFormation:
             pages = self.client.get_paginator("list_exports").paginate()
             return frozenset(one["Name"] for page in pages for one in page["Exports"])
 
-    def physical_ids(self, stack: str, kind: str) -> Mapping[str, str]:
-        """Logical to physical id of a stack's resources of a type; less those that are not made, or gone."""
-        with doing(f"listing what stack {stack} holds"):
+    def resources(self, stack: str) -> "list[StackResource]":
+        """The resources of a stack, without those that are not made or gone.
+
+        Args:
+            stack: Its full name or ARN.
+        """
+        with doing(f"listing what stack {short_name(stack)} holds"):
             pages = self.client.get_paginator("list_stack_resources").paginate(StackName=stack)
-            return {
-                one["LogicalResourceId"]: one["PhysicalResourceId"]
+            return [
+                StackResource(
+                    logical_id=summary["LogicalResourceId"],
+                    type=summary["ResourceType"],
+                    physical_id=summary["PhysicalResourceId"],
+                )
                 for page in pages
-                for one in page["StackResourceSummaries"]
-                if one["ResourceType"] == kind
-                and one.get("PhysicalResourceId")
-                and one["ResourceStatus"] != "DELETE_COMPLETE"
-            }
+                for summary in page["StackResourceSummaries"]
+                if summary.get("PhysicalResourceId") and summary["ResourceStatus"] != "DELETE_COMPLETE"
+            ]
 
     def template(self, stack: str) -> Mapping[str, Any]:
         """What the template says that a stack was deployed with.
@@ -211,6 +234,7 @@ def _state(one: "StackTypeDef") -> State:
         status=one["StackStatus"],
         reason=one.get("StackStatusReason") or "",
         protected=bool(one.get("EnableTerminationProtection")),
+        parameters={given["ParameterKey"]: given["ParameterValue"] for given in one.get("Parameters") or ()},
         outputs={output["OutputKey"]: output["OutputValue"] for output in one.get("Outputs") or ()},
     )
 

@@ -1,68 +1,85 @@
-"""Compute environments and the queue: valid, in use, in the right order."""
+"""Compute environments and the queue: valid, enabled, in the right network and order."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from toolchain.aws import doing
-from toolchain.doctor.result import DEPLOY, Finding, green, red
-
-if TYPE_CHECKING:
-    from toolchain.doctor.context import DoctorContext
+from toolchain.doctor.context import COMPUTE_ENVIRONMENTS, DoctorContext
+from toolchain.doctor.result import DEPLOY, CheckResult, green, red
 
 _DEPLOY = f"{DEPLOY} compute"
 
 
-def environments(case: "DoctorContext") -> Iterator[Finding]:
-    """Whether each environment takes jobs, in the file systems' network."""
-    name = "compute environment"
-    there = {one.arn for one in case.environments}
-    for output in ("SpotComputeEnvironmentArn", "OnDemandComputeEnvironmentArn"):
-        if (arn := case.outputs[output]) not in there:
-            yield red(name, f"{arn} is gone: somebody deleted it", _DEPLOY)
-    for one in case.environments:
-        if one.status != "VALID":
-            yield red(
-                name,
-                f"{one.name} is {one.status}: {one.reason or 'Batch does not say why'}",
-                f"Mend what it says. {_DEPLOY}",
-            )
-        elif one.state != "ENABLED":
-            enable = f"aws batch update-compute-environment --compute-environment {one.name} --state ENABLED"
-            yield red(name, f"{one.name} is {one.state}: it takes no jobs", f"Type: {enable}")
-        elif wrong := [
-            f"{what} are {', '.join(is_) or 'none'}, and not {wanted}"
-            for what, is_, wanted in (
-                ("subnets", one.subnets, case.outputs.get("SubnetId")),
-                ("security groups", one.groups, case.outputs.get("LustreClientSecurityGroupId")),
-            )
-            if wanted is not None and wanted not in is_
-        ]:
-            yield red(name, f"{one.name} cannot mount: its {'; its '.join(wrong)}", _DEPLOY)
+def compute_environments(context: DoctorContext) -> Iterator[CheckResult]:
+    """Each compute environment takes jobs, in the file systems' network."""
+    existing = {environment["computeEnvironmentArn"] for environment in context.compute_environments}
+    for output in COMPUTE_ENVIRONMENTS:
+        if context.outputs[output] not in existing:
+            yield _gone(context.outputs[output])
+    for environment in context.compute_environments:
+        name = environment["computeEnvironmentName"]
+        resources = environment["computeResources"]
+        network = (
+            ("subnets", resources["subnets"], context.outputs.get("SubnetId")),
+            (
+                "security groups",
+                resources.get("securityGroupIds", []),
+                context.outputs.get("LustreClientSecurityGroupId"),
+            ),
+        )
+        wrong = [
+            f"its {what} are {', '.join(ids) or 'none'}, and not {needed}"
+            for what, ids, needed in network
+            if needed is not None and needed not in ids
+        ]
+        if unusable := _unusable(
+            name,
+            "compute-environment",
+            status=environment.get("status"),
+            reason=environment.get("statusReason"),
+            state=environment.get("state"),
+        ):
+            yield unusable
+        elif wrong:
+            yield red(f"{name} cannot mount: {'; '.join(wrong)}", _DEPLOY)
         else:
-            yield green(name, f"{one.name} is VALID and ENABLED, {one.kind} with up to {one.most_vcpus} vCPUs")
+            yield green(f"{name} is VALID and ENABLED, {resources['type']} with up to {resources['maxvCpus']} vCPUs")
 
 
-def queue(case: "DoctorContext") -> Iterator[Finding]:
-    """Whether the queue takes jobs, and tries Spot first."""
-    name = "job queue"
-    arn = case.outputs["JobQueueArn"]
+def job_queue(context: DoctorContext) -> Iterator[CheckResult]:
+    """The queue takes jobs, and tries Spot first."""
+    arn = context.outputs["JobQueueArn"]
     with doing("looking at the job queue"):
-        found = case.batch.describe_job_queues(jobQueues=[arn])["jobQueues"]
-    if not found:
-        yield red(name, f"{arn} is gone: somebody deleted it", _DEPLOY)
+        queues = context.batch.describe_job_queues(jobQueues=[arn])["jobQueues"]
+    if not queues:
+        yield _gone(arn)
         return
-    [one] = found
-    label = one["jobQueueName"]
-    ordered = sorted(one["computeEnvironmentOrder"], key=lambda entry: entry["order"])
-    kinds = {environment.arn: environment.kind for environment in case.environments}
-    order = [kinds.get(entry["computeEnvironment"], "unknown") for entry in ordered]
-    if one.get("status") != "VALID":
-        why = one.get("statusReason") or "Batch does not say why"
-        yield red(name, f"{label} is {one.get('status')}: {why}", f"Mend what it says. {_DEPLOY}")
-    elif one["state"] != "ENABLED":
-        enable = f"aws batch update-job-queue --job-queue {label} --state ENABLED"
-        yield red(name, f"{label} is {one['state']}: it takes no jobs", f"Type: {enable}")
+    [queue] = queues
+    name = queue["jobQueueName"]
+    types = {
+        environment["computeEnvironmentArn"]: environment["computeResources"]["type"]
+        for environment in context.compute_environments
+    }
+    entries = sorted(queue["computeEnvironmentOrder"], key=lambda entry: entry["order"])
+    order = [types.get(entry["computeEnvironment"], "unknown") for entry in entries]
+    if unusable := _unusable(
+        name, "job-queue", status=queue.get("status"), reason=queue.get("statusReason"), state=queue["state"]
+    ):
+        yield unusable
     elif order != ["SPOT", "EC2"]:
-        yield red(name, f"{label} tries {', '.join(order) or 'nothing'}, and not SPOT, then EC2", _DEPLOY)
+        yield red(f"{name} tries {', '.join(order) or 'nothing'}, and not SPOT, then EC2", _DEPLOY)
     else:
-        yield green(name, f"{label} is VALID and ENABLED, Spot first, then on demand")
+        yield green(f"{name} is VALID and ENABLED, Spot first, then on demand")
+
+
+def _gone(arn: str) -> CheckResult:
+    return red(f"{arn} is gone: somebody deleted it", _DEPLOY)
+
+
+def _unusable(name: str, kind: str, *, status: str | None, reason: str | None, state: str | None) -> CheckResult | None:
+    """Why an environment or a queue takes no jobs; None if it does."""
+    if status != "VALID":
+        return red(f"{name} is {status}: {reason or 'Batch does not say why'}", f"Mend what it says. {_DEPLOY}")
+    if state != "ENABLED":
+        command = f"aws batch update-{kind} --{kind} {name} --state ENABLED"
+        return red(f"{name} is {state}: it takes no jobs", f"Type: {command}")
+    return None

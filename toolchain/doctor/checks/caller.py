@@ -1,61 +1,62 @@
-"""Who asks, and when: the identity that AWS sees, and its clock against this machine's."""
+"""The caller: credentials, region, and this machine's clock against AWS's."""
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING
 
-from toolchain.aws import Account, doing
-from toolchain.doctor.result import Finding, green, red, yellow
+from botocore.exceptions import ClientError
+
+from toolchain.aws import doing
+from toolchain.doctor.context import DoctorContext
+from toolchain.doctor.result import CheckResult, green, red, red_error, yellow
 from toolchain.errors import UnavailableError
-
-if TYPE_CHECKING:
-    from toolchain.doctor.context import DoctorContext
 
 # AWS takes a signature for five minutes before and after its own time:
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-troubleshooting.html
 REFUSED_FROM = 300.0
 NOTED_FROM = 1.0
-_SET_CLOCK = "Set the clock: timedatectl set-ntp true, or chronyc makestep."
 
 
-@dataclass(frozen=True, kw_only=True)
-class Caller:
-    """What AWS answered when it was asked who asks.
-
-    Attributes:
-        account: The account's id; empty if it was not said.
-        arn: The user or role; empty likewise.
-        error: Why it was not said.
-        ahead: By how many seconds this machine's clock is ahead of AWS's, at least; below zero if it is behind.
-            None where the answer had no date.
-    """
-
-    account: str = ""
-    arn: str = ""
-    error: UnavailableError | None = None
-    ahead: float | None = None
-
-
-def ask(account: Account, clock: Callable[[], float]) -> Caller:
-    """Asks AWS who asks; a refusal has a date too."""
-    from botocore.exceptions import ClientError
-
-    client = account.sts()
-    before = clock()
+def credentials_and_clock(context: DoctorContext) -> Iterator[CheckResult]:
+    """AWS knows the caller, and its clock agrees with this machine's. A refusal has a date too."""
+    headers: Mapping[str, str] = {}
+    before = context.clock()
     try:
+        region = context.account.region
         with doing("asking AWS who this is"):
-            answer = client.get_caller_identity()
+            answer = context.account.sts().get_caller_identity()
     except UnavailableError as error:
-        cause = error.__cause__
-        headers = cause.response["ResponseMetadata"].get("HTTPHeaders", {}) if isinstance(cause, ClientError) else {}
-        return Caller(error=error, ahead=_ahead(headers, before, clock()))
-    headers = answer["ResponseMetadata"].get("HTTPHeaders", {})
-    return Caller(account=answer["Account"], arn=answer["Arn"], ahead=_ahead(headers, before, clock()))
+        if isinstance(error.__cause__, ClientError):
+            headers = error.__cause__.response["ResponseMetadata"].get("HTTPHeaders", {})
+        yield red_error(error)
+    else:
+        headers = answer["ResponseMetadata"].get("HTTPHeaders", {})
+        yield green(f"account {answer['Account']}, as {answer['Arn']}, in {region}")
+    yield replace(_clock(clock_ahead(headers, before, context.clock())), check="clock")
 
 
-def _ahead(headers: Mapping[str, str], before: float, after: float) -> float | None:
-    """The least that explains a date: it was written between the two times, and is cut to the second."""
+def _clock(ahead: float | None) -> CheckResult:
+    if ahead is None:
+        return yellow("could not look: AWS's answer has no date")
+    difference = f"{abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} AWS's"
+    if abs(ahead) > REFUSED_FROM:
+        return red(
+            f"{difference}: from {REFUSED_FROM:.0f} s AWS refuses signatures",
+            "Set the clock: timedatectl set-ntp true, or chronyc makestep.",
+        )
+    if abs(ahead) > NOTED_FROM:
+        return green(f"{difference}; from {REFUSED_FROM:.0f} s AWS refuses signatures")
+    return green(f"within {NOTED_FROM:.0f} s of AWS's")
+
+
+def clock_ahead(headers: Mapping[str, str], before: float, after: float) -> float | None:
+    """By how many seconds, at least, this machine's clock is ahead of AWS's; below zero if it is behind.
+
+    Args:
+        headers: An answer's headers, whose date is cut to the second.
+        before: This machine's time before the request.
+        after: And after the answer.
+    """
     try:
         date = parsedate_to_datetime(headers["date"]).timestamp()
     except (KeyError, ValueError):
@@ -63,30 +64,3 @@ def _ahead(headers: Mapping[str, str], before: float, after: float) -> float | N
     if before > date + 1:
         return before - (date + 1)
     return min(0.0, after - date)
-
-
-def credentials(case: "DoctorContext") -> Iterator[Finding]:
-    """Whether AWS knows who asks, and in which region."""
-    region = case.account.region
-    caller = case.caller
-    if caller.error is not None:
-        yield red("credentials", f"{caller.error.what}: {caller.error.why}", caller.error.fix)
-    else:
-        yield green("credentials", f"account {caller.account}, as {caller.arn}, in {region}")
-
-
-def clock(case: "DoctorContext") -> Iterator[Finding]:
-    """Whether this machine's clock is AWS's."""
-    ahead = case.caller.ahead
-    if ahead is None:
-        yield yellow("clock", "could not look: AWS's answer has no date")
-    elif abs(ahead) > REFUSED_FROM:
-        yield red("clock", f"{_off(ahead)}: from {REFUSED_FROM:.0f} s AWS refuses signatures", _SET_CLOCK)
-    elif abs(ahead) > NOTED_FROM:
-        yield green("clock", f"{_off(ahead)}; from {REFUSED_FROM:.0f} s AWS refuses signatures")
-    else:
-        yield green("clock", f"within {NOTED_FROM:.0f} s of AWS's")
-
-
-def _off(ahead: float) -> str:
-    return f"{abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} AWS's"

@@ -1,172 +1,168 @@
-"""Whether a host can ever run each job: what no host has room for stays RUNNABLE until it is canceled."""
+"""Whether a host can run each job: a job that fits no host stays RUNNABLE until it is canceled."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from toolchain.doctor import hosts
-from toolchain.doctor.environment import Environment
+from toolchain.doctor.checks.launch import user_data
+from toolchain.doctor.context import DoctorContext
 from toolchain.doctor.hosts import HostType
-from toolchain.doctor.launch import user_data
-from toolchain.doctor.result import Finding, green, red
+from toolchain.doctor.result import CheckResult, green, red
 from toolchain.jobdefs import template as jobdefs
 from toolchain.jobdefs.revisions import all_active
 from toolchain.jobdefs.template import Definition, ImageReference, Rendering
 
-if TYPE_CHECKING:
-    from toolchain.doctor.context import DoctorContext
-
-_NAME = "room for jobs"
-
 
 @dataclass(frozen=True, kw_only=True)
-class Ask:
-    """What a job asks of its host.
+class Job:
+    """The resources that a job definition asks for; memory in MiB."""
 
-    Attributes:
-        name: The job definition, with its revision if it has one.
-        tool: The tool's name.
-        vcpus: vCPUs.
-        memory: MiB.
-    """
-
-    name: str
+    label: str
     tool: str
     vcpus: int
     memory: int
 
     @classmethod
-    def of(cls, name: str, tool: str, definition: Definition) -> "Ask":
-        """What a job of this definition asks for, if nothing overrides it."""
-        given = {one["type"]: one["value"] for one in definition["containerProperties"]["resourceRequirements"]}
-        return cls(name=name, tool=tool, vcpus=int(float(given["VCPU"])), memory=int(given["MEMORY"]))
-
-    def __str__(self) -> str:
-        """As a finding says it."""
-        return f"{self.name} asks for {self.vcpus} vCPUs and {self.memory} MiB"
+    def of(cls, label: str, tool: str, definition: Definition) -> "Job":
+        """Reads a job definition."""
+        requirements = definition["containerProperties"]["resourceRequirements"]
+        values = {requirement["type"]: requirement["value"] for requirement in requirements}
+        return cls(label=label, tool=tool, vcpus=int(float(values["VCPU"])), memory=int(values["MEMORY"]))
 
 
 @dataclass(frozen=True, kw_only=True)
-class Room:
-    """The hosts of an environment.
+class Environment:
+    """A compute environment's hosts.
 
     Attributes:
-        environment: Which.
-        types: What they can be.
-        reserved: The MiB that the agent leaves of each.
+        purchase: `on Spot` or `on demand`.
+        instance_types: Types and families, as the environment names them.
+        max_vcpus: The most vCPUs that run at a time.
+        hosts: The x86_64 ones among them, the smallest first.
+        reserved: The MiB that the agent reserves on each.
     """
 
-    environment: Environment
-    types: list[HostType]
+    purchase: str
+    instance_types: Sequence[str]
+    max_vcpus: int
+    hosts: Sequence[HostType]
     reserved: int
 
-    @property
-    def place(self) -> str:
-        """How people call it."""
-        return "on Spot" if self.environment.kind == "SPOT" else "on demand"
-
-    def fits(self, ask: Ask) -> HostType | None:
-        """The smallest host on which a job has room; none if there is none."""
-        if ask.vcpus > self.environment.most_vcpus:
+    def smallest_host(self, job: Job) -> HostType | None:
+        """The smallest host with room for a job."""
+        if job.vcpus > self.max_vcpus:
             return None
-        fitting = (one for one in self.types if one.vcpus >= ask.vcpus)
-        return next((one for one in fitting if one.registered(self.reserved) >= ask.memory), None)
+        fitting = (host for host in self.hosts if host.vcpus >= job.vcpus)
+        return next((host for host in fitting if host.registered(self.reserved) >= job.memory), None)
 
-    def nearly(self, ask: Ask) -> HostType | None:
-        """A host that has the memory as it is sold, and not as it registers it."""
-        fitting = (one for one in self.types if one.vcpus >= ask.vcpus and one.nominal >= ask.memory)
-        return next((one for one in fitting if one.registered(self.reserved) < ask.memory), None)
+    def nearly_fitting_host(self, job: Job) -> HostType | None:
+        """A host with room for a job by its nominal memory only."""
+        fitting = (host for host in self.hosts if host.vcpus >= job.vcpus)
+        return next((host for host in fitting if host.nominal >= job.memory > host.registered(self.reserved)), None)
 
-    def why_not(self, ask: Ask) -> str:
-        """Why a job has no room."""
-        if not self.types:
-            return f"{self.place} there is no x86_64 instance type {', '.join(self.environment.types)}"
-        if ask.vcpus > self.environment.most_vcpus:
-            return f"{self.place} at most {self.environment.most_vcpus} vCPUs run at a time"
-        largest = max(self.types, key=lambda one: (one.nominal, one.vcpus))
+    def why_no_host(self, job: Job) -> str:
+        """Why no host has room for a job."""
+        if not self.hosts:
+            return f"{self.purchase} there is no x86_64 instance type {', '.join(self.instance_types)}"
+        if job.vcpus > self.max_vcpus:
+            return f"{self.purchase} at most {self.max_vcpus} vCPUs run at a time"
+        largest = max(self.hosts, key=lambda host: (host.nominal, host.vcpus))
         return (
-            f"{self.place} the largest is {largest.name} with {largest.vcpus} vCPUs, "
+            f"{self.purchase} the largest is {largest.name} with {largest.vcpus} vCPUs, "
             f"and about {largest.registered(self.reserved)} MiB for jobs"
         )
 
 
-def looks(case: "DoctorContext") -> Iterator[Finding]:
-    """Whether each job definition fits a host of an environment."""
-    rooms = _rooms(case)
-    for ask in _asks(case):
-        places = {room.place: room.fits(ask) for room in rooms}
-        found = {place: one.name for place, one in places.items() if one is not None}
-        missing = [room.why_not(ask) for room in rooms if places[room.place] is None]
-        if not found:
+def room_for_jobs(context: DoctorContext) -> Iterator[CheckResult]:
+    """Each job fits a host of a compute environment."""
+    environments = _environments(context)
+    for job in _jobs(context):
+        label = f"{job.label} asks for {job.vcpus} vCPUs and {job.memory} MiB"
+        smallest = {}
+        without = []
+        for environment in environments:
+            if host := environment.smallest_host(job):
+                smallest[environment.purchase] = host.name
+            else:
+                without.append(environment.why_no_host(job))
+        if not smallest:
             yield red(
-                _NAME,
-                f"{ask}, which no host has: {'; '.join(missing)}",
-                f"Lower jobs.{ask.tool} in genomics.toml, or allow larger hosts or more vCPUs in [stack.compute].",
+                f"{label}, which no host has: {'; '.join(without)}",
+                f"Lower jobs.{job.tool} in genomics.toml, or allow larger hosts or more vCPUs in [stack.compute].",
             )
             continue
-        near = next((one for room in rooms if (one := room.nearly(ask))), None)
-        gap = f"; not on {near.name}, whose {near.nominal} MiB are not all for jobs" if near else ""
-        unused = f"; but {'; '.join(missing)}" if missing else ""
-        yield green(_NAME, f"{ask}: {_places(found)}{gap}{unused}")
+        if len(set(smallest.values())) == 1:
+            places = f"{next(iter(smallest.values()))} and larger, {' and '.join(smallest)}"
+        else:
+            places = ", ".join(f"{name} and larger {purchase}" for purchase, name in smallest.items())
+        nearly = next(filter(None, (environment.nearly_fitting_host(job) for environment in environments)), None)
+        gap = f"; not on {nearly.name}, whose {nearly.nominal} MiB are not all for jobs" if nearly else ""
+        unused = f"; but {'; '.join(without)}" if without else ""
+        yield green(f"{label}: {places}{gap}{unused}")
 
 
-def second_attempts(case: "DoctorContext") -> Iterator[Finding]:
-    """Whether a host can give a job that ran out of memory as much as its second attempt may ask for."""
-    name = "memory of second attempts"
-    most = case.number("workflow", "MaxJobMemory")
-    largest = max((host.registered(room.reserved) for room in _rooms(case) for host in room.types), default=0)
-    said = f"MaxJobMemory is {most} MiB, and the largest host has about {largest} for jobs"
+def second_attempts(context: DoctorContext) -> Iterator[CheckResult]:
+    """A host has as much memory as the second attempt of a job that ran out of it may ask for."""
+    most = context.integer("workflow", "MaxJobMemory")
+    largest = max(
+        (host.registered(environment.reserved) for environment in _environments(context) for host in environment.hosts),
+        default=0,
+    )
+    message = f"MaxJobMemory is {most} MiB, and the largest host has about {largest} for jobs"
     if most <= largest:
-        yield green(name, said)
+        yield green(message)
     else:
-        fix = f"Set it to {largest} in [stack.workflow] of genomics.toml, and type: python build.py deploy workflow"
-        yield red(name, said, fix)
+        yield red(
+            message,
+            f"Set it to {largest} in [stack.workflow] of genomics.toml, and type: python build.py deploy workflow",
+        )
 
 
-def _places(found: Mapping[str, str]) -> str:
-    if len(set(found.values())) == 1:
-        return f"{next(iter(found.values()))} and larger, {' and '.join(found)}"
-    return ", ".join(f"{name} and larger {place}" for place, name in found.items())
-
-
-def _rooms(case: "DoctorContext") -> list[Room]:
-    """The environments as they are deployed; as they would be, if they are not."""
-    ec2 = case.ec2
-    if "compute" not in case.standing:
-        types = case.texts("compute", "InstanceTypes")
-        found = hosts.find(ec2, types, ())
-        text = case.layout.choose(["compute"])[0].template.text
-        planned = (("Spot", "SPOT", "SpotMaxvCpus"), ("on demand", "EC2", "OnDemandMaxvCpus"))
-        return [
-            Room(
-                environment=Environment(name=name, kind=kind, types=types, most_vcpus=case.number("compute", most)),
-                types=found,
-                reserved=hosts.reserved(text),
+def _environments(context: DoctorContext) -> list[Environment]:
+    """The compute environments as they are deployed, or as they would be."""
+    if "compute" in context.deployed:
+        environments = [
+            (
+                "on Spot" if resources["type"] == "SPOT" else "on demand",
+                tuple(resources.get("instanceTypes", ())),
+                context.zones(resources["subnets"]),
+                resources["maxvCpus"],
+                user_data(context, resources),
             )
-            for name, kind, most in planned
+            for resources in (environment["computeResources"] for environment in context.compute_environments)
         ]
-    rooms = []
-    # Both environments take the same types as a rule: they are asked for once.
-    known: dict[tuple[tuple[str, ...], tuple[str, ...]], list[HostType]] = {}
-    for one in case.environments:
-        key = (one.types, case.zones(one.subnets))
-        if key not in known:
-            known[key] = hosts.find(ec2, *key)
-        rooms.append(Room(environment=one, types=known[key], reserved=hosts.reserved(user_data(case, one))))
-    return rooms
+    else:
+        text = context.layout.choose(["compute"])[0].template.text
+        environments = [
+            (purchase, context.strings("compute", "InstanceTypes"), (), context.integer("compute", parameter), text)
+            for purchase, parameter in (("on Spot", "SpotMaxvCpus"), ("on demand", "OnDemandMaxvCpus"))
+        ]
+    # As a rule both have the same types in the same zones, which are asked for once.
+    distinct = {(types, zones) for _, types, zones, _, _ in environments}
+    found = {(types, zones): hosts.find(context.ec2, types, zones) for types, zones in distinct}
+    return [
+        Environment(
+            purchase=purchase,
+            instance_types=types,
+            max_vcpus=max_vcpus,
+            hosts=found[types, zones],
+            reserved=hosts.reserved_memory(text),
+        )
+        for purchase, types, zones, max_vcpus, text in environments
+    ]
 
 
-def _asks(case: "DoctorContext") -> Iterator[Ask]:
-    """What is active in Batch; of a tool with nothing active, what this checkout would register."""
-    prefix = f"{case.settings.project}-"
-    active = all_active(case.batch, prefix)
+def _jobs(context: DoctorContext) -> Iterator[Job]:
+    """The active job definitions; for a tool without one, what this checkout would register."""
+    prefix = f"{context.settings.project}-"
+    active = all_active(context.batch, prefix)
     images = {
         name: ImageReference(name=name, tag="none", reference=f"none@sha256:{'0' * 64}")
-        for name in jobdefs.names(case.checkout.jobdefs)
+        for name in jobdefs.names(context.checkout.jobdefs)
     }
-    rendered = jobdefs.render(case.checkout.jobdefs, Rendering(images=images, settings=case.settings))
+    rendered = jobdefs.render(context.checkout.jobdefs, Rendering(images=images, settings=context.settings))
     for tool, definition in rendered.items():
         if revisions := active.get(prefix + tool):
-            yield Ask.of(f"{tool}:{revisions[0].number}", tool, revisions[0].content)
+            yield Job.of(f"{tool}:{revisions[0].number}", tool, revisions[0].content)
         else:
-            yield Ask.of(tool, tool, definition)
+            yield Job.of(tool, tool, definition)

@@ -1,142 +1,141 @@
-"""The file systems: there, near the hosts, linked to S3, and what hosts mount."""
+"""The file systems: available, in the hosts' zone, linked to S3, and mounted by the hosts."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from toolchain.aws import doing
-from toolchain.doctor.context import FILE_SYSTEMS
-from toolchain.doctor.launch import user_data
-from toolchain.doctor.result import DEPLOY, Finding, green, red
+from toolchain.doctor.checks.launch import user_data
+from toolchain.doctor.context import FILE_SYSTEMS, DoctorContext
+from toolchain.doctor.result import DEPLOY, CheckResult, green, red
 
 if TYPE_CHECKING:
     from types_boto3_fsx.type_defs import DataRepositoryAssociationTypeDef, FileSystemTypeDef, FilterTypeDef
 
-    from toolchain.doctor.context import DoctorContext
-
-# What the hosts' client speaks; a file system of 2.10 does not answer it.
+# The version of the hosts' client, which cannot mount a file system of 2.10.
 VERSION = "2.15"
-_STORAGE = f"{DEPLOY} storage"
+_USABLE = frozenset({"AVAILABLE", "UPDATING"})
+_DEPLOY = f"{DEPLOY} storage"
 
 
-def file_systems(case: "DoctorContext") -> Iterator[Finding]:
-    """Whether each file system can be mounted by the hosts' client, and lies in the hosts' zone."""
-    name = "file system"
-    for one, mounts in _mounts(case).items():
-        label = f"{one} of {', '.join(mounts)}"
-        described = case.file_systems.get(one)
-        if described is None:
-            yield red(name, f"{label} is gone: somebody deleted it", _STORAGE)
-            continue
-        lifecycle = described["Lifecycle"]
-        if lifecycle not in {"AVAILABLE", "UPDATING"}:
-            why = described.get("FailureDetails", {}).get("Message", "")
-            details = f"aws fsx describe-file-systems --file-system-ids {one}"
-            yield red(
-                name, f"{label} is {lifecycle}" + (f": {why}" if why else ""), f"Wait if it is new; see {details}"
-            )
-        elif (version := described.get("FileSystemTypeVersion", "unknown")) != VERSION:
-            yield red(name, f"{label} is Lustre {version}, and hosts speak {VERSION}", _STORAGE)
+def file_systems(context: DoctorContext) -> Iterator[CheckResult]:
+    """Each file system can be mounted by the hosts' client."""
+    directories: dict[str, list[str]] = {}
+    for directory, output in FILE_SYSTEMS.items():
+        directories.setdefault(context.outputs[output], []).append(f"/scratch/{directory}")
+    for identifier, mounted in directories.items():
+        label = f"{identifier} of {', '.join(mounted)}"
+        file_system = context.file_systems.get(identifier)
+        if file_system is None:
+            yield red(f"{label} is gone: somebody deleted it", _DEPLOY)
+        elif file_system["Lifecycle"] not in _USABLE:
+            details = f"aws fsx describe-file-systems --file-system-ids {identifier}"
+            yield red(f"{label} is {_lifecycle(file_system)}", f"Wait if it is new; see {details}")
+        elif (version := file_system.get("FileSystemTypeVersion", "unknown")) != VERSION:
+            yield red(f"{label} is Lustre {version}, and hosts speak {VERSION}", _DEPLOY)
         else:
-            yield green(name, f"{label} is {lifecycle}, Lustre {version}, {described['StorageCapacity']} GiB")
+            capacity = file_system["StorageCapacity"]
+            yield green(f"{label} is {file_system['Lifecycle']}, Lustre {version}, {capacity} GiB")
 
 
-def zones(case: "DoctorContext") -> Iterator[Finding]:
-    """Whether hosts and file systems are in the same zone: traffic between zones is slow, and paid for."""
-    name = "zone"
-    hosts = case.zones(subnet for one in case.environments for subnet in one.subnets)
-    placed = {one: case.zones(described.get("SubnetIds", ())) for one, described in case.file_systems.items()}
-    far = {one: ", ".join(where) for one, where in placed.items() if where != hosts}
-    for one, zone in far.items():
-        yield red(name, f"{one} is in {zone}, and hosts are in {', '.join(hosts)}", f"{DEPLOY} network storage compute")
-    if not far:
-        yield green(name, f"hosts and file systems are in {', '.join(hosts)}")
-
-
-def mounts(case: "DoctorContext") -> Iterator[Finding]:
-    """Whether what hosts mount is what the file systems are called."""
-    name = "mount"
-    users = {one.name: user_data(case, one) for one in case.environments} if "compute" in case.standing else {}
-    for what, output in FILE_SYSTEMS.items():
-        described = case.file_systems.get(case.outputs[output])
-        if described is None:
-            continue  # said already
-        said = case.outputs[f"{what.capitalize()}Mount"]
-        is_ = _mount(case, what, described)
-        unaware = [user for user, text in users.items() if f"{what}='{said}'" not in text]
-        if said != is_:
-            yield red(name, f"/scratch/{what} is to be {said}, and the file system is {is_}", f"{_STORAGE} compute")
-        elif unaware:
+def zones(context: DoctorContext) -> Iterator[CheckResult]:
+    """Hosts and file systems are in the same zone: traffic between zones is slow, and paid for."""
+    host_zones = context.zones(context.host_subnets)
+    elsewhere = False
+    for identifier, file_system in context.file_systems.items():
+        own_zones = context.zones(file_system.get("SubnetIds", ()))
+        if own_zones != host_zones:
+            elsewhere = True
             yield red(
-                name, f"new hosts of {', '.join(unaware)} do not mount {said} at /scratch/{what}", f"{DEPLOY} compute"
+                f"{identifier} is in {', '.join(own_zones)}, and hosts are in {', '.join(host_zones)}",
+                f"{DEPLOY} network storage compute",
+            )
+    if not elsewhere:
+        yield green(f"hosts and file systems are in {', '.join(host_zones)}")
+
+
+def mounts(context: DoctorContext) -> Iterator[CheckResult]:
+    """What hosts mount are the file systems' real addresses."""
+    hosts = {}
+    if "compute" in context.deployed:
+        for environment in context.compute_environments:
+            hosts[environment["computeEnvironmentName"]] = user_data(context, environment["computeResources"])
+    for directory, file_system in _existing(context):
+        output = context.outputs[f"{directory.capitalize()}Mount"]
+        actual = _address(context, directory, file_system)
+        without = [name for name, text in hosts.items() if f"{directory}='{output}'" not in text]
+        if output != actual:
+            yield red(f"/scratch/{directory} is to be {output}, and the file system is {actual}", f"{_DEPLOY} compute")
+        elif without:
+            yield red(
+                f"new hosts of {', '.join(without)} do not mount {output} at /scratch/{directory}",
+                f"{DEPLOY} compute",
             )
         else:
-            yield green(name, f"/scratch/{what} is {said}")
+            yield green(f"/scratch/{directory} is {output}")
 
 
-def links(case: "DoctorContext") -> Iterator[Finding]:
-    """Whether each directory is linked to S3, and the link works."""
-    name = "link to S3"
-    found = {one: _associations(case, one) for one in case.file_systems}
-    for what, output in FILE_SYSTEMS.items():
-        one = case.outputs[output]
-        if one not in case.file_systems:
-            continue  # said already
-        path = f"/{what}" if _shared(case) else "/"
+def links(context: DoctorContext) -> Iterator[CheckResult]:
+    """Each directory is linked to S3, and the link works."""
+    associations = {identifier: _associations(context, identifier) for identifier in context.file_systems}
+    for directory, file_system in _existing(context):
+        identifier = file_system["FileSystemId"]
+        path = f"/{directory}" if _is_shared(context) else ""
         association = next(
-            (link for link in found[one] if link.get("FileSystemPath", "").rstrip("/") == path.rstrip("/")), None
+            (link for link in associations[identifier] if link.get("FileSystemPath", "").rstrip("/") == path), None
         )
-        imported = case.file_systems[one].get("LustreConfiguration", {}).get("DataRepositoryConfiguration", {})
+        imported = file_system.get("LustreConfiguration", {}).get("DataRepositoryConfiguration", {})
         if association is not None:
-            yield _linked(case, what, association)
-        elif what != "working" and imported.get("ImportPath"):
-            yield green(name, f"/scratch/{what} was imported from {imported['ImportPath']}")
+            yield _link(context, directory, association)
+        elif directory != "working" and imported.get("ImportPath"):
+            yield green(f"/scratch/{directory} was imported from {imported['ImportPath']}")
         else:
-            yield red(name, f"/scratch/{what} ({one}) is linked to nothing", _STORAGE)
+            yield red(f"/scratch/{directory} ({identifier}) is linked to nothing", _DEPLOY)
 
 
-def _linked(case: "DoctorContext", what: str, association: "DataRepositoryAssociationTypeDef") -> Finding:
-    name = "link to S3"
-    where = association.get("DataRepositoryPath", "")
-    lifecycle = association.get("Lifecycle", "")
-    said = f"/scratch/{what} and {where}"
-    if lifecycle not in {"AVAILABLE", "UPDATING"}:
-        why = association.get("FailureDetails", {}).get("Message", "")
-        label = association.get("AssociationId", "")
+def _link(context: DoctorContext, directory: str, association: "DataRepositoryAssociationTypeDef") -> CheckResult:
+    repository = association.get("DataRepositoryPath", "")
+    label = f"/scratch/{directory} and {repository}"
+    if association.get("Lifecycle") not in _USABLE:
+        identifier = association.get("AssociationId", "")
         return red(
-            name,
-            f"{said}: {label} is {lifecycle}" + (f": {why}" if why else ""),
-            f"Correct what it says; see aws fsx describe-data-repository-associations --association-ids {label}",
+            f"{label}: {identifier} is {_lifecycle(association)}",
+            f"Correct what it says; see aws fsx describe-data-repository-associations --association-ids {identifier}",
         )
-    if what == "working" and where.rstrip("/") != case.outputs["ExportPath"].rstrip("/"):
-        return red(name, f"{said}, and results are to go to {case.outputs['ExportPath']}", _STORAGE)
-    return green(name, f"{said}: {lifecycle}")
+    if directory == "working" and repository.rstrip("/") != context.outputs["ExportPath"].rstrip("/"):
+        return red(f"{label}, and results are to go to {context.outputs['ExportPath']}", _DEPLOY)
+    return green(f"{label}: {association.get('Lifecycle')}")
 
 
-def _associations(case: "DoctorContext", one: str) -> "list[DataRepositoryAssociationTypeDef]":
-    client = case.fsx
-    only: list[FilterTypeDef] = [{"Name": "file-system-id", "Values": [one]}]
-    with doing(f"looking at the links of file system {one}"):
-        answer = client.describe_data_repository_associations(Filters=only)
-        found = [*answer["Associations"]]
-        while token := answer.get("NextToken"):
-            answer = client.describe_data_repository_associations(Filters=only, NextToken=token)
-            found += answer["Associations"]
-    return found
+def _associations(context: DoctorContext, file_system: str) -> "list[DataRepositoryAssociationTypeDef]":
+    filters: list[FilterTypeDef] = [{"Name": "file-system-id", "Values": [file_system]}]
+    with doing(f"looking at the links of file system {file_system}"):
+        page = context.fsx.describe_data_repository_associations(Filters=filters)
+        associations = [*page["Associations"]]
+        while token := page.get("NextToken"):
+            page = context.fsx.describe_data_repository_associations(Filters=filters, NextToken=token)
+            associations += page["Associations"]
+    return associations
 
 
-def _mounts(case: "DoctorContext") -> dict[str, list[str]]:
-    """File system to the directories that are on it."""
-    found: dict[str, list[str]] = {}
-    for what, output in FILE_SYSTEMS.items():
-        found.setdefault(case.outputs[output], []).append(f"/scratch/{what}")
-    return found
+def _existing(context: DoctorContext) -> "Iterator[tuple[str, FileSystemTypeDef]]":
+    """Directory and file system; the check of file systems reports those that are gone."""
+    for directory, output in FILE_SYSTEMS.items():
+        if context.outputs[output] in context.file_systems:
+            yield directory, context.file_systems[context.outputs[output]]
 
 
-def _shared(case: "DoctorContext") -> bool:
+def _lifecycle(resource: "FileSystemTypeDef | DataRepositoryAssociationTypeDef") -> str:
+    reason = resource.get("FailureDetails", {}).get("Message", "")
+    return f"{resource.get('Lifecycle')}" + (f": {reason}" if reason else "")
+
+
+def _is_shared(context: DoctorContext) -> bool:
     """Whether one file system holds all three directories."""
-    return case.outputs["WorkingPath"] != "-"
+    return context.outputs["WorkingPath"] != "-"
 
 
-def _mount(case: "DoctorContext", what: str, described: "FileSystemTypeDef") -> str:
-    root = f"{described.get('DNSName', '')}@tcp:/{described.get('LustreConfiguration', {}).get('MountName', '')}"
-    return f"{root}/{what}" if _shared(case) else root
+def _address(context: DoctorContext, directory: str, file_system: "FileSystemTypeDef") -> str:
+    """What a host mounts for a directory."""
+    name = file_system.get("LustreConfiguration", {}).get("MountName", "")
+    root = f"{file_system.get('DNSName', '')}@tcp:/{name}"
+    return f"{root}/{directory}" if _is_shared(context) else root

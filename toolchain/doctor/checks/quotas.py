@@ -1,18 +1,17 @@
-"""What AWS lets the account have, against what the parameters ask for."""
+"""The account's quotas, against what the parameters ask for."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from toolchain.aws import code, doing
-from toolchain.doctor.result import Finding, green, red, yellow
+from toolchain.aws import doing
+from toolchain.doctor.context import FILE_SYSTEMS, DoctorContext
+from toolchain.doctor.result import CheckResult, green, red, yellow
 
 if TYPE_CHECKING:
     from types_boto3_service_quotas import ServiceQuotasClient
+    from types_boto3_service_quotas.type_defs import ServiceQuotaTypeDef
 
-    from toolchain.doctor.context import DoctorContext
-
-# EC2 counts families of these letters each by themselves; what is left out here is standard:
+# EC2 counts the families of some letters apart from the standard ones:
 # https://docs.aws.amazon.com/ec2/latest/instancetypes/ec2-instance-quotas.html
 CODES = {
     ("SPOT", "standard"): "L-34B43A08",
@@ -20,7 +19,7 @@ CODES = {
     ("SPOT", "X"): "L-E3A00192",
     ("EC2", "X"): "L-7295265B",
 }
-# By name: Service Quotas lists few for FSx, and a name says what it is. GiB, over all file systems of the kind.
+# GiB over all file systems of a type. By name, since Service Quotas lists few quotas of FSx.
 CAPACITIES = {
     "SCRATCH": "Lustre Scratch storage capacity",
     "PERSISTENT_1": "Lustre Persistent_1 storage capacity",
@@ -28,113 +27,90 @@ CAPACITIES = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class Quota:
-    """A quota of the account.
+def vcpus(context: DoctorContext) -> Iterator[CheckResult]:
+    """EC2 gives as many vCPUs as the compute environments may take."""
+    client = context.account.service_quotas()
+    types = context.strings("compute", "InstanceTypes")
+    families = sorted({"X" if name.startswith("x") else "standard" for name in types})
+    for purchase, parameter in (("SPOT", "SpotMaxvCpus"), ("EC2", "OnDemandMaxvCpus")):
+        needed = context.integer("compute", parameter)
+        for family in families:
+            quota = _by_code(client, "ec2", CODES[purchase, family])
+            message = f"{quota['QuotaName']}: {quota['Value']:.0f} vCPUs, and {parameter} is {needed}"
+            if quota["Value"] < needed:
+                increase = _increase("ec2", quota, needed)
+                yield red(message, f"Type: {increase}; or lower stack.compute.{parameter} in genomics.toml.")
+            else:
+                yield green(message)
 
-    Attributes:
-        name: Its name, as the console has it.
-        service: Whose.
-        code: Its code.
-        value: What the account may have.
-    """
 
-    name: str
-    service: str
-    code: str
-    value: float
+def lustre(context: DoctorContext) -> Iterator[CheckResult]:
+    """FSx gives as much capacity as the file systems need, beside the account's others."""
+    deployment_type = str(context.parameter("storage", "DeploymentType"))
+    quota_name = CAPACITIES.get(_counted_as(deployment_type))
+    if quota_name is None:
+        yield yellow(f"could not look: there is no deployment type {deployment_type}", "Mend genomics.toml.")
+        return
+    quota = _by_name(context.account.service_quotas(), "fsx", quota_name)
+    if quota is None:
+        yield yellow(f"could not look: Service Quotas lists no '{quota_name}'", "Look in the console.")
+        return
+    is_shared = context.parameter("storage", "FileSystems") == "one"
+    names = ("ScratchCapacity",) if is_shared else ("ReferenceCapacity", "DataCapacity", "WorkingCapacity")
+    needed = sum(context.integer("storage", name) for name in names)
+    others = _other_capacity(context, _counted_as(deployment_type))
+    message = (
+        f"{quota['QuotaName']}: {quota['Value']:.0f} GiB; the parameters ask for {needed}, and others have {others}"
+    )
+    if quota["Value"] < needed + others:
+        increase = _increase("fsx", quota, needed + others)
+        yield red(message, f"Type: {increase}; or lower {', '.join(names)} in genomics.toml.")
+    else:
+        yield green(message)
 
-    def raise_to(self, value: float) -> str:
-        """What to type for more."""
-        return (
-            f"aws service-quotas request-service-quota-increase --service-code {self.service} "
-            f"--quota-code {self.code} --desired-value {value:.0f}"
+
+def _counted_as(deployment_type: str) -> str:
+    """The type under which Service Quotas counts; the two scratch types are one."""
+    return "SCRATCH" if deployment_type.startswith("SCRATCH") else deployment_type
+
+
+def _other_capacity(context: DoctorContext, counted_as: str) -> int:
+    """GiB of the account's file systems of a type, without this project's own."""
+    own = {context.outputs.get(output) for output in FILE_SYSTEMS.values()}
+    with doing("listing file systems"):
+        pages = context.fsx.get_paginator("describe_file_systems").paginate()
+        return sum(
+            file_system["StorageCapacity"]
+            for page in pages
+            for file_system in page["FileSystems"]
+            if file_system["FileSystemId"] not in own
+            and _counted_as(file_system.get("LustreConfiguration", {}).get("DeploymentType", "")) == counted_as
         )
 
 
-def _by_code(client: "ServiceQuotasClient", service: str, quota: str) -> Quota:
-    """A quota; AWS's default where the account has none of its own."""
-    from botocore.exceptions import ClientError
-
-    with doing(f"looking at quota {quota} of {service}"):
+def _by_code(client: "ServiceQuotasClient", service: str, code: str) -> "ServiceQuotaTypeDef":
+    """A quota; AWS's default if the account has none of its own."""
+    with doing(f"looking at quota {code} of {service}"):
         try:
-            found = client.get_service_quota(ServiceCode=service, QuotaCode=quota)["Quota"]
-        except ClientError as error:
-            if code(error) != "NoSuchResourceException":
-                raise
-            found = client.get_aws_default_service_quota(ServiceCode=service, QuotaCode=quota)["Quota"]
-    return Quota(name=found["QuotaName"], service=service, code=quota, value=found["Value"])
+            return client.get_service_quota(ServiceCode=service, QuotaCode=code)["Quota"]
+        except client.exceptions.NoSuchResourceException:
+            return client.get_aws_default_service_quota(ServiceCode=service, QuotaCode=code)["Quota"]
 
 
-def _by_name(client: "ServiceQuotasClient", service: str, name: str) -> Quota | None:
-    """A quota of this name; AWS's default where the account has none of its own, and none where there is neither."""
+def _by_name(client: "ServiceQuotasClient", service: str, name: str) -> "ServiceQuotaTypeDef | None":
+    """A quota; AWS's default if the account has none of its own; None if there is neither."""
     for operation in ("list_service_quotas", "list_aws_default_service_quotas"):
         with doing(f"listing quotas of {service}"):
             for page in client.get_paginator(operation).paginate(ServiceCode=service):
-                for one in page["Quotas"]:
-                    if one["QuotaName"].casefold() == name.casefold():
-                        return Quota(name=one["QuotaName"], service=service, code=one["QuotaCode"], value=one["Value"])
+                for quota in page["Quotas"]:
+                    if quota["QuotaName"].casefold() == name.casefold():
+                        return quota
     return None
 
 
-def vcpus(case: "DoctorContext") -> Iterator[Finding]:
-    """Whether EC2 gives as many vCPUs as the environments may take."""
-    types = case.texts("compute", "InstanceTypes")
-    counted = sorted({"X" if one.startswith("x") else "standard" for one in types})
-    client = case.service_quotas
-    for kind, parameter in (("SPOT", "SpotMaxvCpus"), ("EC2", "OnDemandMaxvCpus")):
-        wanted = case.number("compute", parameter)
-        for family in counted:
-            quota = _by_code(client, "ec2", CODES[kind, family])
-            said = f"{quota.name}: {quota.value:.0f} vCPUs, and {parameter} is {wanted}"
-            if quota.value < wanted:
-                lower = f"{quota.raise_to(wanted)}; or lower stack.compute.{parameter} in genomics.toml"
-                yield red("quota of vCPUs", said, f"Type: {lower}.")
-            else:
-                yield green("quota of vCPUs", said)
-
-
-def lustre(case: "DoctorContext") -> Iterator[Finding]:
-    """Whether FSx gives as much capacity as the file systems need, beside those that others have."""
-    name = "quota of Lustre"
-    deployment = str(case.parameter("storage", "DeploymentType"))
-    kind = _kind(deployment)
-    if kind not in CAPACITIES:
-        yield yellow(name, f"could not look: there is no deployment type {deployment}", "Mend genomics.toml.")
-        return
-    quota = _by_name(case.service_quotas, "fsx", CAPACITIES[kind])
-    if quota is None:
-        yield yellow(name, f"could not look: Service Quotas lists no '{CAPACITIES[kind]}'", "Look in the console.")
-        return
-    one = case.parameter("storage", "FileSystems") == "one"
-    names = ("ScratchCapacity",) if one else ("ReferenceCapacity", "DataCapacity", "WorkingCapacity")
-    wanted = sum(case.number("storage", parameter) for parameter in names)
-    others = _taken(case, kind)
-    said = f"{quota.name}: {quota.value:.0f} GiB; the parameters ask for {wanted}, and others have {others}"
-    if quota.value < wanted + others:
-        yield red(
-            name,
-            said,
-            f"Type: {quota.raise_to(wanted + others)}; or lower {', '.join(names)} in genomics.toml.",
-        )
-    else:
-        yield green(name, said)
-
-
-def _kind(deployment: str) -> str:
-    """How Service Quotas counts a deployment type: both scratches together."""
-    return "SCRATCH" if deployment.startswith("SCRATCH") else deployment
-
-
-def _taken(case: "DoctorContext", kind: str) -> int:
-    """GiB of the account's file systems of a kind, less this project's own."""
-    own = {value for name, value in case.outputs.items() if name.endswith("FileSystemId")}
-    with doing("listing file systems"):
-        pages = case.fsx.get_paginator("describe_file_systems").paginate()
-        return sum(
-            one["StorageCapacity"]
-            for page in pages
-            for one in page["FileSystems"]
-            if one["FileSystemId"] not in own
-            and _kind(one.get("LustreConfiguration", {}).get("DeploymentType", "")) == kind
-        )
+def _increase(service: str, quota: "ServiceQuotaTypeDef", value: float) -> str:
+    """The command that asks for a higher quota."""
+    return (
+        f"aws service-quotas request-service-quota-increase --service-code {service} "
+        f"--quota-code {quota['QuotaCode']} --desired-value {value:.0f}"
+    )
