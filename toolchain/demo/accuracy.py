@@ -1,6 +1,6 @@
-"""Variants found against variants known: by alleles, after normalisation.
+"""Compares called variants with known ones, by alleles.
 
-The two sides must have been through the same `bcftools norm -m -any`, so that one variant has one spelling.
+Both must come from the same `bcftools norm -m -any`, so that a variant has only one spelling.
 """
 
 from collections.abc import Iterable
@@ -24,12 +24,12 @@ class Variant(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """What was found of what is known.
+    """Called variants against known ones.
 
     Attributes:
-        shared: Found and known.
-        missed: Known, not found.
-        false: Found, not known.
+        shared: Called and known (true positives).
+        missed: Known, not called (false negatives).
+        false: Called, not known (false positives).
     """
 
     shared: frozenset[Variant]
@@ -38,33 +38,29 @@ class Comparison:
 
     @property
     def precision(self) -> float:
-        """The share of what was found that is known; 1 where nothing was found."""
-        found = len(self.shared) + len(self.false)
-        return len(self.shared) / found if found else 1.0
+        """The fraction of called variants that are known; 1 if none were called."""
+        called = len(self.shared) + len(self.false)
+        return len(self.shared) / called if called else 1.0
 
     @property
     def recall(self) -> float:
-        """The share of what is known that was found; 1 where nothing is known."""
+        """The fraction of known variants that were called; 1 if none are known."""
         known = len(self.shared) + len(self.missed)
         return len(self.shared) / known if known else 1.0
 
 
-def compare(known: frozenset[Variant], found: frozenset[Variant]) -> Comparison:
-    """Holds what was found against what is known."""
-    return Comparison(shared=known & found, missed=known - found, false=found - known)
+def compare(known: frozenset[Variant], called: frozenset[Variant]) -> Comparison:
+    """Compares two sets of variants."""
+    return Comparison(shared=known & called, missed=known - called, false=called - known)
 
 
 def variants(lines: Iterable[str], *, lowest_quality: float = 0) -> frozenset[Variant]:
-    """The variants of a VCF's lines, one allele a record.
+    """The alleles of a VCF with at most one sample and one allele a record.
 
-    Args:
-        lines: The lines of a VCF with at most one sample.
-        lowest_quality: QUAL below which a record does not count; a record without QUAL counts.
-
-    Returns:
-        Its alleles, less spanning deletions (`*`) and records whose sample has no alternative allele.
+    Spanning deletions (`*`), records whose genotype has no alternative allele, and records with a QUAL below
+    `lowest_quality` are left out.
     """
-    found = set()
+    alleles = set()
     for line in lines:
         if line.startswith("#") or not line.strip():
             continue
@@ -77,5 +73,5 @@ def variants(lines: Iterable[str], *, lowest_quality: float = 0) -> frozenset[Va
         genotype = fields[9].split(":")[0] if len(fields) > 9 else "1"  # noqa: PLR2004  # the first sample's column
         if set(genotype) <= set("0./|"):
             continue
-        found.add(Variant(sequence, int(position), reference, alternative))
-    return frozenset(found)
+        alleles.add(Variant(sequence, int(position), reference, alternative))
+    return frozenset(alleles)

@@ -1,4 +1,4 @@
-"""What a run found and what it cost, read from the files that its steps left: a table, and a page."""
+"""The report of a sample: its results and the time that its steps took, as a table and as a page."""
 
 import gzip
 import json
@@ -9,6 +9,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import jinja2
+from rich.table import Table
+
 from toolchain.console import stdout
 from toolchain.demo.accuracy import Comparison, Variant, variants
 
@@ -17,15 +20,15 @@ _TEMPLATE = Path(__file__).with_name("report.html.j2")
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """One step's record.
+    """The record of a step.
 
     Attributes:
-        name: The step's name, as its record is called.
+        name: The step's name.
         image: Image and tag.
-        start: Seconds after the first step's start.
-        wall: Seconds.
-        cpu: User and system seconds of all its processes.
-        memory: Sum of the largest resident sizes of its stages, in bytes.
+        start: Seconds since the first step's start.
+        wall: Wall seconds.
+        cpu: User and system seconds of its processes.
+        memory: Sum of the peak resident sizes of its stages, in bytes.
     """
 
     name: str
@@ -38,7 +41,7 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True)
 class Depth:
-    """One sequence of the reference: its length in bases and the mean depth over it."""
+    """A sequence of the reference: its length in bases and its mean depth."""
 
     sequence: str
     length: int
@@ -47,18 +50,18 @@ class Depth:
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """One sample's results.
+    """The results of a sample.
 
     Attributes:
         sample: Its name.
-        reads: Primary reads; none of these three where figures were skipped.
-        mapped: Of these, those that are mapped.
-        duplicates: Of these, those that are marked as duplicates.
-        depths: A sequence each.
-        calls: The variants found, of any quality.
-        comparison: Against what was planted; none where that is not known.
-        notes: What the user should know of these figures.
-        steps: In the order in which they started.
+        reads: Primary reads; this and the next two are none if figures were skipped.
+        mapped: Mapped primary reads.
+        duplicates: Primary reads that are marked as duplicates.
+        depths: The depth of each sequence.
+        calls: The called variants, of any quality.
+        comparison: With the planted variants, if there are any.
+        notes: Remarks of the steps for the user.
+        steps: In the order of their start.
     """
 
     sample: str
@@ -74,17 +77,17 @@ class Summary:
     @property
     def depth(self) -> float:
         """The mean depth over all sequences."""
-        length = sum(one.length for one in self.depths)
-        return sum(one.depth * one.length for one in self.depths) / length if length else 0.0
+        length = sum(sequence.length for sequence in self.depths)
+        return sum(sequence.depth * sequence.length for sequence in self.depths) / length if length else 0.0
 
     @property
     def seconds(self) -> float:
-        """From the first step's start to the last one's end."""
+        """Seconds from the first step's start to the last step's end."""
         return max((step.start + step.wall for step in self.steps), default=0.0)
 
 
 def summarise(folder: Path, sample: str, comparison: Comparison | None) -> Summary:
-    """Reads what a sample's steps left in its results."""
+    """Reads a sample's results."""
     counts = {}
     for line in _text(folder / "qc" / f"{sample}.flagstat.txt").splitlines():
         # 60000 + 0 primary mapped (100.00% : N/A): those that passed quality control, and those that did not.
@@ -112,7 +115,7 @@ def summarise(folder: Path, sample: str, comparison: Comparison | None) -> Summa
 
 
 def _text(figures: Path) -> str:
-    """A file of figures; empty where figures were skipped."""
+    """The text of a file of figures; empty if figures were skipped."""
     return figures.read_text(encoding="ascii") if figures.exists() else ""
 
 
@@ -134,9 +137,7 @@ def _steps(records: Sequence[Mapping[str, Any]]) -> tuple[Step, ...]:
 
 
 def show(summary: Summary, folder: Path) -> None:
-    """Prints the summary and where the files are, to stdout."""
-    from rich.table import Table
-
+    """Prints the summary and the paths of the files on stdout."""
     console = stdout()
     results = Table(title=f"sample {summary.sample}", show_header=False, title_justify="left")
     for name, value in figures(summary).items():
@@ -155,7 +156,7 @@ def show(summary: Summary, folder: Path) -> None:
 
 
 def figures(summary: Summary) -> dict[str, str]:
-    """What the summary says, name to text."""
+    """The figures of the summary, name to text."""
     rows = {}
     if summary.reads is not None and summary.mapped is not None and summary.duplicates is not None:
         rows["reads"] = f"{summary.reads:,}"
@@ -176,9 +177,7 @@ def _percent(part: int, whole: int) -> str:
 
 
 def write_page(summary: Summary, file: Path) -> None:
-    """Writes the summary as a page that needs nothing else to be looked at."""
-    import jinja2
-
+    """Writes the summary as a page that is complete in itself."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATE.parent), undefined=jinja2.StrictUndefined, autoescape=True
     )

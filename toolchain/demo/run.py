@@ -1,7 +1,6 @@
-"""`build.py demo`: images built, the whole workflow run, a VCF and a report at the end.
+"""`demo`: builds the images and runs the whole workflow on this machine, to a VCF and a report.
 
-Without arguments it makes a small genome with planted variants and reads of it, so that it can say how many
-of them were found. With a user's own reads it says what it found.
+Without arguments it simulates a small genome with planted variants, and reports how many of them were called.
 """
 
 import errno
@@ -47,14 +46,7 @@ LOWEST_QUALITY = 20
 
 @dataclass(frozen=True, kw_only=True)
 class Reads:
-    """A user's own reads.
-
-    Attributes:
-        reference: FASTA, plain or compressed by bgzip.
-        r1: First reads.
-        r2: Second reads.
-        sample: The sample's name.
-    """
+    """The user's own reads; the reference is a FASTA, plain or compressed by bgzip."""
 
     reference: Path
     r1: Path
@@ -64,15 +56,7 @@ class Reads:
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """How the demo's run is done.
-
-    Attributes:
-        aligner: Which one to use; as genomics.toml says if none.
-        shards: Parts of the genome to call side by side.
-        ploidy: 1 or 2.
-        skip: What is done without.
-        count_orphans: Whether reads whose pair is not a proper one are called from, too.
-    """
+    """Options of the run, as in RunInput; the aligner is that of genomics.toml if none is given."""
 
     aligner: aligners.Wanted | None
     shards: int
@@ -82,18 +66,18 @@ class Options:
 
 
 def run(checkout: Checkout, own: Reads | None, options: Options, results: Path | None, command: str) -> None:
-    """Runs the demo, and prints its table to stdout.
+    """Runs the demo, and prints a summary on stdout.
 
     Args:
         checkout: Where things are.
-        own: A user's own reads; simulated ones if none.
-        options: How the run is done.
-        results: The directory for the results; one of its own below results/ if none.
-        command: What the user typed, to be typed again.
+        own: The user's own reads; simulated ones if none.
+        options: Options of the run.
+        results: The directory for the results; a new one below results/ if none.
+        command: What the user typed, for messages.
 
     Raises:
-        MissingInputError: A file that was named is not there.
-        CannotCreateError: The results' directory exists already.
+        MissingInputError: An input file does not exist.
+        CannotCreateError: The directory for the results is not empty.
         StepFailedError: A step failed.
     """
     if own is not None:
@@ -105,7 +89,7 @@ def run(checkout: Checkout, own: Reads | None, options: Options, results: Path |
             f"{folder} is not empty", why="results are never written over", fix="Name another directory."
         )
 
-    # Whether it can be made is seen now; it is made when there are results.
+    # Fails early if it cannot be made; it is made once there are results.
     with _folder(folder, keep=False):
         pass
     with lifecycle.connected(checkout) as connected:
@@ -117,7 +101,7 @@ def run(checkout: Checkout, own: Reads | None, options: Options, results: Path |
 def _run(
     target: LocalTarget, config: LocalConfig, own: Reads | None, options: Options, *, execution: str, results: Path
 ) -> None:
-    """The demo in an embedded AWS where all is ready: the workflow run, through its API."""
+    """Runs the workflow in an embedded AWS where everything is deployed."""
     account = Account()
     known = settings.load(target.checkout.settings)
     host = Host(
@@ -144,7 +128,7 @@ def _run(
     ended = follow(runs, runs.start(execution, run_input))
     if ended.status != "SUCCEEDED":
         raise run_failure(ended, target)
-    comparison = None if inputs.known is None else _compare(host, config.scratch, known.workflow, inputs, execution)
+    comparison = None if inputs.truth is None else _compare(host, config.scratch, known.workflow, inputs, execution)
     with _folder(results):
         _keep(_exported(config, ended.vcfs[inputs.sample]), results)
         summary = report.summarise(results, inputs.sample, comparison)
@@ -153,20 +137,20 @@ def _run(
 
 
 def _exported(config: LocalConfig, vcf: str) -> Path:
-    """The directory that stands for where a sample was exported to."""
+    """The directory on this machine of an exported VCF."""
     bucket, _, key = vcf.removeprefix("s3://").partition("/")
     return (config.buckets / bucket / key).parent
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Inputs:
-    """What a run takes: paths below /scratch/reference and /scratch/data, and the variants planted, if any."""
+    """Inputs of the run, as paths below /scratch/reference and /scratch/data; `truth` is a VCF of planted variants."""
 
     sample: str
     reference: str
     r1: str
     r2: str
-    known: str | None = None
+    truth: str | None = None
 
 
 def _check(own: Reads) -> None:
@@ -177,7 +161,7 @@ def _check(own: Reads) -> None:
 
 
 def _linked(own: Reads, scratch: Path) -> _Inputs:
-    """A user's files where steps look for them: hard links where that can be, else copies."""
+    """Puts the user's files where steps look for them, as hard links or copies."""
     reference = own.reference.name
     suffix = ".gz" if reference.endswith(".gz") else ""
     names = {
@@ -195,7 +179,7 @@ def _linked(own: Reads, scratch: Path) -> _Inputs:
 
 @contextmanager
 def _folder(folder: Path, *, keep: bool = True) -> Iterator[None]:
-    """An empty directory for results; what was made of it is gone if the block fails, or if it is not to be kept.
+    """Makes a directory for results, and removes it again if the block fails or if it is not to be kept.
 
     Raises:
         CannotCreateError: It cannot be made, or written to.
@@ -222,7 +206,7 @@ def _folder(folder: Path, *, keep: bool = True) -> Iterator[None]:
 
 
 def _place(file: Path, place: Path) -> None:
-    """Puts a file in a second place unless it is there already; whoever reads what was there reads on."""
+    """Links or copies a file to a place, unless its content is there already."""
     open_folder(place.parent)
     if place.is_file() and (place.samefile(file) or filecmp.cmp(place, file, shallow=False)):
         return
@@ -235,7 +219,7 @@ def _place(file: Path, place: Path) -> None:
 
 
 def link_or_copy(file: Path, place: Path) -> None:
-    """A hard link; or a copy, where there can be none, or where the file is not for steps to read as it is."""
+    """Makes a hard link; a copy if that is not possible, or if steps could not read the file."""
     try:
         if not file.stat().st_mode & stat.S_IROTH:
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
@@ -248,7 +232,7 @@ def link_or_copy(file: Path, place: Path) -> None:
 def _simulated(host: Host, scratch: Path, workflow: str) -> _Inputs:
     data = scratch / "data" / SIMULATED
     open_folder(data)
-    with locked(data):  # of two demos at once, the second finds the first one's files, which are the same
+    with locked(data):  # the second of two demos at once finds the files of the first
         return _simulate(host, scratch, data, workflow)
 
 
@@ -270,7 +254,7 @@ def _simulate(host: Host, scratch: Path, data: Path, workflow: str) -> _Inputs:
     if result.exit_code:
         raise failure("wgsim", result)
     for name in ("R1.fastq", "R2.fastq"):
-        # A job wrote it: a link in its place leads nowhere.
+        # A job wrote it, so it may be a symbolic link: none is followed.
         copy_file(Beneath(scratch, made / name), Beneath(data, PurePosixPath(name)))
     truth = data / "planted.vcf"
     _write(truth, simulate.planted_vcf(result.stdout.splitlines(), sequences))
@@ -279,18 +263,18 @@ def _simulate(host: Host, scratch: Path, data: Path, workflow: str) -> _Inputs:
         reference=reference.name,
         r1=f"{SIMULATED}/R1.fastq",
         r2=f"{SIMULATED}/R2.fastq",
-        known=f"{SIMULATED}/{truth.name}",
+        truth=f"{SIMULATED}/{truth.name}",
     )
 
 
 def _write(file: Path, text: str) -> None:
-    """Writes a file unless it holds this already: an index of it is made once, and whoever reads it reads on."""
+    """Writes a file unless it has this content already."""
     if not file.is_file() or file.read_text(encoding="ascii") != text:
         files.write(file, text)
 
 
 def _keep(folder: Path, target: Path) -> None:
-    """Results out of the scratch: the BAM, the VCF, their indexes, figures and step records."""
+    """Copies the results: the BAM, the VCF, their indexes, figures and step records."""
     for file in sorted(folder.rglob("*")):
         place = target / file.relative_to(folder)
         if file.is_file() and not file.name.startswith(".") and place.parent.name not in ("lanes", "shards"):
@@ -309,19 +293,19 @@ def _compare(host: Host, scratch: Path, workflow: str, inputs: _Inputs, run: str
         )
     at = partial(normalised, host, f"/scratch/working/{workflow}/reference/{folder.name}/fasta/reference.fa")
     return accuracy.compare(
-        accuracy.variants(at(f"/scratch/data/{inputs.known}")),
+        accuracy.variants(at(f"/scratch/data/{inputs.truth}")),
         accuracy.variants(at(found), lowest_quality=LOWEST_QUALITY),
     )
 
 
 def normalised(host: Host, fasta: str, vcf: str, *regions: str) -> list[str]:
-    """A VCF's lines after `bcftools norm`: one allele a record, left-aligned and trimmed.
+    """The lines of a VCF after `bcftools norm`: one allele a record, left-aligned and trimmed.
 
     Args:
-        host: Where to run it.
-        fasta: The prepared reference's path in a container.
-        vcf: Its path in a container.
-        *regions: `-T FILE` and the like, for `bcftools view`, after normalisation.
+        host: Runs it.
+        fasta: The path of the prepared reference in the container.
+        vcf: The path of the VCF in the container.
+        *regions: `-T FILE` and the like, for `bcftools view` after normalisation.
     """
     script = 'norm=$1 vcf=$2; shift 2; bcftools norm -f "$norm" -m -any -Ou "$vcf" | bcftools view "$@"'
     command = ["sh", "-euo", "pipefail", "-c", script, "sh", fasta, vcf, *regions]
