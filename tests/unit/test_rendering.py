@@ -46,7 +46,7 @@ def pushed(checkout: Checkout, **changes: Any) -> None:  # noqa: ANN401
     (checkout.dist / "images.json").write_text(json.dumps({"images": kept}), encoding="utf-8")
 
 
-def test_in_the_cloud_an_image_is_its_digest_in_the_registry(checkout: Checkout) -> None:
+def test_in_aws_an_image_is_its_digest_in_the_registry_and_every_template_renders(checkout: Checkout) -> None:
     pushed(checkout)
     request = rendering.for_aws(checkout)
     assert request.images["bwa"] == ImageReference(
@@ -55,61 +55,44 @@ def test_in_the_cloud_an_image_is_its_digest_in_the_registry(checkout: Checkout)
     assert list(request.images) == list(CATALOG.tools)
     assert request.scratch == Scratch(mode="lustre", path="/scratch")
     assert request.settings == load(HERE.settings)
+    assert list(jobdefs.render(checkout.jobdefs, request)) == list(jobdefs.names(HERE.jobdefs))
 
 
-def test_what_was_pushed_can_be_rendered(checkout: Checkout) -> None:
-    pushed(checkout)
-    assert list(jobdefs.render(checkout.jobdefs, rendering.for_aws(checkout))) == list(jobdefs.names(HERE.jobdefs))
-
-
-def test_before_a_push_there_is_nothing_to_render_with(checkout: Checkout) -> None:
+def test_before_a_push_the_error_says_what_to_type(checkout: Checkout) -> None:
     with pytest.raises(MissingInputError) as caught:
         rendering.for_aws(checkout)
     assert caught.value.what == "no pushed images"
     assert caught.value.why == f"{checkout.dist / 'images.json'} is not there"
-    assert "build.py push" in caught.value.fix
+    assert caught.value.fix == "Type: python build.py push; or render with --local."
+
+
+ENTRY = {"name": "bwa", "tag": "1", "repository": "r", "digest": DIGEST}
 
 
 @pytest.mark.parametrize(
     "text",
     [
-        "",
-        "{",
-        "[]",
-        "{}",
-        "null",
-        '{"images": 5}',
-        '{"images": [1]}',
-        '{"images": [{}]}',
-        '{"images": ["bwa"]}',
-        "\xff",
+        *("", "{", "[]", "{}", "null", '{"images": 5}', '{"images": [1]}', '{"images": ["bwa"]}', "\xff"),
+        *(json.dumps({"images": [{key: ENTRY[key] for key in ENTRY if key != left_out}]}) for left_out in ENTRY),
     ],
 )
-def test_what_is_not_what_a_push_writes_is_refused(checkout: Checkout, text: str) -> None:
+def test_a_file_that_push_did_not_write_is_refused(checkout: Checkout, text: str) -> None:
     (checkout.dist / "images.json").write_bytes(text.encode("latin-1"))
     with pytest.raises(ConfigurationError, match=r"images.json is wrong: it is not what `push` writes"):
         rendering.for_aws(checkout)
 
 
-@pytest.mark.parametrize("key", ["tag", "repository", "digest"])
-def test_an_entry_that_lacks_a_key_is_refused(checkout: Checkout, key: str) -> None:
-    pushed(checkout, **{key: None})
-    with pytest.raises(ConfigurationError, match=r"images.json is wrong: it is not what `push` writes"):
-        rendering.for_aws(checkout)
-
-
-def test_an_image_whose_content_has_changed_since_the_push_is_refused(checkout: Checkout) -> None:
-    pushed(checkout, tag="0.7-0123456789ab")
+@pytest.mark.parametrize(
+    ("change", "has"), [({"tag": "0.7-0123456789ab"}, "0.7-0123456789ab"), ({"name": "bwa-2"}, "none")]
+)
+def test_an_image_that_was_not_pushed_with_this_content_is_refused(
+    checkout: Checkout, change: dict[str, str], has: str
+) -> None:
+    pushed(checkout, **change)
     with pytest.raises(MissingInputError) as caught:
         rendering.for_aws(checkout)
     assert caught.value.what == "image 'bwa' is not pushed with this content"
-    assert caught.value.why.endswith(f"images.json has 0.7-0123456789ab, and its tag is {tag_of('bwa')}")
-
-
-def test_an_image_that_was_never_pushed_is_refused(checkout: Checkout) -> None:
-    pushed(checkout, name="bwa-2")
-    with pytest.raises(MissingInputError, match=r"image 'bwa' is not pushed with this content: .* has none,"):
-        rendering.for_aws(checkout)
+    assert caught.value.why.endswith(f"images.json has {has}, and its tag is {tag_of('bwa')}")
 
 
 def test_an_image_that_is_gone_is_left_out(checkout: Checkout) -> None:
@@ -160,41 +143,22 @@ def dist(tmp_path: Path) -> Path:
     return tmp_path / "dist" / "jobdefs"
 
 
-def test_a_definition_is_a_file_of_its_tool(here: Rendering, dist: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    rendering.write(here, dist, check=False)
-    definitions = jobdefs.render(HERE.jobdefs, here)
-    assert {file.name: file.read_text(encoding="utf-8") for file in dist.iterdir()} == {
-        f"{name}.json": jobdefs.dump(definition) for name, definition in definitions.items()
-    }
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert f"bwa: written {dist / 'bwa.json'}\n" in said.err
-
-
-def test_what_is_there_already_is_unchanged(here: Rendering, dist: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    rendering.write(here, dist, check=False)
-    (dist / "samtools.json").write_text("{}", encoding="utf-8")
-    capsys.readouterr()
-    rendering.write(here, dist, check=False)
-    said = capsys.readouterr().err
-    assert f"bwa: unchanged {dist / 'bwa.json'}\n" in said
-    assert f"samtools: written {dist / 'samtools.json'}\n" in said
-
-
-def test_a_tool_that_is_gone_takes_its_file_along_and_nothing_else(here: Rendering, dist: Path) -> None:
-    dist.mkdir(parents=True)
-    for name in ("gone.json", "notes.md"):
-        (dist / name).touch()
-    rendering.write(here, dist, check=False)
-    assert not (dist / "gone.json").exists()
-    assert (dist / "notes.md").exists()
-
-
-def test_a_check_of_what_was_just_written_passes_and_says_nothing(
+def test_each_definition_is_a_file_and_files_of_other_tools_are_removed(
     here: Rendering, dist: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rendering.write(here, dist, check=False)
-    capsys.readouterr()
+    definitions = jobdefs.render(HERE.jobdefs, here)
+    expected = {f"{name}.json": jobdefs.dump(definition) for name, definition in definitions.items()}
+    assert {file.name: file.read_text(encoding="utf-8") for file in dist.iterdir()} == expected
+    assert f"bwa: written {dist / 'bwa.json'}\n" in capsys.readouterr().err
+    (dist / "samtools.json").write_text("{}", encoding="utf-8")
+    for name in ("gone.json", "notes.md"):
+        (dist / name).touch()
+    rendering.write(here, dist, check=False)
+    printed = capsys.readouterr()
+    assert f"bwa: unchanged {dist / 'bwa.json'}\n" in printed.err
+    assert f"samtools: written {dist / 'samtools.json'}\n" in printed.err
+    assert {file.name for file in dist.iterdir()} == {*expected, "notes.md"}
     rendering.write(here, dist, check=True)
     assert capsys.readouterr() == ("", "")
 
