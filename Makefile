@@ -1,7 +1,9 @@
 # Each target is a line or two; `make` alone lists them.
 PYTHON := .venv/bin/python
+# Each worker has an embedded AWS of its own; both share the engine.
+WORKERS := --numprocesses 2 --dist loadfile
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench bench-quick clean requirements
+.PHONY: help setup demo test test-fast check bench bench-quick clean requirements
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -13,7 +15,11 @@ demo: setup ## images built, the workflow run on reads, a VCF and a report in re
 	@$(PYTHON) build.py demo
 
 test: setup check ## every test, the linters first
-	@$(PYTHON) -m pytest
+	@$(PYTHON) build.py build && $(PYTHON) -m pytest $(WORKERS)
+
+test-fast: ## the tests that need no Docker engine
+	@scripts/setup.sh python
+	@$(PYTHON) -m pytest $(WORKERS) -m "not engine"
 
 check: setup ## ruff, mypy, cfn-lint, shellcheck, and what makes the checkers of templates ready
 	@scripts/setup.sh checkers

@@ -3,6 +3,7 @@
 # the exact versions of requirements/dev.txt, and a Docker engine that answers.
 #
 #   scripts/setup.sh             environment and engine
+#   scripts/setup.sh python      the environment alone
 #   scripts/setup.sh checkers    what only `make check` needs: shellcheck, and checkov in .venv-checkov
 #   scripts/setup.sh stop        stops the engine, if this script started it
 #
@@ -118,10 +119,11 @@ case ${1:-start} in
         environment .venv requirements/dev.txt
         engine
         ;;
+    python) environment .venv requirements/dev.txt ;;
     checkers)
         environment .venv-checkov requirements/checkov.txt
         checkers
         ;;
     stop) stop ;;
-    *) fail "unknown word '$1'" "it is neither start, checkers nor stop" "Type: scripts/setup.sh, or scripts/setup.sh stop." ;;
+    *) fail "unknown word '$1'" "it is not start, python, checkers or stop" "Type: scripts/setup.sh, or scripts/setup.sh stop." ;;
 esac

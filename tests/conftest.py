@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support import file_progress
 from support.job_runner import BuiltImages, DataSet, JobRunner
 from support.tiny_genome import Small
 
@@ -24,6 +25,12 @@ from toolchain.workflow.aligners import Aligner
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REAL_DATA = Path(os.environ.get("GENOMICS_TEST_DATA", HERE.root.parent / "shared" / "data"))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """A line of progress for each file."""
+    file_progress.register(config)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
