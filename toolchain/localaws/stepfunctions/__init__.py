@@ -1,33 +1,28 @@
-"""AWS Step Functions: moto's interpreter, with what it lacks to run a state machine as the service does."""
+"""AWS Step Functions: moto's interpreter, and what it lacks to run this project's state machines."""
 
 import logging
 
+from moto.core.config import default_user_config
+from moto.stepfunctions.parser.models import stepfunctions_parser_backends
+
 from toolchain.localaws.access import Access
 from toolchain.localaws.config import LocalConfig
+from toolchain.localaws.moto_patch import replace
+from toolchain.localaws.stepfunctions import (  # noqa: F401  # each replaces parts of moto
+    api,
+    expressions,
+    integrations,
+    map_runs,
+    states,
+)
+from toolchain.localaws.stepfunctions.backend import LocalStepFunctionsBackend
+
+replace(stepfunctions_parser_backends, "backend", LocalStepFunctionsBackend)
 
 
-def install(_world: LocalConfig, access: Access) -> None:
-    """Turns the interpreter on, and gives it these."""
-    from moto.core.config import default_user_config
-    from moto.stepfunctions.parser.models import stepfunctions_parser_backends
-
-    from toolchain.localaws.stepfunctions import (
-        announcements,
-        api,
-        arguments,
-        backend,
-        children,
-        definitions,
-        expressions,
-        names,
-        paths,
-        tasks,
-    )
-
-    # It tells of every failed state, with all that surrounds it; a history tells of it too, and is asked for.
+def install(_config: LocalConfig, access: Access) -> None:
+    """Turns the interpreter on."""
+    # moto logs every failed state with its whole environment; the history has it too.
     logging.getLogger("moto.stepfunctions").setLevel(logging.CRITICAL)
     default_user_config["stepfunctions"] = {"execute_state_machine": True}
-    stepfunctions_parser_backends.backend = backend.LocalStepFunctionsBackend
-    for part in (definitions, expressions, names, paths, arguments, tasks, children, announcements, api):
-        part.install()
-    tasks.use(access)
+    LocalStepFunctionsBackend.access = access

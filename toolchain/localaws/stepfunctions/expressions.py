@@ -3,6 +3,7 @@
 Values are bound to an expression as they are. moto writes them into its text instead, unescaped.
 """
 
+import datetime as dt
 import hashlib
 import json
 import random
@@ -10,7 +11,13 @@ import uuid
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from toolchain.localaws.stepfunctions.failures import failure
+from jsonata import Jsonata
+from jsonata.jexception import JException
+from jsonata.utils import Utils
+from moto.stepfunctions.parser.asl.component.common.string.string_expression import StringJSONata, StringVariableSample
+
+from toolchain.localaws.moto_patch import replace
+from toolchain.localaws.stepfunctions.states import failure
 
 _HASHES: Final = {"MD5": "md5", "SHA-1": "sha1", "SHA-256": "sha256", "SHA-384": "sha384", "SHA-512": "sha512"}
 
@@ -23,24 +30,20 @@ def evaluate(expression: str, bindings: Mapping[str, Any]) -> Any:
     """Evaluates an expression.
 
     Args:
-        expression: What stands between `{%` and `%}`.
+        expression: What is between `{%` and `%}`.
         bindings: Variables, by their names without the dollar sign.
 
     Raises:
         QueryError: It fails, or it yields nothing.
     """
     result = _evaluate(expression, bindings)
-    # null and nothing are one to the evaluator's caller, and two to Step Functions.
+    # The evaluator returns None for null and for nothing; to Step Functions, nothing is an error.
     if result is None and not _evaluate(f"$exists({expression}\n)", bindings):
         raise QueryError("returned nothing (undefined).")
     return _plain(result)
 
 
 def _evaluate(expression: str, bindings: Mapping[str, Any]) -> Any:
-    from jsonata import Jsonata
-    from jsonata.jexception import JException
-    from jsonata.utils import Utils
-
     try:
         compiled = Jsonata(expression)
         for name, function in _FUNCTIONS.items():
@@ -50,20 +53,22 @@ def _evaluate(expression: str, bindings: Mapping[str, Any]) -> Any:
         return compiled.evaluate(None)
     except (JException, RecursionError, TypeError, ValueError, KeyError, IndexError, AttributeError) as error:
         code = getattr(error, "error", None)
-        said = f"{code}: {error}" if code and str(code) not in str(error) else str(error)
-        raise QueryError(f"threw an error during evaluation. {said}") from error
+        text = f"{code}: {error}" if code and str(code) not in str(error) else str(error)
+        raise QueryError(f"threw an error during evaluation. {text}") from error
 
 
 def _plain(value: Any) -> Any:
-    """The same value, of the types that the json module makes, and sharing nothing with what was bound."""
+    """The same value, of the types of the json module, and sharing nothing with what was bound."""
     if value is None or isinstance(value, bool | int | str):
         return value
     if isinstance(value, float):
         return int(value) if value.is_integer() else value
     if isinstance(value, Mapping):
-        return {str(name): _plain(one) for name, one in value.items()}
+        return {str(name): _plain(item) for name, item in value.items()}
     if isinstance(value, list | tuple | range):
-        return [_plain(one) for one in value]
+        return [_plain(item) for item in value]
+    if isinstance(value, dt.datetime):  # when the execution or a state started
+        return value.astimezone(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     raise QueryError("returned an unsupported result type.")
 
 
@@ -80,8 +85,7 @@ def _partition(items: list[Any], size: int) -> list[list[Any]]:
 
 
 def _range(first: int, last: int, step: int) -> list[int]:
-    first, last, step = int(first), int(last), int(step)
-    return list(range(first, last + (1 if step > 0 else -1), step))
+    return list(range(int(first), int(last) + (1 if step > 0 else -1), int(step)))
 
 
 def _hash(data: Any, algorithm: str) -> str:
@@ -111,35 +115,23 @@ _FUNCTIONS: Final[Mapping[str, Callable[..., Any]]] = {
 }
 
 
-def install() -> None:
-    """Gives moto's states this evaluator."""
-    from moto.stepfunctions.parser.asl.component.common.string import string_expression as strings
-    from moto.stepfunctions.parser.asl.jsonata import jsonata
-
-    # What moto still composes as text, such as variables in JSONPath states.
-    jsonata._eval_jsonata = lambda text: evaluate(text, {})
-    strings.StringJSONata._eval_body = _eval_body  # type: ignore[method-assign]
-    strings.StringVariableSample._eval_body = _eval_body  # type: ignore[method-assign]
-
-
-def _eval_body(self: Any, env: Any) -> None:
+def _evaluate_in_state(self: Any, env: Any) -> None:
     store = env.variable_store
-    variables = {**store._outer_scope, **store._inner_scope}
+    bindings = {**store._outer_scope, **store._inner_scope, "states": env.states._states_data}
     try:
-        result = evaluate(self.expression, {**variables, "states": env.states._states_data})
+        result = evaluate(self.expression, bindings)
     except QueryError as error:
-        cause = f"The JSONata expression '{self.expression}' {_where(env)}{error}"
-        failed = failure(env, name="States.QueryEvaluationError", kind="EvaluationFailed", cause=cause)
-        env.event_manager.add_event(
-            context=env.event_history_context,
-            event_type=failed.failure_event.event_type,
-            event_details={"evaluationFailedEventDetails": failed.get_evaluation_failed_event_details()},
-        )
+        field = env.next_field_name
+        # Where moto knows no field, it gives the name of one of its classes.
+        is_field = field and not field.startswith(("JSONata", "String"))
+        where = f"specified for the field '{field}' " if is_field else ""
+        cause = f"The JSONata expression '{self.expression}' {where}{error}"
+        failed = failure(env, error="States.QueryEvaluationError", cause=cause, event="EvaluationFailed")
+        details: Any = {"evaluationFailedEventDetails": failed.get_evaluation_failed_event_details()}
+        env.event_manager.add_event(env.event_history_context, failed.failure_event.event_type, details)
         raise failed from error
     env.stack.append(result)
 
 
-def _where(env: Any) -> str:
-    field = env.next_field_name
-    # Where moto knows no field, it gives the name of a class of its own.
-    return "" if not field or field.startswith(("JSONata", "String")) else f"specified for the field '{field}' "
+replace(StringJSONata, "_eval_body", _evaluate_in_state)
+replace(StringVariableSample, "_eval_body", _evaluate_in_state)
