@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any, Final
-from uuid import uuid4
 
 from werkzeug.wrappers import Response
 
@@ -77,8 +76,6 @@ class Gate:
         answer = self._answer(environ)
         for name in {name for name, _ in answer.headers if name.lower().startswith("access-control-")}:
             del answer.headers[name]  # no page of another origin is to read it
-        for name in ("x-amzn-RequestId", "x-amz-request-id"):  # clients count on one of them
-            answer.headers.setdefault(name, str(uuid4()))
         return answer(environ, start)
 
     def _answer(self, environ: dict[str, Any]) -> Response:

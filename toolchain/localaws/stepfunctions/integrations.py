@@ -120,15 +120,15 @@ _stock_pattern = replace(_StepFunctions, "_eval_integration_pattern", _wait_or_t
 
 def _batch_error(self: Any, env: Any, ex: Exception) -> Any:
     """Batch names two errors; Step Functions calls all others Batch.AWSBatchException."""
-    error = getattr(ex, "response", {}).get("Error", {})
-    if error and error.get("Code") not in {"ClientException", "ServerException"}:
+    error, _ = _response_of(ex)
+    if error and error["Code"] not in {"ClientException", "ServerException"}:
         error["Code"] = "AWSBatchException"
     return _stock_batch_error(self, env, ex)
 
 
 def _execution_error(self: Any, env: Any, ex: Exception) -> Any:
     """Errors that the operation's model does not name, such as throttling, share one name; moto adds its ending."""
-    error = getattr(ex, "response", {}).get("Error", {})
+    error, _ = _response_of(ex)
     model = operation("stepfunctions", self.resource.api_action)
     if error and model is not None:
         is_named = error["Code"] in {shape.name for shape in model.error_shapes}
@@ -137,8 +137,8 @@ def _execution_error(self: Any, env: Any, ex: Exception) -> Any:
 
 
 def _sdk_error(self: Any, env: Any, ex: Exception) -> Any:
-    status = getattr(ex, "response", {}).get("ResponseMetadata", {}).get("HTTPStatusCode")
-    if self.resource.api_action == "headObject" and status == HTTPStatus.NOT_FOUND:
+    _, metadata = _response_of(ex)
+    if self.resource.api_action == "headObject" and metadata.get("HTTPStatusCode") == HTTPStatus.NOT_FOUND:
         # A response to HEAD has no body that could name the error: Step Functions' SDK goes by its status.
         return self._get_task_failure_event(
             env=env, error="S3.NoSuchKeyException", cause="Not Found (Service: S3, Status Code: 404)"
@@ -147,6 +147,14 @@ def _sdk_error(self: Any, env: Any, ex: Exception) -> Any:
         service = self._normalise_service_error_name(self.resource.api_name)
         return self._get_task_failure_event(env=env, error=f"{service}.SdkClientException", cause=str(ex))
     return _stock_sdk_error(self, env, ex)
+
+
+def _response_of(error: Exception) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The error and the metadata of a response that is one; moto takes for granted that it has a request's id."""
+    response: dict[str, Any] = getattr(error, "response", {})
+    metadata = response.get("ResponseMetadata", {})
+    metadata.setdefault("RequestId", "")
+    return response.get("Error", {}), metadata
 
 
 _stock_batch_error = replace(_Batch, "_from_error", _batch_error)
