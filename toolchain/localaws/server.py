@@ -141,7 +141,7 @@ def _answering(world: LocalConfig, listener: socket.socket, access: Access) -> I
         stack.enter_context(_serving(exports, f"unix://{EXPORT_SOCKET}", gate(keys=(access.export,))))
         # These call each other through the door: they end before it is shut.
         own["cloudformation"] = stack.enter_context(cloudformation.application(access))
-        own["s3"] = stack.enter_context(s3.application(world, fsx.object_changed))
+        own["s3"] = s3.S3Application(world, fsx.object_changed)
         stack.enter_context(ecr.pushable(world))
         yield
 

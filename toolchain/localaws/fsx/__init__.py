@@ -23,7 +23,7 @@ def install(config: LocalConfig, _access: Access) -> None:
         urls.url_paths[path] = LocalFsxResponse.dispatch
 
 
-def object_changed(bucket: str, key: str, exists: bool) -> None:  # noqa: FBT001  # a message, whose parts these are
+def object_changed(bucket: str, key: str, *, exists: bool) -> None:
     """Imports an object that was put, or removes the file of one that was deleted, where an association says so."""
     for regions in list(fsx_backends.values()):
         for backend in list(regions.values()):

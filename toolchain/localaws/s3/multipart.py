@@ -1,28 +1,44 @@
-"""Uploads in parts: each part is a file out of sight until all of them become an object."""
+"""Multipart uploads: each part is a file out of sight until all of them become an object."""
 
+import base64
 import hashlib
 import shutil
-import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
-from typing import BinaryIO
+from typing import Final
 from uuid import uuid4
 
-from toolchain.localaws.s3.checksums import ALGORITHMS, Expected
+from toolchain.localaws.s3 import checksums
+from toolchain.localaws.s3.body import Body
 from toolchain.localaws.s3.errors import S3Error
-from toolchain.localaws.s3.objects import CHUNK, Objects, Writing
+from toolchain.localaws.s3.objects import Objects, pieces
 
-_MOST_PARTS = 10_000
+_MOST_PARTS: Final = 10_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """A part of an upload.
+
+    Attributes:
+        etag: Its MD5.
+        checksums: Those that came with it, or that are said to have come: header to value.
+    """
+
+    number: int
+    etag: str
+    checksums: Mapping[str, str]
 
 
 @dataclass(kw_only=True)
 class Upload:
-    """An upload that has begun.
+    """An upload that was begun.
 
     Attributes:
-        folder: Where its parts are, each a file by its number.
-        etags: The parts' ETags, by number.
+        headers: What the object is put with.
+        folder: Of the parts' files, which are named by their numbers.
     """
 
     id: str
@@ -30,11 +46,15 @@ class Upload:
     key: str
     headers: Mapping[str, str]
     folder: Path
-    etags: dict[int, str] = field(default_factory=dict)
+    parts: dict[int, Part] = field(default_factory=dict)
+
+    def file(self, part: Part) -> Path:
+        """The file of a part."""
+        return self.folder / str(part.number)
 
 
 class Uploads:
-    """All uploads that have begun and not ended.
+    """The uploads that were begun and have not ended.
 
     Args:
         objects: Where they become objects.
@@ -44,120 +64,96 @@ class Uploads:
     def __init__(self, objects: Objects, folder: Path) -> None:
         self._objects = objects
         self._folder = folder
-        self._begun: dict[str, Upload] = {}
-        self._guard = threading.Lock()
-        # Parts of a server that is no more: nobody knows their uploads.
+        self._uploads: dict[str, Upload] = {}
+        # Parts of an earlier server, whose uploads nobody knows.
         shutil.rmtree(folder, ignore_errors=True)
 
     def begin(self, bucket: str, key: str, headers: Mapping[str, str]) -> Upload:
         """Begins an upload."""
         self._objects.file(bucket, key)
-        new = uuid4().hex
-        upload = Upload(id=new, bucket=bucket, key=key, headers=headers, folder=self._folder / new)
+        upload_id = uuid4().hex
+        upload = Upload(id=upload_id, bucket=bucket, key=key, headers=headers, folder=self._folder / upload_id)
         upload.folder.mkdir(parents=True)
-        with self._guard:
-            self._begun[new] = upload
+        self._uploads[upload_id] = upload
         return upload
 
-    def find(self, upload: str, bucket: str, key: str) -> Upload:
-        """An upload.
-
-        Raises:
-            S3Error: There is none such, or it is that of another object.
-        """
-        with self._guard:
-            found = self._begun.get(upload)
-        if found is None or (found.bucket, found.key) != (bucket, key):
+    def find(self, upload_id: str, bucket: str, key: str) -> Upload:
+        """The upload of an object."""
+        upload = self._uploads.get(upload_id)
+        if upload is None or (upload.bucket, upload.key) != (bucket, key):
             raise S3Error("NoSuchUpload", "The specified upload does not exist.", status=404)
-        return found
+        return upload
 
-    def of(self, bucket: str) -> list[Upload]:
+    def of_bucket(self, bucket: str) -> list[Upload]:
         """The uploads of a bucket."""
-        with self._guard:
-            return [one for one in self._begun.values() if one.bucket == bucket]
+        return [upload for upload in list(self._uploads.values()) if upload.bucket == bucket]
 
-    def part(self, upload: Upload, number: int, chunks: Iterable[bytes]) -> str:
-        """Takes a part, and returns its ETag."""
+    def put_part(self, upload: Upload, number: int, content: Iterator[bytes] | Body) -> Part:
+        """Writes a part."""
         if not 1 <= number <= _MOST_PARTS:
             raise S3Error("InvalidArgument", f"Part number must be an integer between 1 and {_MOST_PARTS}")
-        file = upload.folder / f"{number}.new"
+        md5 = hashlib.md5(usedforsecurity=False)
+        file = upload.folder / f"{number}.{uuid4().hex}"
         with file.open("wb") as out:
-            writing = Writing(out)
-            for chunk in chunks:
-                writing.write(chunk)
-        file.replace(upload.folder / str(number))
-        etag = upload.etags[number] = writing.md5.hexdigest()
-        return etag
+            for piece in content:
+                md5.update(piece)
+                out.write(piece)
+        given = content.checksums if isinstance(content, Body) else {}
+        part = Part(number=number, etag=md5.hexdigest(), checksums=given)
+        file.replace(upload.file(part))
+        upload.parts[number] = part
+        return part
 
-    def complete(
-        self,
-        upload: Upload,
-        parts: Sequence[tuple[int, str, Sequence[Expected]]],
-        whole: Sequence[Expected] = (),
-        composite: Sequence[Expected] = (),
-    ) -> str:
+    def complete(self, upload: Upload, parts: Sequence[Part], expected: Mapping[str, str]) -> str:
         """Makes the parts an object, and returns its ETag.
 
         Args:
             upload: The upload.
-            parts: Each with its number, its ETag, and what its checksums are said to be.
-            whole: What the object's are said to be.
-            composite: What the checksums of its parts' checksums are said to be.
-        """
-        chosen = [(number, etag) for number, etag, _ in parts]
-        for number, etag in chosen:
-            if upload.etags.get(number) != etag.strip('"'):
-                raise S3Error("InvalidPart", f"Part {number} could not be found, or its ETag is another.")
-        if [number for number, _ in chosen] != sorted(number for number, _ in chosen) or not chosen:
-            raise S3Error("InvalidPartOrder", "The list of parts was not in ascending order.")
-        self._check(upload, parts, whole, composite)
-        digests = b"".join(bytes.fromhex(upload.etags[number]) for number, _ in chosen)
-        etag_of_all = f"{hashlib.md5(digests, usedforsecurity=False).hexdigest()}-{len(chosen)}"
-        with self._objects.new(upload.bucket, upload.key, upload.headers, etag=etag_of_all) as writing:
-            for number, _ in chosen:
-                writing.append(upload.folder / str(number))
-        self.abort(upload)
-        return etag_of_all
+            parts: As the client says that they are.
+            expected: The object's checksums, as the client says: header to value. `VALUE-N` is that of N checksums.
 
-    @staticmethod
-    def _check(
-        upload: Upload,
-        parts: Sequence[tuple[int, str, Sequence[Expected]]],
-        whole: Sequence[Expected],
-        composite: Sequence[Expected],
-    ) -> None:
-        """Reads the parts once more, if there is a checksum that tells of them."""
-        for number, _, said in parts:
-            hashers = [ALGORITHMS[checksum.algorithm]() for checksum in composite]
-            told = [checksum.hasher for checksum in (*said, *whole)]
-            for piece in _read(upload.folder / str(number)) if hashers or told else ():
-                for hasher in (*hashers, *told):
-                    hasher.update(piece)
-            for checksum in said:
-                checksum.check()
-            for checksum, hasher in zip(composite, hashers, strict=True):
-                checksum.hasher.update(hasher.digest())
-        for checksum in (*whole, *composite):
-            checksum.check()
+        Raises:
+            S3Error: They are not so.
+        """
+        for part in parts:
+            known = upload.parts.get(part.number)
+            if known is None or known.etag != part.etag:
+                raise S3Error("InvalidPart", f"Part {part.number} could not be found, or its ETag is another.")
+            if not part.checksums.items() <= known.checksums.items():
+                raise S3Error("BadDigest", f"A checksum of part {part.number} did not match what we received.")
+        if not parts or any(first.number >= second.number for first, second in pairwise(parts)):
+            raise S3Error("InvalidPartOrder", "The list of parts was not in ascending order.")
+        known_parts = [upload.parts[part.number] for part in parts]
+        of_object = {name: value for name, value in expected.items() if "-" not in value}  # which base64 has not
+        for name in expected.keys() - of_object.keys():
+            if expected[name] != _composite(known_parts, name):
+                raise S3Error("BadDigest", f"The {name} you specified did not match what we received.")
+        md5s = b"".join(bytes.fromhex(part.etag) for part in known_parts)
+        etag = f"{hashlib.md5(md5s, usedforsecurity=False).hexdigest()}-{len(parts)}"
+        files = [upload.file(part) for part in parts]
+        self._objects.put(upload.bucket, upload.key, upload.headers, _joined(files, of_object), etag)
+        self.abort(upload)
+        return etag
 
     def abort(self, upload: Upload) -> None:
-        """Forgets an upload."""
-        with self._guard:
-            self._begun.pop(upload.id, None)
+        """Forgets an upload, and removes its parts."""
+        self._uploads.pop(upload.id, None)
         shutil.rmtree(upload.folder, ignore_errors=True)
 
 
-def _read(file: Path) -> Iterator[bytes]:
-    with file.open("rb") as data:
-        while piece := data.read(CHUNK):
-            yield piece
+def _composite(parts: Sequence[Part], name: str) -> str:
+    """The checksum of the parts' checksums, of those that came with theirs."""
+    checksum, values = checksums.new(name), [part.checksums[name] for part in parts if name in part.checksums]
+    for value in values:
+        checksum.update(base64.b64decode(value))
+    return f"{checksum.b64digest()}-{len(values)}"
 
 
-def pieces(data: BinaryIO, first: int, last: int) -> Iterator[bytes]:
-    """The bytes of an open file from one to another, both included, in pieces; closes it."""
-    with data:
-        data.seek(first)
-        left = last - first + 1
-        while left > 0 and (piece := data.read(min(CHUNK, left))):
-            left -= len(piece)
+def _joined(files: Sequence[Path], expected: Mapping[str, str]) -> Iterator[bytes]:
+    computed = {name: checksums.new(name) for name in expected}
+    for file in files:
+        for piece in pieces(file.open("rb"), 0, file.stat().st_size - 1):
+            for checksum in computed.values():
+                checksum.update(piece)
             yield piece
+    checksums.compare(computed, expected)
