@@ -3,13 +3,14 @@
 import http.client
 import json
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.message import Message
 from typing import Any
 from xml.etree import ElementTree as ET  # of this machine's own server
 
+import pytest
 from botocore.auth import S3SigV4Auth, S3SigV4QueryAuth, SigV4Auth, SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
@@ -18,6 +19,7 @@ from toolchain.localaws.access import Key
 from toolchain.localaws.server import Server
 
 ATTACKER = "http://attacker.example"
+FSX = "AWSSimbaAPIService_v20180301"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,6 +146,46 @@ def register(**properties: Any) -> Call:
         body=json.dumps(definition).encode(),
         headers={"Content-Type": "application/json"},
     )
+
+
+# ---- the same attack on any call ------------------------------------------------------------------------------------
+
+
+def with_key(change: Callable[[Key], Key]) -> Callable[[Server, Call], list[Answer]]:
+    """Signs with another key, in the headers and in the query."""
+
+    def attack(server: Server, call: Call) -> list[Answer]:
+        key = change(server.key)
+        return [call.sent(server, call.signed(server, key)), call.sent(server, path=call.presigned(server, key))]
+
+    return attack
+
+
+def signed_at(seconds: float) -> Callable[[Server, Call], list[Answer]]:
+    """Signs with the right key, at a moment so many seconds from now."""
+
+    class Clock:
+        @staticmethod
+        def strftime(_: str) -> str:
+            return stamp(seconds)
+
+    def attack(server: Server, call: Call) -> list[Answer]:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("botocore.auth.get_current_datetime", lambda *_, **__: Clock())
+            return [call.sent(server, call.signed(server)), call.sent(server, path=call.presigned(server))]
+
+    return attack
+
+
+def add_headers(**headers: str) -> Callable[[Server, Call], list[Answer]]:
+    """Adds headers to a signed call; PORT stands for the server's."""
+
+    def attack(server: Server, call: Call) -> list[Answer]:
+        port = server.endpoint.rpartition(":")[2]
+        added = {name: value.replace("PORT", port) for name, value in headers.items()}
+        return [call.sent(server, {**call.signed(server), **added})]
+
+    return attack
 
 
 def stamp(seconds: float) -> str:
