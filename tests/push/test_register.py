@@ -1,7 +1,7 @@
 """`register`: a revision for what changed, and none for what did not."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,6 @@ from toolchain.aws import BATCH_CALLS_PER_SECOND, Account, Pace
 from toolchain.errors import MissingInputError, SeveralFailedError, UnavailableError
 from toolchain.jobdefs import register as registration
 from toolchain.jobdefs import revisions
-from toolchain.jobdefs.register import Registered
 from toolchain.runs.target import AwsTarget
 
 if TYPE_CHECKING:
@@ -45,68 +44,56 @@ def written(plain: Desk) -> dict[str, str]:
     return data
 
 
+def nothing(_: Desk) -> None:
+    """The same again."""
+
+
+def more_memory(plain: Desk) -> None:
+    plain.settings("[jobs.beta]\nmemory = 777\n")
+
+
+def deregistered(plain: Desk) -> None:
+    Account().batch().deregister_job_definition(jobDefinition=written(plain)["beta"])
+
+
+def deregistered_and_back(plain: Desk) -> None:
+    deregistered(plain)
+    plain.settings()
+
+
 @pytest.mark.usefixtures("aws")
-def test_the_first_time_everything_is_registered_and_written_down(plain: Desk) -> None:
+@pytest.mark.parametrize(
+    ("changes", "beta"),
+    [
+        ([nothing], "1 unchanged"),
+        ([more_memory], "2 registered"),
+        ([lambda plain: plain.settings('[tags]\nlab = "b"\n')], "2 registered"),
+        ([lambda plain: plain.pretend_pushed(digit="b")], "2 registered"),
+        # Back to what was before the latest.
+        ([more_memory, lambda plain: plain.settings()], "3 registered"),
+        ([deregistered], "2 registered"),
+        # The latest active one counts, not the latest that ever was.
+        ([more_memory, deregistered_and_back], "1 unchanged"),
+    ],
+)
+def test_a_change_makes_a_revision_and_no_change_makes_none(
+    plain: Desk, changes: list[Callable[[Desk], object]], beta: str
+) -> None:
     assert run(plain) == ["alpha:1 registered", "beta:1 registered", "gamma:1 registered"]
-    assert written(plain) == {
-        name: f"arn:aws:batch:eu-central-1:123456789012:job-definition/{plain.project}-{name}:1" for name in plain.names
-    }
+    prefix = f"arn:aws:batch:eu-central-1:123456789012:job-definition/{plain.project}"
+    assert written(plain) == {name: f"{prefix}-{name}:1" for name in plain.names}
+    for change in changes:
+        change(plain)
+        lines = run(plain, "beta")
+    assert lines == [f"beta:{beta}"]
+    assert written(plain)["beta"] == f"{prefix}-beta:{beta[0]}"
 
 
-def test_the_second_time_nothing_is(aws: FaultProxy, plain: Desk) -> None:
+def test_where_nothing_changed_batch_is_only_asked(aws: FaultProxy, plain: Desk) -> None:
     run(plain)
-    before = written(plain)
     aws.seen.clear()
-    assert run(plain) == ["alpha:1 unchanged", "beta:1 unchanged", "gamma:1 unchanged"]
-    assert [one.path for one in aws.seen] == ["/v1/describejobdefinitions"] * 3
-    assert written(plain) == before
-
-
-@pytest.mark.usefixtures("aws")
-def test_one_field_changed_is_one_revision_more(plain: Desk) -> None:
     run(plain)
-    plain.settings("[jobs.beta]\nmemory = 777\n")
-    assert run(plain) == ["alpha:1 unchanged", "beta:2 registered", "gamma:1 unchanged"]
-    assert written(plain)["beta"].endswith("-beta:2")
-
-
-@pytest.mark.usefixtures("aws")
-def test_changed_tags_are_a_revision_more(plain: Desk) -> None:
-    run(plain)
-    plain.settings('[tags]\nlab = "b"\n')
-    assert run(plain) == ["alpha:2 registered", "beta:2 registered", "gamma:2 registered"]
-
-
-@pytest.mark.usefixtures("aws")
-def test_another_digest_is_a_revision_more(plain: Desk) -> None:
-    run(plain)
-    plain.pretend_pushed(digit="b")
-    assert run(plain, "alpha") == ["alpha:2 registered"]
-
-
-def test_what_was_deregistered_by_hand_is_registered_again(batch: "BatchClient", plain: Desk) -> None:
-    run(plain)
-    batch.deregister_job_definition(jobDefinition=written(plain)["beta"])
-    assert run(plain, "beta") == ["beta:2 registered"]
-    assert active(batch, plain, "beta") == [2]
-
-
-def test_the_latest_that_is_active_counts_and_not_the_latest_that_ever_was(batch: "BatchClient", plain: Desk) -> None:
-    run(plain, "beta")
-    plain.settings("[jobs.beta]\nmemory = 777\n")
-    run(plain, "beta")
-    batch.deregister_job_definition(jobDefinition=written(plain)["beta"])
-    plain.settings()
-    assert run(plain, "beta") == ["beta:1 unchanged"]
-
-
-@pytest.mark.usefixtures("aws")
-def test_going_back_to_what_was_before_the_latest_is_a_revision_more(plain: Desk) -> None:
-    run(plain, "beta")
-    plain.settings("[jobs.beta]\nmemory = 777\n")
-    run(plain, "beta")
-    plain.settings()
-    assert run(plain, "beta") == ["beta:3 registered"]
+    assert [request.path for request in aws.seen] == ["/v1/describejobdefinitions"] * 3
 
 
 @pytest.mark.usefixtures("aws")
@@ -277,6 +264,7 @@ def test_a_dry_run_prints_what_would_change_and_changes_nothing(
 ) -> None:
     run(plain, "alpha", "beta")
     plain.settings("[jobs.beta]\nmemory = 777\n")
+    assert plain.run("register", "alpha", environment={"AWS_ENDPOINT_URL": aws.url}).stdout == "alpha:1 unchanged\n"
     result = plain.run("register", "--dry-run", environment={"AWS_ENDPOINT_URL": aws.url})
     assert result.returncode == 0, result.stderr
     lines = result.stdout.splitlines()
@@ -296,13 +284,3 @@ def test_a_dry_runs_difference_is_coloured_on_a_terminal_and_plain_elsewhere(aws
     coloured = plain.run("register", "--dry-run", environment={**environment, "FORCE_COLOR": "1"}).stdout
     assert '\x1b[31m-        "value": "512"' in coloured
     assert '\x1b[32m+        "value": "777"' in coloured
-
-
-def test_the_command_prints_each_on_stdout(aws: FaultProxy, plain: Desk) -> None:
-    result = plain.run("register", "alpha", environment={"AWS_ENDPOINT_URL": aws.url})
-    assert (result.returncode, result.stdout) == (0, "alpha:1 registered\n"), result.stderr
-
-
-def test_a_registered_one_is_printed_as_people_name_it() -> None:
-    assert str(Registered(tool="bwa", arn="arn", number=3, new=True)) == "bwa:3 registered"
-    assert str(Registered(tool="bwa", arn="arn", number=3, new=False)) == "bwa:3 unchanged"

@@ -64,30 +64,12 @@ def test_lanes_are_counted(jobs: tuple[BatchJob, ...], told: str) -> None:
     assert counted("mem", *jobs) == told
 
 
-def test_a_job_that_was_submitted_once_more_counts_as_its_last_one() -> None:
+def test_a_sample_counts_its_own_steps_and_the_last_job_of_each() -> None:
     assert counted("finish", job("finish", "FAILED", created=1), job("finish", "RUNNING", created=2)) == "running"
-
-
-def test_a_sample_of_one_lane_has_nothing_to_finish() -> None:
     assert counted("finish") == "-"
+    # A sample of one lane has nothing to finish.
     assert counted("finish", sample="b") == ""
-
-
-def test_a_sample_counts_its_own_jobs_only() -> None:
     assert counted("mem", job("mem L001", "SUCCEEDED"), sample="b") == "-"
-
-
-def test_a_table_shows_samples_by_step_and_what_runs_now() -> None:
-    run = Run(name="r", arn="", status="RUNNING", start=datetime.now(UTC), planned=PLANNED)
-    jobs = (job("index", "SUCCEEDED", None), job("mem L001", "SUCCEEDED"), job("mem L002", "RUNNING"))
-    out = StringIO()
-    Console(file=out, width=120).print(following.table(run, jobs))
-    text = out.getvalue()
-    assert "run r: running" in text
-    assert "index done" in text
-    assert "1/2 running 1" in text
-    assert "0 of 2 samples done" in text
-    assert "  a mem L002  " in text
 
 
 def shown(planned: tuple[Job, ...], jobs: tuple[BatchJob, ...], *, width: int = 80, height: int = 24) -> list[str]:
@@ -98,10 +80,14 @@ def shown(planned: tuple[Job, ...], jobs: tuple[BatchJob, ...], *, width: int = 
     return out.getvalue().splitlines()
 
 
-def test_the_first_line_says_how_the_run_is_whatever_the_table_s_width() -> None:
-    lines = shown(PLANNED, (job("index", "SUCCEEDED", None),))
+def test_a_table_shows_the_run_its_samples_by_step_and_what_runs_now() -> None:
+    jobs = (job("index", "SUCCEEDED", None), job("mem L001", "SUCCEEDED"), job("mem L002", "RUNNING"))
+    lines = shown(PLANNED, jobs)
     assert lines[0] == "run 20261122-195301-ab12: running, 0:00   index done   export -"
     assert lines[1].split() == ["sample", "mem", "finish", "call", "gather", "qc", "check"]
+    assert "1/2 running 1" in lines[2]
+    assert "0 of 2 samples done" in lines
+    assert lines[-1].startswith("  a mem L002  ")
 
 
 def test_steps_that_no_sample_has_are_no_columns() -> None:
@@ -120,8 +106,7 @@ def test_jobs_that_cannot_start_are_told_with_the_reason_once() -> None:
 
 
 def test_a_table_fits_on_the_terminal_and_keeps_what_stands_below_it() -> None:
-    jobs = tuple(job("mem L001", "RUNNING", f"s{number:03}") for number in range(20))
-    lines = shown(MANY, jobs)
+    lines = shown(MANY, tuple(job("mem L001", "RUNNING", f"s{number:03}") for number in range(20)))
     assert len(lines) <= 23
     assert max(map(len, lines)) <= 80
     assert lines[-1] == "  and 12 more jobs"
@@ -134,10 +119,7 @@ def test_samples_that_are_done_make_room_for_those_that_are_not() -> None:
         for number in range(150)
         for step in ("mem L001", "call 0", "gather", "qc", "check")
     )
-    run = Run(name="r", arn="", status="RUNNING", start=datetime.now(UTC), planned=MANY)
-    out = StringIO()
-    Console(file=out, width=120).print(following.table(run, jobs))
-    text = out.getvalue()
+    text = "\n".join(shown(MANY, jobs, width=120, height=1000))
     assert "150 of 200 samples done, 10 more not shown" in text
     assert "s149" not in text
     assert "s150" in text

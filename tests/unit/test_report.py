@@ -74,49 +74,18 @@ def summary(folder: Path) -> Summary:
     return report.summarise(folder, "S1", None)
 
 
-def test_reads_are_the_primary_ones(summary: Summary) -> None:
+def test_a_summary_holds_the_figures_of_the_results(summary: Summary) -> None:
     assert (summary.reads, summary.mapped, summary.duplicates) == (100, 95, 7)
-
-
-def test_reads_that_failed_quality_control_are_no_fault(folder: Path) -> None:
-    text = FLAGSTAT.replace("100 + 0 primary\n", "100 + 3 primary\n")
-    (folder / "qc" / "S1.flagstat.txt").write_text(text, encoding="ascii")
-    assert report.summarise(folder, "S1", None).mapped == 95
-
-
-def test_every_sequence_has_its_length_and_depth(summary: Summary) -> None:
     assert summary.depths == (
         Depth(sequence="chrA", length=300, depth=20.5),
         Depth(sequence="chrB", length=100, depth=8.5),
     )
-
-
-def test_the_mean_depth_is_weighted_by_length(summary: Summary) -> None:
     assert summary.depth == pytest.approx((300 * 20.5 + 100 * 8.5) / 400)
-
-
-def test_calls_are_those_of_the_vcf_of_any_quality(summary: Summary) -> None:
     assert summary.calls == {SNP, INSERTION}
-
-
-def test_steps_come_in_the_order_of_their_start_with_seconds_after_the_first(summary: Summary) -> None:
-    assert [(step.name, step.start) for step in summary.steps] == [
-        ("mem-L001", 0),
-        ("call-0", 10),
-        ("call-1", 10),
-        ("gather", 12),
-    ]
-
-
-def test_a_step_s_cpu_is_the_user_s_and_the_system_s(summary: Summary) -> None:
+    starts = [(step.name, step.start) for step in summary.steps]
+    assert starts == [("mem-L001", 0), ("call-0", 10), ("call-1", 10), ("gather", 12)]
     assert summary.steps[0] == Step(name="mem-L001", image="tool:1-0", start=0, wall=10, cpu=1.75, memory=2_000_000)
-
-
-def test_a_run_lasts_from_the_first_start_to_the_last_end(summary: Summary) -> None:
     assert summary.seconds == 14.5
-
-
-def test_the_figures_are_these(summary: Summary) -> None:
     assert report.figures(summary) == {
         "reads": "100",
         "mapped": "95.00 % (95)",
@@ -125,6 +94,12 @@ def test_the_figures_are_these(summary: Summary) -> None:
         "variants found": "2 (1 SNPs)",
         "seconds, first step to last": "14.5",
     }
+
+
+def test_reads_that_failed_quality_control_are_no_fault(folder: Path) -> None:
+    text = FLAGSTAT.replace("100 + 0 primary\n", "100 + 3 primary\n")
+    (folder / "qc" / "S1.flagstat.txt").write_text(text, encoding="ascii")
+    assert report.summarise(folder, "S1", None).mapped == 95
 
 
 def test_a_comparison_adds_what_was_planted(summary: Summary) -> None:
@@ -153,10 +128,11 @@ def page(summary: Summary, tmp_path: Path) -> str:
     return (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
-def test_the_page_shows_the_figures_steps_and_depths(summary: Summary, tmp_path: Path) -> None:
+def test_the_page_shows_figures_steps_and_depths_and_is_complete_in_itself(summary: Summary, tmp_path: Path) -> None:
     text = page(summary, tmp_path)
     for shown in ("<h1>S1</h1>", "95.00 % (95)", ">mem-L001<", ">chrB<", ">20.5<"):
         assert shown in text
+    assert not any(word in text for word in ("http:", "https:", "src=", "<link", "<script", "@import", "url("))
 
 
 def test_the_page_lists_what_was_missed_and_what_was_not_planted(summary: Summary, tmp_path: Path) -> None:
@@ -165,11 +141,6 @@ def test_the_page_lists_what_was_missed_and_what_was_not_planted(summary: Summar
     assert "<td>AT</td><td>missed</td>" in text
     assert "<td>C</td><td>not planted</td>" in text
     assert "<h2>Planted" not in page(summary, tmp_path)
-
-
-def test_the_page_needs_nothing_else_to_be_looked_at(summary: Summary, tmp_path: Path) -> None:
-    text = page(summary, tmp_path)
-    assert not any(word in text for word in ("http:", "https:", "src=", "<link", "<script", "@import", "url("))
 
 
 def named(summary: Summary, name: str) -> Summary:
@@ -193,24 +164,16 @@ def test_a_hostile_name_is_text_in_the_page(summary: Summary, tmp_path: Path, ho
         assert text.count(character) == harmless.count(character)
 
 
-def test_the_table_goes_to_stdout_with_the_paths_of_the_results(
-    summary: Summary, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("name", ["run", "run [old]", "[/x]", ":smile:"])
+def test_the_table_and_the_paths_of_the_results_go_to_stdout(
+    summary: Summary, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
-    report.show(summary, Path("/results/run"))
-    said = capsys.readouterr()
-    assert said.err == ""
-    assert said.out.splitlines()[-3:] == [
-        "/results/run/S1.vcf.gz",
-        "/results/run/S1.bam",
-        "/results/run/report.html",
-    ]
-    assert "95.00 % (95)" in said.out
-
-
-@pytest.mark.parametrize("name", ["run [old]", "[/x]", ":smile:"])
-def test_a_path_is_printed_to_the_letter(summary: Summary, capsys: pytest.CaptureFixture[str], name: str) -> None:
     report.show(summary, Path("/results") / name)
-    assert f"/results/{name}/S1.bam" in capsys.readouterr().out.splitlines()
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    assert "95.00 % (95)" in printed.out
+    files = ("S1.vcf.gz", "S1.bam", "report.html")
+    assert printed.out.splitlines()[-3:] == [f"/results/{name}/{file}" for file in files]
 
 
 def test_notes_of_the_steps_stand_in_the_page(folder: Path, tmp_path: Path) -> None:
