@@ -136,10 +136,7 @@ def test_what_cannot_be_meant_is_wrong_usage_and_is_named(run: Run, words: list[
     assert ran.out == ""
     assert "Error: " in ran.err
     assert "Traceback" not in ran.err
-
-
-def test_an_unknown_command_is_named(run: Run) -> None:
-    assert "No such command 'biuld'" in run("biuld").err
+    assert words != ["biuld"] or "No such command 'biuld'" in ran.err
 
 
 @pytest.mark.parametrize("command", ["build", "test"])
@@ -242,37 +239,23 @@ def test_a_failed_build_shows_the_step_s_output_and_then_the_error(
     assert ran == (70, "", "Step 3\nno such file\nerror: x does not build: it ended with 1. See above.\n")
 
 
-def test_build_prints_nothing_but_json_with_json(run: Run, connect: Callable[[object], None]) -> None:
+def test_build_and_list_print_json_alone_with_json(run: Run, connect: Callable[[object], None]) -> None:
     connect(Holding())
+    assert run("build") == (0, "", "nothing to build: every image is there with this content\n")
     ran = run("build", "--json", "samtools", "bwa")
     assert (ran.code, ran.err) == (0, "")
     built = json.loads(ran.out)
-    assert [one["name"] for one in built] == ["bwa", "samtools"]
-    assert all(one["id"] == f"id of {one['reference']}" for one in built)
-    assert all(one["new"] is False for one in built)
+    assert [image["name"] for image in built] == ["bwa", "samtools"]
+    assert all(image["id"] == f"id of {image['reference']}" and image["new"] is False for image in built)
     assert re.fullmatch(r"genomics/bwa:[0-9.]+-[0-9a-f]{12}", built[0]["reference"])
-
-
-def test_a_build_with_nothing_to_do_says_so_to_people(run: Run, connect: Callable[[object], None]) -> None:
-    connect(Holding())
-    assert run("build") == (0, "", "nothing to build: every image is there with this content\n")
-
-
-def test_list_prints_nothing_but_json_with_json(run: Run, connect: Callable[[object], None]) -> None:
     connect(Empty())
     ran = run("list", "--json")
     assert (ran.code, ran.err) == (0, "")
     listed = json.loads(ran.out)
-    assert [one["name"] for one in listed["images"]] == TOOLS
-    assert all(one["built"] is False and one["compressed_bytes"] is None for one in listed["images"])
+    assert [image["name"] for image in listed["images"]] == TOOLS
+    assert all(image["built"] is False and image["compressed_bytes"] is None for image in listed["images"])
     assert listed["distinct_compressed_bytes"] == 0
-
-
-def test_list_prints_a_table_with_every_tool(run: Run, connect: Callable[[object], None]) -> None:
-    connect(Empty())
-    ran = run("list")
-    assert (ran.code, ran.err) == (0, "")
-    assert all(name in ran.out for name in TOOLS)
+    assert all(name in run("list").out for name in TOOLS)
 
 
 def test_scratch_is_for_local_renderings_only(run: Run, connect: Callable[[object], None], tmp_path: Path) -> None:
@@ -313,13 +296,16 @@ def own(files: tuple[Path, Path, Path], sample: str = "S1") -> dict[str, list[st
     }
 
 
+def demo(run: Run, options: dict[str, list[str | Path]], *names: str) -> Ran:
+    return run("demo", *(word for name in names or options for word in options[name]))
+
+
 @pytest.mark.parametrize("given", [["--reads"], ["--reference"], ["--sample"], ["--reads", "--sample"]], ids=" ".join)
 def test_a_user_s_own_reads_need_all_three_options(
     run: Run, connect: Callable[[object], None], files: tuple[Path, Path, Path], given: list[str]
 ) -> None:
     connect(Untouched())
-    options = own(files)
-    ran = run("demo", *(word for option in given for word in options[option]))
+    ran = demo(run, own(files), *given)
     assert ran.code == 64
     assert error_of(ran).startswith("error: --reference, --reads and --sample go together: ")
 
@@ -329,7 +315,7 @@ def test_a_sample_s_name_is_checked_before_anything_is_built(
     run: Run, connect: Callable[[object], None], files: tuple[Path, Path, Path], sample: str
 ) -> None:
     connect(Untouched())
-    ran = run("demo", *(word for option in own(files, sample).values() for word in option))
+    ran = demo(run, own(files, sample))
     assert ran.code == 64
     assert error_of(ran).startswith("error: bad sample name ")
 
@@ -340,24 +326,19 @@ def test_a_file_that_is_not_there_is_named_before_anything_is_built(
 ) -> None:
     connect(Untouched())
     files[missing].unlink()
-    ran = run("demo", *(word for option in own(files).values() for word in option))
+    ran = demo(run, own(files))
     assert ran.code == 66
     assert error_of(ran).startswith(f"error: no file {files[missing]}: ")
 
 
-def test_results_are_never_written_over(run: Run, connect: Callable[[object], None], tmp_path: Path) -> None:
-    connect(Untouched())
-    (tmp_path / "S1.bam").touch()
-    ran = run("demo", "--results", tmp_path)
-    assert ran.code == 73
-    assert error_of(ran).startswith(f"error: {tmp_path} is not empty: ")
-
-
-def test_results_that_cannot_be_written_are_said_before_anything_is_built(
+def test_results_are_never_overwritten_and_must_be_writable_before_anything_is_built(
     run: Run, connect: Callable[[object], None], tmp_path: Path
 ) -> None:
     connect(Untouched())
     (tmp_path / "file").touch()
+    ran = run("demo", "--results", tmp_path)
+    assert ran.code == 73
+    assert error_of(ran).startswith(f"error: {tmp_path} is not empty: ")
     ran = run("demo", "--results", tmp_path / "file" / "results")
     assert ran.code == 73
     assert str(tmp_path / "file") in error_of(ran)
