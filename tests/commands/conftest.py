@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from support.cli_runner import Desk
+from support.cli_runner import CliRunner
 from support.job_runner import BuiltImages, passable
 from support.tiny_genome import Small
 
@@ -16,20 +16,20 @@ SLOW_DEPTH = 4000
 
 
 @pytest.fixture(scope="module")
-def desk(built_images: BuiltImages, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+def cli_runner(built_images: BuiltImages, tmp_path_factory: pytest.TempPathFactory) -> Iterator[CliRunner]:
     """A copy of the checkout whose images are built, with samples NA1, SLOW, and BAD whose second reads are cut."""
-    desk = Desk.make(tmp_path_factory.mktemp("checkout"))
+    cli_runner = CliRunner.make(tmp_path_factory.mktemp("checkout"))
     for name in ("reference", "data"):
-        (desk.scratch / name).mkdir(parents=True)
-    passable(desk.scratch)
+        (cli_runner.scratch / name).mkdir(parents=True)
+    passable(cli_runner.scratch)
     for name, depth in (("NA1", 20), ("SLOW", SLOW_DEPTH), ("BAD", 20)):
-        small = Small.make(desk.scratch, name=name, depth=depth)
+        small = Small.make(cli_runner.scratch, name=name, depth=depth)
     small.r2.write_bytes(small.r2.read_bytes()[:-500])
     for name in ("NA1", "SLOW", "BAD"):
-        desk.sheet(f"{name}.csv", f"{name},{name}_L001_R1.fastq.gz,{name}_L001_R2.fastq.gz")
-    yield desk
-    desk.type("local", "stop")
-    mount = f"{desk.scratch}:/it"
+        cli_runner.sheet(f"{name}.csv", f"{name},{name}_L001_R1.fastq.gz,{name}_L001_R2.fastq.gz")
+    yield cli_runner
+    cli_runner.type("local", "stop")
+    mount = f"{cli_runner.scratch}:/it"
     words = [
         "docker",
         "run",
@@ -45,9 +45,9 @@ def desk(built_images: BuiltImages, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.fixture(scope="module")
-def containers(built_images: BuiltImages, desk: Desk) -> Callable[[], list[Any]]:
+def containers(built_images: BuiltImages, cli_runner: CliRunner) -> Callable[[], list[Any]]:
     """Looks which containers of the copy's embedded AWS there are."""
-    label = f"{ROOT_LABEL}={desk.checkout.local.resolve()}"
+    label = f"{ROOT_LABEL}={cli_runner.checkout.local.resolve()}"
     return lambda: built_images.builder.engine.client.containers.list(
         all=True, ignore_removed=True, filters={"label": label}
     )

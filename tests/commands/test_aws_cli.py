@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.cli_runner import Desk, exports
+from support.cli_runner import CliRunner, exports
 from support.job_runner import BuiltImages
 
 from toolchain.workflow.aligners import ALIGNERS
@@ -39,25 +39,27 @@ class Aws:
 
 
 @pytest.fixture(scope="module")
-def aws(desk: Desk) -> Aws:
+def aws(cli_runner: CliRunner) -> Aws:
     """A server that `local start` started, with everything deployed."""
-    told = exports(desk.ok("local", "start"))
-    desk.ok("run", "NA1.csv", "--reference", "small.fa", "--shards", "1", "--local", "--name", "before")
-    return Aws(folder=desk.root, environment={**desk.environment, **told})
+    told = exports(cli_runner.ok("local", "start"))
+    cli_runner.ok("run", "NA1.csv", "--reference", "small.fa", "--shards", "1", "--local", "--name", "before")
+    return Aws(folder=cli_runner.root, environment={**cli_runner.environment, **told})
 
 
 @pytest.fixture(scope="module")
-def outputs(desk: Desk, aws: Aws) -> dict[str, str]:
+def outputs(cli_runner: CliRunner, aws: Aws) -> dict[str, str]:
     """What is deployed."""
     assert aws
-    found: dict[str, str] = json.loads((desk.checkout.dist / "local" / "outputs.json").read_text(encoding="utf-8"))
+    found: dict[str, str] = json.loads(
+        (cli_runner.checkout.dist / "local" / "outputs.json").read_text(encoding="utf-8")
+    )
     return found
 
 
 @pytest.fixture(scope="module")
-def execution(desk: Desk, aws: Aws, outputs: dict[str, str]) -> str:
+def execution(cli_runner: CliRunner, aws: Aws, outputs: dict[str, str]) -> str:
     """An execution that was started from what a dry run wrote, at its end."""
-    desk.ok("run", "NA1.csv", "--reference", "small.fa", "--shards", "1", "--local", "--dry-run")
+    cli_runner.ok("run", "NA1.csv", "--reference", "small.fa", "--shards", "1", "--local", "--dry-run")
     machine = outputs["StateMachineArn"]
     words = ("--state-machine-arn", machine, "--name", "by-aws", "--input", "file://inputs.json")
     arn: str = aws.json("stepfunctions", "start-execution", *words)["executionArn"]
@@ -74,11 +76,11 @@ def _ended(look: Any) -> Any:  # noqa: ANN401  # a description
     return found
 
 
-def test_what_a_dry_run_wrote_starts_the_same_run(desk: Desk, execution: str) -> None:
+def test_what_a_dry_run_wrote_starts_the_same_run(cli_runner: CliRunner, execution: str) -> None:
     assert execution.endswith(":by-aws")
-    shown = json.loads(desk.ok("status", "by-aws", "--json", "--local"))
+    shown = json.loads(cli_runner.ok("status", "by-aws", "--json", "--local"))
     assert shown["status"] == "SUCCEEDED"
-    before = json.loads(desk.ok("status", "before", "--json", "--local"))
+    before = json.loads(cli_runner.ok("status", "before", "--json", "--local"))
     # What goes side by side has no order.
     assert sorted(job["step"] for job in shown["jobs"]) == sorted(job["step"] for job in before["jobs"])
 
@@ -148,13 +150,13 @@ def test_s3_ls_lists_and_s3_cp_copies_a_vcf(aws: Aws, outputs: dict[str, str], e
 
 
 def test_what_is_put_into_the_bucket_of_reads_is_found_by_steps(
-    aws: Aws, desk: Desk, built_images: BuiltImages, tmp_path: Path
+    aws: Aws, cli_runner: CliRunner, built_images: BuiltImages, tmp_path: Path
 ) -> None:
     assert built_images.images
     for number in (1, 2):
-        reads = desk.scratch / "data" / f"NA1_L001_R{number}.fastq.gz"
+        reads = cli_runner.scratch / "data" / f"NA1_L001_R{number}.fastq.gz"
         (tmp_path / f"R{number}.fastq.gz").write_bytes(reads.read_bytes())
     aws.text("s3", "cp", "--recursive", str(tmp_path), "s3://example-lab-reads/new/")
-    desk.sheet("put.csv", "PUT,new/R1.fastq.gz,new/R2.fastq.gz")
-    out = desk.ok("run", "put.csv", "--reference", "small.fa", "--shards", "1", "--local", "--name", "put")
+    cli_runner.sheet("put.csv", "PUT,new/R1.fastq.gz,new/R2.fastq.gz")
+    out = cli_runner.ok("run", "put.csv", "--reference", "small.fa", "--shards", "1", "--local", "--name", "put")
     assert out.endswith("/germline/put/PUT/PUT.vcf.gz\n")

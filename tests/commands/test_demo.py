@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.cli_runner import Desk
+from support.cli_runner import CliRunner
 from support.tiny_genome import Small
 
 pytestmark = pytest.mark.engine
@@ -21,9 +21,9 @@ def figure(table: str, name: str) -> str:
     return found[1]
 
 
-def test_finds_the_planted_variants_and_leaves_bam_vcf_and_a_page(desk: Desk, tmp_path: Path) -> None:
+def test_finds_the_planted_variants_and_leaves_bam_vcf_and_a_page(cli_runner: CliRunner, tmp_path: Path) -> None:
     results = tmp_path / "results"
-    result = desk.type("demo", "--results", str(results))
+    result = cli_runner.type("demo", "--results", str(results))
     assert result.code == 0, result.err
     assert float(figure(result.out, "recall (QUAL 20)")) > 0.97
     assert float(figure(result.out, "precision (QUAL 20)")) > 0.97
@@ -52,10 +52,10 @@ def words(small: Small, results: Path) -> list[str]:
     [("bwa", "aligner: bwa: as asked for"), ("auto", "aligner: bwa-mem3: making its index takes ")],
 )
 def test_takes_a_user_s_own_reads_and_says_which_aligner_it_took(
-    desk: Desk, tmp_path: Path, wanted: str, said: str
+    cli_runner: CliRunner, tmp_path: Path, wanted: str, said: str
 ) -> None:
     small = own_reads(tmp_path / "own files")
-    result = desk.type("demo", *words(small, tmp_path / "results"), "--aligner", wanted)
+    result = cli_runner.type("demo", *words(small, tmp_path / "results"), "--aligner", wanted)
     assert result.code == 0, result.err
     assert said in result.err
     assert figure(result.out, "reads") == f"{2 * len(small.reads):,}"
@@ -69,7 +69,7 @@ def test_a_umask_that_closes_all_files_hinders_no_step(tmp_path: Path) -> None:
         file.chmod(0o600)
     before = os.umask(0o077)
     try:
-        closed = Desk.make(tmp_path / "closed")
+        closed = CliRunner.make(tmp_path / "closed")
         result = closed.type("demo", *words(small, tmp_path / "results"), "--aligner", "bwa")
     finally:
         os.umask(before)
@@ -79,10 +79,10 @@ def test_a_umask_that_closes_all_files_hinders_no_step(tmp_path: Path) -> None:
     assert small.r1.stat().st_mode & 0o777 == 0o600
 
 
-def test_bad_reads_end_with_the_step_s_own_error_and_code(desk: Desk, tmp_path: Path) -> None:
+def test_bad_reads_end_with_the_step_s_own_error_and_code(cli_runner: CliRunner, tmp_path: Path) -> None:
     small = own_reads(tmp_path / "own")
     small.r2.write_bytes(small.r2.read_bytes()[:-500])
-    result = desk.type("demo", *words(small, tmp_path / "results"))
+    result = cli_runner.type("demo", *words(small, tmp_path / "results"))
     assert result.code == 65
     (error,) = (line for line in result.err.splitlines() if line.startswith("error: "))
     assert "cannot unpack NA1/R2.fastq" in error
@@ -90,19 +90,19 @@ def test_bad_reads_end_with_the_step_s_own_error_and_code(desk: Desk, tmp_path: 
     assert not (tmp_path / "results").exists()
 
 
-def test_results_are_never_written_over(desk: Desk, tmp_path: Path) -> None:
+def test_results_are_never_written_over(cli_runner: CliRunner, tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("kept", encoding="ascii")
-    result = desk.type("demo", "--results", str(tmp_path))
+    result = cli_runner.type("demo", "--results", str(tmp_path))
     assert result.code == 73
     assert "is not empty" in result.err
 
 
 def test_ctrl_c_ends_it_and_every_container_at_once(
-    desk: Desk, tmp_path: Path, containers: Callable[[], list[Any]]
+    cli_runner: CliRunner, tmp_path: Path, containers: Callable[[], list[Any]]
 ) -> None:
     small = own_reads(tmp_path / "own", depth=3000)
-    with desk.begun("demo", *words(small, tmp_path / "results"), "--aligner", "bwa") as process:
-        work = desk.scratch / "working" / ".work"
+    with cli_runner.begun("demo", *words(small, tmp_path / "results"), "--aligner", "bwa") as process:
+        work = cli_runner.scratch / "working" / ".work"
         deadline = time.monotonic() + 60
         while not (containers() and list(work.glob("*/demo-*/NA1/tmp.mem.*"))):
             assert time.monotonic() < deadline
@@ -115,13 +115,13 @@ def test_ctrl_c_ends_it_and_every_container_at_once(
     assert "Traceback" not in stderr
     assert containers() == []
     assert not (tmp_path / "results").exists()
-    assert not (desk.root / "results").exists()
+    assert not (cli_runner.root / "results").exists()
 
 
-def test_a_demo_that_is_killed_leaves_no_directory_for_results(desk: Desk) -> None:
-    with desk.begun("demo") as process:
+def test_a_demo_that_is_killed_leaves_no_directory_for_results(cli_runner: CliRunner) -> None:
+    with cli_runner.begun("demo") as process:
         assert process.stderr is not None
         assert any(line.startswith("simulating") for line in process.stderr)
         process.kill()
         process.communicate(timeout=30)
-    assert not (desk.root / "results").exists()
+    assert not (cli_runner.root / "results").exists()

@@ -19,7 +19,7 @@ SECONDS = 120
 
 
 @dataclass(frozen=True, kw_only=True)
-class Typed:
+class CommandResult:
     """What a command said."""
 
     code: int
@@ -36,13 +36,13 @@ class Typed:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Desk:
+class CliRunner:
     """A copy of this checkout, and somebody who types in it."""
 
     root: Path
 
     @classmethod
-    def make(cls, root: Path) -> "Desk":
+    def make(cls, root: Path) -> "CliRunner":
         """Copies what git knows of, as it is now."""
         listed = subprocess.run(["git", "ls-files", "-z"], cwd=HERE.root, check=True, capture_output=True, text=True)
         for name in filter(None, listed.stdout.split("\0")):
@@ -67,7 +67,7 @@ class Desk:
     def words(self, *words: str) -> list[str]:
         return [sys.executable, str(self.root / "build.py"), *words]
 
-    def type(self, *words: str, environment: Mapping[str, str] | None = None) -> Typed:
+    def type(self, *words: str, environment: Mapping[str, str] | None = None) -> CommandResult:
         """Types a command and waits for its end."""
         done = subprocess.run(
             self.words(*words),
@@ -78,7 +78,7 @@ class Desk:
             check=False,
             timeout=SECONDS,
         )
-        return Typed(code=done.returncode, out=done.stdout, err=done.stderr)
+        return CommandResult(code=done.returncode, out=done.stdout, err=done.stderr)
 
     def ok(self, *words: str) -> str:
         """Types a command that must succeed, and gives what it printed."""

@@ -53,7 +53,7 @@ def until(look: Callable[[], _T | None], seconds: float = SECONDS) -> _T:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ended:
+class EndedExecution:
     """An execution that has ended."""
 
     arn: str
@@ -72,7 +72,7 @@ class Machines:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Home:
+class LocalAws:
     """An embedded AWS in which everything is deployed and registered.
 
     Attributes:
@@ -196,15 +196,15 @@ class Home:
         )
         return started["executionArn"]
 
-    def ended(self, arn: str) -> Ended:
+    def ended(self, arn: str) -> EndedExecution:
         """An execution, when it has ended."""
         client = self.account.step_functions()
 
-        def look() -> Ended | None:
+        def look() -> EndedExecution | None:
             one = client.describe_execution(executionArn=arn)
             if one["status"] == "RUNNING":
                 return None
-            return Ended(
+            return EndedExecution(
                 arn=arn,
                 status=one["status"],
                 error=one.get("error", ""),
@@ -222,7 +222,7 @@ def replaced(text: str, old: str, new: str) -> str:
 
 
 @contextmanager
-def home(built_images: BuiltImages, root: Path) -> Iterator[Home]:
+def deployed_locally(built_images: BuiltImages, root: Path) -> Iterator[LocalAws]:
     """Deploys and registers everything in an embedded AWS of its own, below an empty directory."""
     checkout = Checkout(root=root)
     target = LocalTarget(checkout=checkout)
@@ -237,5 +237,5 @@ def home(built_images: BuiltImages, root: Path) -> Iterator[Home]:
         target.prepare(Account(), "python build.py run SAMPLES.csv --reference NAME")
         definitions = jobdefs.render(checkout.jobdefs, target.rendering())
         job_runner = JobRunner(built_images=built_images, scratch=world.scratch, definitions=definitions)
-        yield Home(target=target, checkout=checkout, world=world, account=Account(), job_runner=job_runner)
+        yield LocalAws(target=target, checkout=checkout, world=world, account=Account(), job_runner=job_runner)
     job_runner.clear()

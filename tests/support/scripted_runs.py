@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from moto.core.exceptions import AWSError
-from support.local_aws import RESOURCES, Ended, Home, Machines, until
+from support.local_aws import RESOURCES, EndedExecution, LocalAws, Machines, until
 
 from toolchain.localaws.batch.backend import LocalBatchBackend
 from toolchain.localaws.batch.host import JOB_LABEL
@@ -20,19 +20,19 @@ from toolchain.workflow.samples import Lane, Sample
 
 LANES = (Lane(name="L001", r1="1.fq", r2="2.fq"), Lane(name="L002", r1="3.fq", r2="4.fq"))
 NA1 = Sample(name="NA1", lanes=LANES[:1])
-ORDER = RunInput(reference="small.fa", samples=(NA1,), shards=1, ploidy=2, resources=RESOURCES)
-TWO_LANES = replace(ORDER, samples=(replace(NA1, lanes=LANES),))
+ONE_LANE = RunInput(reference="small.fa", samples=(NA1,), shards=1, ploidy=2, resources=RESOURCES)
+TWO_LANES = replace(ONE_LANE, samples=(replace(NA1, lanes=LANES),))
 
 
 @dataclass(frozen=True, kw_only=True)
-class Told:
+class RunOutcome:
     """What became of a run, or of a single job's execution.
 
     Attributes:
         jobs: What DescribeJobs says of its jobs, in the order in which they were submitted.
     """
 
-    ended: Ended
+    ended: EndedExecution
     jobs: Sequence[Mapping[str, Any]]
 
     @property
@@ -46,17 +46,17 @@ class Told:
         return [attempt["container"].get("exitCode") for attempt in self.job["attempts"]]
 
 
-class Stage:
+class ScriptedRuns:
     """Where scenes are played: state machines whose jobs heed scripts, beside the deployed ones."""
 
-    def __init__(self, home: Home) -> None:
-        self.home = home
-        scripted = {tool: home.scripted(tool) for tool in home.registered}
-        self.scripted = home.machines("scripted", scripted)
-        self.hurried = home.machines("hurried", scripted, job_timeout=2)
-        self.little = home.machines("little", scripted, most_memory=192)
-        self.least = home.machines("least", {}, most_memory=24)
-        self.unplanned = home.machines("unplanned", scripted, concurrency="$number('many')")
+    def __init__(self, local_aws: LocalAws) -> None:
+        self.local_aws = local_aws
+        scripted = {tool: local_aws.scripted(tool) for tool in local_aws.registered}
+        self.scripted = local_aws.machines("scripted", scripted)
+        self.hurried = local_aws.machines("hurried", scripted, job_timeout=2)
+        self.little = local_aws.machines("little", scripted, most_memory=192)
+        self.least = local_aws.machines("least", {}, most_memory=24)
+        self.unplanned = local_aws.machines("unplanned", scripted, concurrency="$number('many')")
 
         def no_image(definition: dict[str, Any]) -> None:
             definition["containerProperties"]["image"] = f"sha256:{'0' * 64}"
@@ -67,49 +67,51 @@ class Stage:
         def short(definition: dict[str, Any]) -> None:
             definition["timeout"] = {"attemptDurationSeconds": 2}
 
-        self.odd = home.machines(
+        self.odd = local_aws.machines(
             "odd",
             {
-                "bwa": home.scripted("bwa", no_image),
-                "samtools": home.scripted("samtools", no_log_group),
-                "bcftools": home.scripted("bcftools", short),
-                "fsx-export": re.sub(r"\d+$", "999", home.registered["fsx-export"]),
+                "bwa": local_aws.scripted("bwa", no_image),
+                "samtools": local_aws.scripted("samtools", no_log_group),
+                "bcftools": local_aws.scripted("bcftools", short),
+                "fsx-export": re.sub(r"\d+$", "999", local_aws.registered["fsx-export"]),
             },
         )
 
     def jobs(self, run: str) -> list[Mapping[str, Any]]:
-        batch = self.home.account.batch()
+        batch = self.local_aws.account.batch()
         filters: Any = [{"name": "JOB_NAME", "values": [f"{run}--*"]}]
-        pages = batch.get_paginator("list_jobs").paginate(jobQueue=self.home.outputs["JobQueueArn"], filters=filters)
+        pages = batch.get_paginator("list_jobs").paginate(
+            jobQueue=self.local_aws.outputs["JobQueueArn"], filters=filters
+        )
         ids = [one["jobId"] for page in pages for one in page["jobSummaryList"]]
         found: list[Mapping[str, Any]] = [*batch.describe_jobs(jobs=ids)["jobs"]] if ids else []
         return sorted(found, key=lambda job: job["createdAt"])
 
-    def told(self, run: str, arn: str) -> Told:
-        ended = self.home.ended(arn)
-        return Told(ended=ended, jobs=self.jobs(run))
+    def told(self, run: str, arn: str) -> RunOutcome:
+        ended = self.local_aws.ended(arn)
+        return RunOutcome(ended=ended, jobs=self.jobs(run))
 
     # ---- runs -------------------------------------------------------------------------------------------------------
 
-    def deployed(self, name: str, order: RunInput, machines: Machines | None = None) -> Told:
+    def deployed(self, name: str, order: RunInput, machines: Machines | None = None) -> RunOutcome:
         """A run in the deployed state machine, or in another one, with the real tools."""
-        runs = self.home.runs_of(machines) if machines else self.home.runs
+        runs = self.local_aws.runs_of(machines) if machines else self.local_aws.runs
         return self.told(name, runs.start(name, order).arn)
 
-    def run(self, name: str, script: str, order: RunInput = ORDER, machines: Machines | None = None) -> Told:
+    def run(self, name: str, script: str, order: RunInput = ONE_LANE, machines: Machines | None = None) -> RunOutcome:
         """A run whose jobs begin with a script."""
-        self.home.script(name, script)
-        return self.told(name, self.home.runs_of(machines or self.scripted).start(name, order).arn)
+        self.local_aws.script(name, script)
+        return self.told(name, self.local_aws.runs_of(machines or self.scripted).start(name, order).arn)
 
-    def given(self, name: str, given: Any) -> Told:  # any JSON
+    def given(self, name: str, given: Any) -> RunOutcome:  # any JSON
         """A run with this input."""
-        return self.told(name, self.home.begin(self.scripted.germline, name, given))
+        return self.told(name, self.local_aws.begin(self.scripted.germline, name, given))
 
-    def stopped(self, name: str) -> Told:
+    def stopped(self, name: str) -> RunOutcome:
         """A run that is stopped while its first job runs."""
-        self.home.script(name, "exec sleep 100")
-        runs = self.home.runs_of(self.scripted)
-        run = runs.start(name, ORDER)
+        self.local_aws.script(name, "exec sleep 100")
+        runs = self.local_aws.runs_of(self.scripted)
+        run = runs.start(name, ONE_LANE)
         until(lambda: [job for job in self.jobs(name) if job["status"] == "RUNNING"])
         stopping.stop(runs, name, "enough of it")
         return self.told(name, run.arn)
@@ -117,7 +119,7 @@ class Stage:
     # ---- single jobs ------------------------------------------------------------------------------------------------
 
     def begin(self, name: str, script: str, *, machine: str, tool: str, **resources: str) -> str:
-        self.home.script(name, script)
+        self.local_aws.script(name, script)
         parameters = {"command": "mem", "reference": "small.fa", "sample": "NA1"}
         resources = {kind: str(value) for kind, value in RESOURCES["bwa"].items()} | resources
         given = {
@@ -128,26 +130,26 @@ class Stage:
             "parameters": parameters,
             "resources": {tool: [{"Type": kind, "Value": value} for kind, value in resources.items()]},
         }
-        return self.home.begin(machine, name, given)
+        return self.local_aws.begin(machine, name, given)
 
     def one(
         self, name: str, script: str, *, machines: Machines | None = None, tool: str = "bwa", **resources: str
-    ) -> Told:
+    ) -> RunOutcome:
         """One job that begins with a script."""
         machine = (machines or self.scripted).job
         return self.told(name, self.begin(name, script, machine=machine, tool=tool, **resources))
 
-    def lost(self, name: str, script: str, *, times: int) -> Told:
+    def lost(self, name: str, script: str, *, times: int) -> RunOutcome:
         """One job whose containers are taken away from under it as soon as they run, so many of them."""
         arn = self.begin(name, script, machine=self.scripted.job, tool="bwa")
-        engine = self.home.job_runner.built_images.builder.engine.client
+        engine = self.local_aws.job_runner.built_images.builder.engine.client
         gone: set[str | None] = set()
 
         def found() -> Any:  # docker-py's container
             running = (job["jobId"] for job in self.jobs(name) if job["status"] == "RUNNING")
             labels = [f"{JOB_LABEL}={job_id}" for job_id in running]
-            there = [one for label in labels for one in engine.containers.list(filters={"label": label})]
-            return next((one for one in there if one.id not in gone), None)
+            local_aws = [one for label in labels for one in engine.containers.list(filters={"label": label})]
+            return next((one for one in local_aws if one.id not in gone), None)
 
         for _ in range(times):
             container = until(found)
@@ -155,11 +157,11 @@ class Stage:
             container.remove(force=True)
         return self.told(name, arn)
 
-    def waiting(self, name: str, reason: str) -> Told:
+    def waiting(self, name: str, reason: str) -> RunOutcome:
         """One job that no host can take, and that the queue's time limit ends with this reason."""
         arn = self.begin(name, "", machine=self.scripted.job, tool="bwa", VCPU="99")
         (job,) = until(lambda: [job for job in self.jobs(name) if "MISCONFIGURATION" in job.get("statusReason", "")])
-        self.home.account.batch().terminate_job(jobId=job["jobId"], reason=reason)
+        self.local_aws.account.batch().terminate_job(jobId=job["jobId"], reason=reason)
         return self.told(name, arn)
 
 

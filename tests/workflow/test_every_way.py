@@ -13,8 +13,8 @@ from functools import partial
 from typing import Any
 
 import pytest
-from support.local_aws import RESOURCES, Home, until
-from support.scripted_runs import LANES, ORDER, TWO_LANES, Stage, Throttle, Told
+from support.local_aws import RESOURCES, LocalAws, until
+from support.scripted_runs import LANES, ONE_LANE, TWO_LANES, RunOutcome, ScriptedRuns, Throttle
 from support.state_coverage import NONE, walked, ways
 from support.tiny_genome import Small
 
@@ -37,35 +37,35 @@ A_VCF = """
 REALLY_EXPORTED = '[ "$1" = export ] || exit 0'
 
 
-def small_order(home: Home) -> RunInput:
+def small_order(local_aws: LocalAws) -> RunInput:
     """Two samples of two lanes."""
-    samples = tuple(Small.make(home.world.scratch, name=name, lanes=2).sample for name in ("NA1", "NA2"))
-    return replace(ORDER, samples=samples, shards=2)
+    samples = tuple(Small.make(local_aws.world.scratch, name=name, lanes=2).sample for name in ("NA1", "NA2"))
+    return replace(ONE_LANE, samples=samples, shards=2)
 
 
-def of_amplicons(home: Home) -> RunInput:
+def of_amplicons(local_aws: LocalAws) -> RunInput:
     """A sample of two lanes and one of one, without duplicate marking and figures."""
     samples = tuple(
-        Small.make(home.world.scratch, name=name, lanes=lanes).sample for name, lanes in (("AMP1", 1), ("AMP2", 2))
+        Small.make(local_aws.world.scratch, name=name, lanes=lanes).sample for name, lanes in (("AMP1", 1), ("AMP2", 2))
     )
-    return replace(ORDER, samples=samples, skip=("duplicates", "qc"))
+    return replace(ONE_LANE, samples=samples, skip=("duplicates", "qc"))
 
 
-def with_little_memory(home: Home, name: str, step: str, memory: int) -> RunInput:
+def with_little_memory(local_aws: LocalAws, name: str, step: str, memory: int) -> RunInput:
     """A sample of two lanes, one of whose steps gets less than it needs."""
-    sample = Small.make(home.world.scratch, name=name, lanes=2, depth=200).sample
-    return replace(ORDER, samples=(sample,), resources={**RESOURCES, step: {"VCPU": 1, "MEMORY": memory}})
+    sample = Small.make(local_aws.world.scratch, name=name, lanes=2, depth=200).sample
+    return replace(ONE_LANE, samples=(sample,), resources={**RESOURCES, step: {"VCPU": 1, "MEMORY": memory}})
 
 
-def with_a_file_cut_off(home: Home) -> RunInput:
+def with_a_file_cut_off(local_aws: LocalAws) -> RunInput:
     """Two samples, of which the first one's R1 ends early."""
-    good = Small.make(home.world.scratch, name="GOOD")
-    bad = Small.make(home.world.scratch, name="BAD")
+    good = Small.make(local_aws.world.scratch, name="GOOD")
+    bad = Small.make(local_aws.world.scratch, name="BAD")
     bad.r1.write_bytes(bad.r1.read_bytes()[:2000])
     # A reference of its own: no other run prepares it at the same time.
-    folder = home.world.scratch / "reference"
+    folder = local_aws.world.scratch / "reference"
     shutil.copyfile(folder / good.reference, folder / "own.fa")
-    return replace(ORDER, reference="own.fa", samples=(bad.sample, good.sample))
+    return replace(ONE_LANE, reference="own.fa", samples=(bad.sample, good.sample))
 
 
 # QC waits for the VCF: whoever waited for QC to make it would wait in vain.
@@ -87,12 +87,12 @@ TOO_LONG = f"""
 LONG_LOG = f'for i in 1 2 3 4 5 6 7 8 9 10 11; do echo "$i {"x" * 150}" >&2; done; echo "{ERROR}" >&2; exit 65'
 
 
-def scenes(stage: Stage) -> dict[str, Callable[[str], Told]]:
+def scenes(scripted_runs: ScriptedRuns) -> dict[str, Callable[[str], RunOutcome]]:
     """What is played, by the run's name."""
     each = tuple(Sample(name=name, lanes=LANES if name == "finish" else LANES[:1]) for name in STEPS)
-    run, one = stage.run, stage.one
+    run, one = scripted_runs.run, scripted_runs.one
 
-    def of(scene: Callable[..., Told], *given: Any, **more: Any) -> Callable[[str], Told]:  # noqa: ANN401  # handed on
+    def of(scene: Callable[..., RunOutcome], *given: Any, **more: Any) -> Callable[[str], RunOutcome]:  # noqa: ANN401  # handed on
         return lambda name: scene(name, *given, **more)
 
     return {
@@ -100,41 +100,49 @@ def scenes(stage: Stage) -> dict[str, Callable[[str], Told]]:
         "throttled": of(run, A_VCF + REALLY_EXPORTED, TWO_LANES),
         "qc-last": of(run, QC_LAST),
         "skipping": of(run, A_VCF + REALLY_EXPORTED, replace(TWO_LANES, skip=("duplicates", "qc"))),
-        "done": of(stage.deployed, small_order(stage.home)),
-        "amplicons": of(stage.deployed, of_amplicons(stage.home)),
-        "one-bad": of(stage.deployed, with_a_file_cut_off(stage.home)),
-        "each-at-its-step": of(run, EACH_AT_ITS_STEP, replace(ORDER, samples=each)),
-        "mem-out-of-memory": of(stage.deployed, with_little_memory(stage.home, "LESS", "mem", 24), stage.least),
-        "finish-out-of-memory": of(stage.deployed, with_little_memory(stage.home, "MORE", "finish", 10), stage.least),
+        "done": of(scripted_runs.deployed, small_order(scripted_runs.local_aws)),
+        "amplicons": of(scripted_runs.deployed, of_amplicons(scripted_runs.local_aws)),
+        "one-bad": of(scripted_runs.deployed, with_a_file_cut_off(scripted_runs.local_aws)),
+        "each-at-its-step": of(run, EACH_AT_ITS_STEP, replace(ONE_LANE, samples=each)),
+        "mem-out-of-memory": of(
+            scripted_runs.deployed, with_little_memory(scripted_runs.local_aws, "LESS", "mem", 24), scripted_runs.least
+        ),
+        "finish-out-of-memory": of(
+            scripted_runs.deployed,
+            with_little_memory(scripted_runs.local_aws, "MORE", "finish", 10),
+            scripted_runs.least,
+        ),
         "export-fails": of(run, A_VCF + TOO_LONG + REALLY_EXPORTED),
         "no-receipt": of(run, "exit 0"),
-        "stopped": stage.stopped,
-        "no-reference": of(stage.deployed, replace(ORDER, reference="none.fa")),
-        "no-map": of(run, "exit 0", machines=stage.unplanned),
-        "not-an-order": of(stage.given, {"samples": []}),
-        "skips-what-it-cannot": of(stage.given, {**ORDER.as_json(), "skip": ["duplicates", "check"]}),
+        "stopped": scripted_runs.stopped,
+        "no-reference": of(scripted_runs.deployed, replace(ONE_LANE, reference="none.fa")),
+        "no-map": of(run, "exit 0", machines=scripted_runs.unplanned),
+        "not-an-order": of(scripted_runs.given, {"samples": []}),
+        "skips-what-it-cannot": of(scripted_runs.given, {**ONE_LANE.as_json(), "skip": ["duplicates", "check"]}),
         # ---- single jobs
-        "host-lost": of(stage.lost, '[ "$AWS_BATCH_JOB_ATTEMPT" = 2 ] && exit 0; exec sleep 100', times=1),
-        "hosts-lost": of(stage.lost, "exec sleep 100", times=3),
-        "no-image": of(one, "", machines=stage.odd, tool="bwa"),
-        "no-log-group": of(one, "", machines=stage.odd, tool="samtools"),
-        "slow": of(one, "echo slow; exec sleep 100", machines=stage.odd, tool="bcftools"),
-        "no-definition": of(one, "", machines=stage.odd, tool="fsx-export"),
-        "hurried": of(one, "exec sleep 100", machines=stage.hurried),
+        "host-lost": of(scripted_runs.lost, '[ "$AWS_BATCH_JOB_ATTEMPT" = 2 ] && exit 0; exec sleep 100', times=1),
+        "hosts-lost": of(scripted_runs.lost, "exec sleep 100", times=3),
+        "no-image": of(one, "", machines=scripted_runs.odd, tool="bwa"),
+        "no-log-group": of(one, "", machines=scripted_runs.odd, tool="samtools"),
+        "slow": of(one, "echo slow; exec sleep 100", machines=scripted_runs.odd, tool="bcftools"),
+        "no-definition": of(one, "", machines=scripted_runs.odd, tool="fsx-export"),
+        "hurried": of(one, "exec sleep 100", machines=scripted_runs.hurried),
         "memory": of(one, "exec dd if=/dev/zero of=/dev/null bs=160M count=1", MEMORY="128"),
         "more-memory": of(one, "exec dd if=/dev/zero of=/dev/null bs=400M count=1", MEMORY="128"),
         "up-to-the-most": of(
-            one, "exec dd if=/dev/zero of=/dev/null bs=160M count=1", machines=stage.little, MEMORY="128"
+            one, "exec dd if=/dev/zero of=/dev/null bs=160M count=1", machines=scripted_runs.little, MEMORY="128"
         ),
-        "the-most": of(one, "exec dd if=/dev/zero of=/dev/null bs=400M count=1", machines=stage.little, MEMORY="192"),
+        "the-most": of(
+            one, "exec dd if=/dev/zero of=/dev/null bs=400M count=1", machines=scripted_runs.little, MEMORY="192"
+        ),
         "bad-data": of(one, LONG_LOG),
         "wrong-input": of(one, "exit 66"),
         "scratch-full": of(one, "exit 74"),
         "busy": of(one, '[ "$AWS_BATCH_JOB_ATTEMPT" = 2 ] && exit 0; exit 75'),
         "too-busy": of(one, "echo try $AWS_BATCH_JOB_ATTEMPT; exit 75"),
         "tool-failed": of(one, "exit 70"),
-        "too-large": of(stage.waiting, "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT"),
-        "no-capacity": of(stage.waiting, "CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY"),
+        "too-large": of(scripted_runs.waiting, "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT"),
+        "no-capacity": of(scripted_runs.waiting, "CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY"),
     }
 
 
@@ -142,32 +150,32 @@ def scenes(stage: Stage) -> dict[str, Callable[[str], Told]]:
 class Played:
     """What became of every scene."""
 
-    home: Home
-    told: Mapping[str, Told]
+    local_aws: LocalAws
+    told: Mapping[str, RunOutcome]
     refused: frozenset[str]
 
-    def __getitem__(self, name: str) -> Told:
+    def __getitem__(self, name: str) -> RunOutcome:
         return self.told[name]
 
 
 @pytest.fixture(scope="module")
-def played(there: Home) -> Iterator[Played]:
+def played(local_aws: LocalAws) -> Iterator[Played]:
     """Every scene, played once, side by side."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(submission, "SHORTEST_TIMEOUT", 1)
         throttle = Throttle(patch)
-        stage = Stage(there)
-        play = scenes(stage)
+        scripted_runs = ScriptedRuns(local_aws)
+        play = scenes(scripted_runs)
         with ThreadPoolExecutor(max_workers=len(play)) as pool:
             futures = {name: pool.submit(partial(scene, name)) for name, scene in play.items()}
         yield Played(
-            home=there,
+            local_aws=local_aws,
             told={name: future.result() for name, future in futures.items()},
             refused=frozenset(throttle.refused),
         )
 
 
-def failed(told: Told, error: str) -> str:
+def failed(told: RunOutcome, error: str) -> str:
     """The cause of a failure, with the job's id as `JOB`."""
     assert (told.ended.status, told.ended.error) == ("FAILED", error), told.ended
     cause = told.ended.cause
@@ -183,19 +191,19 @@ EXITED = "Essential container in task exited"
 
 
 def test_two_samples_of_two_lanes_go_through_to_two_vcfs_in_the_bucket(played: Played) -> None:
-    told, home = played["done"], played.home
+    told, local_aws = played["done"], played.local_aws
     assert told.ended.status == "SUCCEEDED", told.ended
-    run = home.runs.find("done")
+    run = local_aws.runs.find("done")
     assert set(run.vcfs) == {"NA1", "NA2"}
     for sample, vcf in run.vcfs.items():
-        kept = home.world.buckets / vcf.removeprefix("s3://")
-        assert kept.read_bytes() == (home.folder("done", sample) / f"{sample}.vcf.gz").read_bytes()
+        kept = local_aws.world.buckets / vcf.removeprefix("s3://")
+        assert kept.read_bytes() == (local_aws.folder("done", sample) / f"{sample}.vcf.gz").read_bytes()
         assert {"sample": sample, "vcf": vcf, "bytes": kept.stat().st_size} in told.ended.output["samples"]
 
 
 def planned(played: Played, name: str) -> tuple[Job, ...]:
     """The jobs that a dry run lists."""
-    client = played.home.account.step_functions()
+    client = played.local_aws.account.step_functions()
     text = client.describe_execution(executionArn=played[name].ended.arn)["input"]
     return plan.jobs(templates.state_machine(HERE.stacks), json.loads(text))
 
@@ -238,7 +246,7 @@ def test_a_lane_is_told_whether_it_is_the_only_one(played: Played, name: str, la
 def test_amplicons_go_through_without_a_duplicate_marked_or_a_figure(played: Played) -> None:
     assert played["amplicons"].ended.status == "SUCCEEDED", played["amplicons"].ended
     for sample in ("AMP1", "AMP2"):
-        folder = played.home.folder("amplicons", sample)
+        folder = played.local_aws.folder("amplicons", sample)
         assert (folder / f"{sample}.vcf.gz").stat().st_size > 0
         # What gathering says of the VCF is there; of the BAM nothing is.
         assert not [path for path in folder.glob("qc/*") if "vcf" not in path.name and "bcftools" not in path.name]
@@ -283,7 +291,7 @@ def test_a_step_that_cannot_be_skipped_ends_the_run_before_any_job(played: Playe
 
 
 def test_bad_data_in_one_of_two_samples_fails_the_run_and_leaves_the_other_done_and_exported(played: Played) -> None:
-    told, home = played["one-bad"], played.home
+    told, local_aws = played["one-bad"], played.local_aws
     cause = failed(told, "BadData")
     first, *log = cause.splitlines()
     assert first == (
@@ -292,8 +300,10 @@ def test_bad_data_in_one_of_two_samples_fails_the_run_and_leaves_the_other_done_
     )
     assert log[-1].startswith("step: error: cannot unpack BAD_L001_R1.fastq.gz: ")
     assert log[-1].endswith("The file is damaged or cut off: fetch it again.")
-    assert [path.name for path in home.world.buckets.glob("*/results/*/one-bad/*/*.vcf.gz")] == ["GOOD.vcf.gz"]
-    assert not [path for path in home.world.buckets.rglob("BAD*") if "one-bad" in path.parts and path.suffix == ".bam"]
+    assert [path.name for path in local_aws.world.buckets.glob("*/results/*/one-bad/*/*.vcf.gz")] == ["GOOD.vcf.gz"]
+    assert not [
+        path for path in local_aws.world.buckets.rglob("BAD*") if "one-bad" in path.parts and path.suffix == ".bam"
+    ]
 
 
 def test_bad_data_is_submitted_once_and_tried_once(played: Played) -> None:
@@ -335,7 +345,7 @@ def test_files_that_cannot_be_exported_fail_the_run(played: Played) -> None:
 
 def test_a_vcf_that_is_not_in_the_bucket_after_all_fails_the_run(played: Played) -> None:
     assert failed(played["no-receipt"], "NotExported") == (
-        f"The export ended well, but a VCF is not in {played.home.outputs['ExportPath']}: Not Found (Service: S3, "
+        f"The export ended well, but a VCF is not in {played.local_aws.outputs['ExportPath']}: Not Found (Service: S3, "
         "Status Code: 404). Run it again: what is done is kept."
     )
 
@@ -344,7 +354,7 @@ def test_a_run_that_is_stopped_takes_its_jobs_with_it(played: Played) -> None:
     told = played["stopped"]
     assert (told.ended.status, told.ended.cause) == ("ABORTED", "enough of it")
     assert (told.job["status"], told.job["isTerminated"]) == ("FAILED", True)
-    engine = played.home.job_runner.built_images.builder.engine.client
+    engine = played.local_aws.job_runner.built_images.builder.engine.client
     assert engine.containers.list(filters={"label": f"{JOB_LABEL}={told.job['jobId']}"}) == []
 
 
@@ -479,7 +489,7 @@ def test_a_job_that_the_workflow_gives_up_on_is_ended(played: Played) -> None:
 
 def _job(played: Played, name: str) -> Mapping[str, Any]:
     ids = [job["jobId"] for job in played[name].jobs]
-    (job,) = played.home.account.batch().describe_jobs(jobs=ids)["jobs"]
+    (job,) = played.local_aws.account.batch().describe_jobs(jobs=ids)["jobs"]
     return job
 
 
@@ -490,7 +500,7 @@ def _job(played: Played, name: str) -> Mapping[str, Any]:
 def test_each_state_each_retry_and_each_catch_is_reached(played: Played, resource: str, kind: str) -> None:
     template = templates.read(HERE.stacks / "workflow.yaml")
     wanted = ways(template.resources[resource]["Properties"]["Definition"])
-    client = played.home.account.step_functions()
+    client = played.local_aws.account.step_functions()
     machines = [one["stateMachineArn"] for one in client.list_state_machines()["stateMachines"]]
     found = NONE
     for machine in machines:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 from support.job_runner import DataSet, JobRunner, snps, vcf_records
-from support.local_aws import RESOURCES, Home
+from support.local_aws import RESOURCES, LocalAws
 
 from toolchain.docker.host import Run
 from toolchain.workflow.run_input import RunInput
@@ -27,17 +27,17 @@ class Went:
 
 
 @pytest.fixture
-def went(there: Home, real: DataSet) -> Went:
+def went(local_aws: LocalAws, real: DataSet) -> Went:
     """Both ways at once: each uses a workflow's directory of its own."""
-    job_runner = there.job_runner
+    job_runner = local_aws.job_runner
     sample, name = real.place(job_runner), real.folder.name
     resources = {**RESOURCES, "bwa": {"VCPU": 2, "MEMORY": 2048}, "samtools": {"VCPU": 2, "MEMORY": 2048}}
     order = RunInput(reference=real.reference, samples=(sample,), shards=3, ploidy=real.ploidy, resources=resources)
-    run = there.runs.start(name, order)
+    run = local_aws.runs.start(name, order)
     direct = job_runner.germline(sample, real.reference, ploidy=real.ploidy, execution=name)
-    ended = there.ended(run.arn)
+    ended = local_aws.ended(run.arn)
     assert ended.status == "SUCCEEDED", ended
-    through_the_api = replace(direct, workflow=there.workflow)
+    through_the_api = replace(direct, workflow=local_aws.workflow)
     assert through_the_api.workflow != direct.workflow
     return Went(job_runner=job_runner, through_the_api=through_the_api, direct=direct, sample=sample.name)
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from support.local_aws import Home
+from support.local_aws import LocalAws
 from support.resolved_stacks import NAMES, deployed
 
 from toolchain.jobdefs import template as jobdefs
@@ -45,14 +45,14 @@ def in_the_cloud(here: Rendering) -> Rendering:
 
 @pytest.mark.parametrize("tool", TOOLS)
 def test_a_job_definition_differs_in_its_image_the_scratch_s_place_its_role_s_account_and_the_marker(
-    there: Home, tool: str
+    local_aws: LocalAws, tool: str
 ) -> None:
     """The local one is what Batch has of it."""
-    project = there.project
+    project = local_aws.project
     (registered,) = (
-        one for one in active(there.account.batch(), f"{project}-{tool}") if one.arn == there.registered[tool]
+        one for one in active(local_aws.account.batch(), f"{project}-{tool}") if one.arn == local_aws.registered[tool]
     )
-    rendered = jobdefs.render(HERE.jobdefs, in_the_cloud(there.target.rendering()))[tool]
+    rendered = jobdefs.render(HERE.jobdefs, in_the_cloud(local_aws.target.rendering()))[tool]
     local, cloud = dict(leaves(registered.content)), dict(leaves(normalised(rendered)))
     assert cloud.keys() == local.keys()
     (marker,) = (path for path, value in cloud.items() if path.endswith("/value") and value == "lustre")
@@ -84,7 +84,7 @@ OUTPUTS = {
 
 @pytest.mark.parametrize(("resource", "output"), [("Germline", "StateMachineArn"), ("Job", "JobMachineArn")])
 def test_a_state_machine_differs_in_what_aws_gives_names_to_and_hosts_have_and_in_nothing_else(
-    there: Home, resource: str, output: str
+    local_aws: LocalAws, resource: str, output: str
 ) -> None:
     own = templates.read(HERE.stacks / "workflow.yaml").resources[resource]["Properties"]["Definition"]
     given = deployed("workflow").resources[resource]["Properties"]["DefinitionSubstitutions"]
@@ -92,10 +92,10 @@ def test_a_state_machine_differs_in_what_aws_gives_names_to_and_hosts_have_and_i
     # A reference to a log group is its name, which the template gives.
     outputs["JobLogGroup"] = deployed("compute").of("AWS::Logs::LogGroup")["JobLogGroup"]["LogGroupName"]
     cloud = given | {name: outputs[OUTPUTS[name]] for name in given.keys() & OUTPUTS}
-    local = given | {name: there.outputs[OUTPUTS[name]] for name in given.keys() & OUTPUTS}
+    local = given | {name: local_aws.outputs[OUTPUTS[name]] for name in given.keys() & OUTPUTS}
     if "JobDefinitions" in given:
-        local["JobDefinitions"] = ",".join(there.registered[tool] for tool in TOOLS)
-    local |= {name: value for name, value in there.target.stack_parameters().items() if name in given}
+        local["JobDefinitions"] = ",".join(local_aws.registered[tool] for tool in TOOLS)
+    local |= {name: value for name, value in local_aws.target.stack_parameters().items() if name in given}
     text = definition({"Definition": own, "DefinitionSubstitutions": local})
-    assert json.loads(there.definition(there.outputs[output])) == json.loads(text)
+    assert json.loads(local_aws.definition(local_aws.outputs[output])) == json.loads(text)
     assert {name for name in cloud if str(cloud[name]) != str(local[name])} <= GIVEN_BY_AWS | GIVEN_BY_HOSTS
