@@ -16,7 +16,7 @@ from figures import Timed
 from toolchain.aws import Account, Pace
 from toolchain.console import note
 from toolchain.demo import simulate
-from toolchain.docker.container import Container, Overrides, container_of
+from toolchain.docker.container import Container, container_of
 from toolchain.docker.engine import Engine
 from toolchain.errors import StepFailedError
 from toolchain.images.build import ImageBuilder
@@ -58,9 +58,10 @@ class Home:
         return container_of(
             self.definition,
             parameters={"command": "index", "reference": REFERENCE},
-            overrides=Overrides(
-                command=words or None, environment={"EXECUTION_ID": "bench"}, vcpus=1, memory=MEMORY // 2
-            ),
+            command=words,
+            environment={"EXECUTION_ID": "bench"},
+            vcpus=1,
+            memory=MEMORY // 2,
         )
 
     def run(self) -> None:

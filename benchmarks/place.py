@@ -7,14 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from toolchain.aws import Account
-from toolchain.docker.container import Container, Mount, Overrides, container_of
-from toolchain.docker.engine import Engine, Result
-from toolchain.docker.machine import Machine
-from toolchain.errors import StepFailedError
+from toolchain.docker.container import Container, Mount
+from toolchain.docker.engine import Result
+from toolchain.docker.host import Host, Machine, step_error
 from toolchain.images import build as builds
 from toolchain.images.build import ImageBuilder
 from toolchain.jobdefs import template as jobdefs
-from toolchain.jobdefs.template import Definition
 from toolchain.localaws import lifecycle as here
 from toolchain.localaws.config import LocalConfig
 from toolchain.paths import HERE, Checkout
@@ -37,8 +35,7 @@ class Place:
         account: The embedded AWS.
         workshop: The engine and the images.
         stock: The image of stock packages.
-        machine: What there is for jobs.
-        definitions: Tool to its job definition.
+        host: Runs jobs without the embedded AWS.
         resources: What jobs get, as `run --local` gives it.
     """
 
@@ -48,8 +45,7 @@ class Place:
     account: Account
     builder: ImageBuilder
     stock: str
-    machine: Machine
-    definitions: Mapping[str, Definition]
+    host: Host
     resources: Mapping[str, Mapping[str, int]]
 
     @property
@@ -63,11 +59,8 @@ class Place:
         Raises:
             StepFailedError: It failed.
         """
-        definition = self.definitions[tool]
-        vcpus, memory = self.machine.fit(definition)
-        overrides = Overrides(command=words or None, environment={"EXECUTION_ID": "bench"}, vcpus=vcpus, memory=memory)
-        container = container_of(definition, parameters=parameters, overrides=overrides)
-        return ran(self.builder.engine, container, words[0] if words else tool)
+        name = words[0] if words else tool
+        return self.host.run(name, tool, words, parameters=parameters, environment={"EXECUTION_ID": "bench"})
 
     def with_stock(self, *words: str) -> Result:
         """Runs stock tools, with all of the machine.
@@ -87,27 +80,14 @@ class Place:
             image=self.stock,
             command=words,
             mounts=mounts,
-            vcpus=self.machine.cores,
-            memory=self.machine.memory,
+            vcpus=self.host.machine.cores,
+            memory=self.host.machine.memory,
             user=STEPS,
         )
-        return ran(self.builder.engine, container, words[0])
-
-
-def ran(engine: Engine, container: Container, name: str) -> Result:
-    """Runs a container to its end.
-
-    Raises:
-        StepFailedError: It ended with another exit code than 0.
-    """
-    try:
-        result = engine.run(container)
-    except BaseException:
-        engine.kill_running()
-        raise
-    if result.exit_code:
-        raise StepFailedError(name, why=result.message, fix="See above.", details=result.stderr)
-    return result
+        result = self.builder.engine.run(container)
+        if result.exit_code:
+            raise step_error(words[0], result)
+        return result
 
 
 @contextmanager
@@ -153,8 +133,11 @@ def place() -> Iterator[Place]:
             account=account,
             builder=builder,
             stock=stock(builder, "bench-stock", STOCK_PACKAGES.split()),
-            machine=Machine.here(),
-            definitions=jobdefs.render(checkout.jobdefs, target.rendering()),
+            host=Host(
+                engine=builder.engine,
+                definitions=jobdefs.render(checkout.jobdefs, target.rendering()),
+                machine=Machine.here(),
+            ),
             resources=target.job_resources(),
         )
         made.beside.mkdir()

@@ -80,8 +80,9 @@ def _measured(made: Place, quick: bool, rounds: int) -> Results:  # noqa: FBT001
 def _machine(made: Place) -> dict[str, str]:
     said = made.with_stock("sh", "-c", _VERSIONS).stdout.split()
     tools = made.builder.catalog.tools.values()
+    machine = made.host.machine
     return {
-        "machine": f"{made.machine.cores} cores, {platform.machine()}, {made.machine.memory * 5 / 4 / _GIB:.0f} GiB,"
+        "machine": f"{machine.cores} cores, {platform.machine()}, {machine.memory * 5 / 4 / _GIB:.0f} GiB,"
         f" Linux {'.'.join(platform.release().split('.')[:2])}",
         "images": ", ".join(made.builder.reference(image).partition("/")[2] for image in tools),
         "stock packages": f"bwa {said[0]}, samtools {said[1]}, bcftools {said[2]}",

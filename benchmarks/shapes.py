@@ -70,7 +70,7 @@ class Script:
         """In one container, with the whole machine."""
         lane = given.sample.lanes[0]
         files = (f"/stock/{given.reference}", f"/scratch/data/{lane.r1}", f"/scratch/data/{lane.r2}")
-        place.with_stock(f"{self.name}.sh", *files, f"/stock/{execution}", str(place.machine.cores))
+        place.with_stock(f"{self.name}.sh", *files, f"/stock/{execution}", str(place.host.machine.cores))
 
     def left(self, place: Place, given: Given, execution: str) -> Left:  # noqa: ARG002  # as every shape's
         """Its folder's files."""

@@ -1,4 +1,4 @@
-"""Files in dist/ that two commands may write at once: whole or not at all, and none loses what the other wrote."""
+"""Files that are read into models, and files that two commands may write at once."""
 
 import errno
 import fcntl
@@ -7,13 +7,64 @@ import os
 import pwd
 import shlex
 import tempfile
+import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from toolchain.errors import CannotCreateError
+from pydantic import BaseModel, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from toolchain.errors import CannotCreateError, ConfigurationError
 from toolchain.paths import HERE
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+def read_toml(file: Path, model: type[_Model], *, fix: str) -> _Model:
+    """Reads a TOML file.
+
+    Raises:
+        ConfigurationError: It cannot be read, or some keys in it are wrong; the message names each of them.
+    """
+
+    def wrong(why: str) -> ConfigurationError:
+        return ConfigurationError(f"{file} is wrong", why=why, fix=fix)
+
+    try:
+        return model.model_validate(tomllib.loads(file.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise wrong(f"it cannot be read: {error.strerror}") from error
+    except ValidationError as error:
+        raise wrong("; ".join(map(_mistake, error.errors()))) from error
+    except ValueError as error:
+        raise wrong(f"it is not TOML: {error}") from error
+
+
+def must_be(description: str) -> WrapValidator:
+    """A pydantic annotation: whatever is wrong with a value, the error says what the value must be."""
+
+    def validate(value: object, handler: ValidatorFunctionWrapHandler) -> Any:  # noqa: ANN401  # the field's own type
+        try:
+            return handler(value)
+        except ValidationError as error:
+            raise PydanticCustomError("must_be", "must be {description}", {"description": description}) from error
+
+    return WrapValidator(validate)
+
+
+def _mistake(error: ErrorDetails) -> str:
+    key = ".".join(map(str, error["loc"]))
+    match error["type"]:
+        case "extra_forbidden":
+            return f"unknown key '{key}'"
+        case "missing":
+            return f"'{key}' is missing"
+        case "dict_type" | "model_type":
+            return f"'{key}' must be a table"
+        case _:
+            return f"'{key}' {error['msg']}" if key else error["msg"]
 
 
 def write(file: Path, text: str, *, mode: int = 0o644) -> None:

@@ -127,10 +127,10 @@ def test_the_contract_names_the_step_that_aligned_where_the_bam_is_missing(job_r
 
 def test_the_contract_asks_for_nothing_that_was_skipped(job_runner: JobRunner) -> None:
     small = Small.make(job_runner.scratch)
-    run = job_runner.germline(small.sample, small.reference, shards=1, skip=("duplicates", "qc"))
+    job_runner.germline(small.sample, small.reference, shards=1, skip=("duplicates", "qc"))
     listed = {entry["path"].rpartition("/")[2] for entry in step_record(job_runner, "NA1", "check")["outputs"]}
     assert listed == {"NA1.bam", "NA1.bam.bai", "0-of-1.vcf.gz", "NA1.vcf.gz", "NA1.vcf.gz.tbi", "NA1.bcftools.txt"}
     whole = ["step", "check", small.reference, "NA1", "L001", "-", "1"]
     refused(job_runner.run("samtools", words=whole), MISSING, "no record of qc")
-    run.germline(small.sample, shards=1, ploidy=2)
+    job_runner.germline(small.sample, small.reference, shards=1)
     job_runner.ok("samtools", words=whole)

@@ -12,7 +12,6 @@ from support.tiny_genome import Small, Variation
 
 from toolchain.demo import simulate
 from toolchain.docker.engine import Result
-from toolchain.docker.host import Run
 
 DATA, MISSING = 65, 66
 QC = [f"qc/NA1.{figure}.txt" for figure in ("flagstat", "coverage", "idxstats", "stats")]
@@ -39,7 +38,6 @@ class Finished:
 
     job_runner: JobRunner
     small: Small
-    run: Run
 
     def check(self, **parameters: str) -> Result:
         """Runs the command on NA1."""
@@ -59,11 +57,11 @@ def origin(built_images: BuiltImages, tmp_path_factory: pytest.TempPathFactory) 
     base = simulate.genome({"chrA": 12_000})["chrA"][5_000]
     variation = Variation(sequence="chrA", position=5_000, reference=base, alternative="C" if base == "A" else "A")
     small = Small.make(job_runner.scratch, lanes=2, variations=[variation])
-    run = job_runner.germline(small.sample, small.reference, shards=2)
+    job_runner.germline(small.sample, small.reference, shards=2)
     for shard in range(3):
         job_runner.ok("bcftools", **small.job("call", shards="3", shard=str(shard)))
-    run.germline(Small.make(job_runner.scratch, name="NA2", lanes=2).sample, shards=1, ploidy=2)
-    yield Finished(job_runner=job_runner, small=small, run=run)
+    job_runner.germline(Small.make(job_runner.scratch, name="NA2", lanes=2).sample, small.reference, shards=1)
+    yield Finished(job_runner=job_runner, small=small)
     job_runner.clear()
 
 
@@ -114,5 +112,5 @@ def test_it_refuses(origin: Finished, breach: str) -> None:
 def test_the_sample_run_again_mends_what_was_missing_or_changed(finished: Finished) -> None:
     finished.inside("rm NA1.bam.bai steps/call.1-of-2.json; : > qc/NA1.stats.txt; cp ../NA2/NA2.vcf.gz NA1.vcf.gz")
     assert finished.check().exit_code == MISSING
-    finished.run.germline(finished.small.sample, shards=2, ploidy=2)
+    finished.job_runner.germline(finished.small.sample, finished.small.reference, shards=2)
     assert "check is done already" in finished.check().stderr

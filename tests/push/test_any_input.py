@@ -81,7 +81,7 @@ def renderings(
         }
     )
     own = st.builds(
-        Settings,
+        Settings.model_construct,
         project=project,
         workflow=TEXTS,
         jobs=st.fixed_dictionaries(dict.fromkeys(TOOLS, jobs)),
@@ -130,7 +130,7 @@ def expected(name: str, request: Rendering) -> dict[str, object]:
     for volume in properties["volumes"]:
         volume["host"]["sourcePath"] = f"{path}/{volume['name']}"
     for entry in properties["resourceRequirements"]:
-        entry["value"] = str(own.get({"VCPU": "vcpus", "MEMORY": "memory"}[entry["type"]], entry["value"]))
+        entry["value"] = str(dict(own).get({"VCPU": "vcpus", "MEMORY": "memory"}[entry["type"]], entry["value"]))
     properties["logConfiguration"]["options"]["awslogs-group"] = f"/{project}/jobs"
     if properties.get("jobRoleArn") == "role":
         properties["jobRoleArn"] = request.outputs["ExportRoleArn" if name == "fsx-export" else "JobRoleArn"]

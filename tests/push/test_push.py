@@ -14,9 +14,8 @@ from support.push_env import Cloud, Shop, shop
 
 from toolchain.aws import Account
 from toolchain.backoff import Backoff
-from toolchain.console import transfers
+from toolchain.console import LayerProgress, transfer_progress
 from toolchain.docker.container import Container
-from toolchain.docker.engine import Layer
 from toolchain.errors import BadDataError, MissingInputError, SeveralFailedError, ToolchainError, UnavailableError
 from toolchain.images import build as builds
 from toolchain.images.build import ImageBuilder
@@ -501,11 +500,11 @@ def test_on_a_terminal_every_layer_has_its_own_bar(
 ) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "200")
-    with transfers(("alpha", "beta")) as shown:
-        shown.layer("alpha", Layer(name="1a2b3c", doing="Preparing"))
-        shown.layer("alpha", Layer(name="1a2b3c", doing="Pushing", sent=400_000, total=1_000_000))
-        shown.layer("alpha", Layer(name="4d5e6f", doing="Layer already exists"))
-        shown.waiting("beta", "again after: 503")
+    with transfer_progress(("alpha", "beta")) as shown:
+        shown.layer("alpha", LayerProgress(name="1a2b3c", status="Preparing"))
+        shown.layer("alpha", LayerProgress(name="1a2b3c", status="Pushing", sent=400_000, total=1_000_000))
+        shown.layer("alpha", LayerProgress(name="4d5e6f", status="Layer already exists"))
+        shown.retry("beta", "again after: 503")
         time.sleep(0.3)  # a frame is drawn ten times a second
         shown.done("alpha", "pushed alpha:1.0")
     said = capsys.readouterr()

@@ -5,20 +5,19 @@ import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 from testcontainers.core.container import DockerContainer
 
-from toolchain.console import Lines
 from toolchain.demo import accuracy
 from toolchain.demo.run import normalised
-from toolchain.docker.container import Container, Job, Overrides, container_of
+from toolchain.docker.container import Container, container_of
 from toolchain.docker.engine import Result
-from toolchain.docker.host import Host, Run
-from toolchain.docker.machine import Machine
+from toolchain.docker.host import Host, Machine
 from toolchain.images import build as builds
 from toolchain.jobdefs import render as rendering
 from toolchain.jobdefs import template as jobdefs
@@ -26,12 +25,14 @@ from toolchain.jobdefs.template import Definition
 from toolchain.paths import HERE
 from toolchain.workflow import aligners
 from toolchain.workflow.aligners import ALIGNERS, Aligner
-from toolchain.workflow.samples import Lane, Sample, Skip
+from toolchain.workflow.samples import Lane, Sample, Skip, skipping
 
 # For what must hold of each aligner's image.
 each_aligner = pytest.mark.parametrize("aligner", ALIGNERS)
 WORKFLOW = "test"
 EXECUTION = "run1"
+VCPUS = 2
+MEMORY = 2048
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,16 +61,6 @@ def passable(folder: Path) -> None:
             parent.chmod(parent.stat().st_mode | 0o055)
 
 
-class Silent:
-    """Lines that nobody reads."""
-
-    def update(self, task: str, doing: str) -> None:
-        """Says nothing."""
-
-    def done(self, task: str, result: str) -> None:
-        """Says nothing."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class JobRunner:
     """A scratch, and job definitions that mount it."""
@@ -77,7 +68,14 @@ class JobRunner:
     built_images: BuiltImages
     scratch: Path
     definitions: Mapping[str, Definition]
-    lines: Lines = field(default_factory=Silent)
+
+    @property
+    def host(self) -> Host:
+        return Host(
+            engine=self.built_images.builder.engine,
+            definitions=self.definitions,
+            machine=Machine(cores=VCPUS, memory=MEMORY),
+        )
 
     @classmethod
     def make(cls, built_images: BuiltImages, scratch: Path) -> "JobRunner":
@@ -102,21 +100,18 @@ class JobRunner:
         *,
         words: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
-        vcpus: int = 2,
-        memory: int = 2048,
+        vcpus: int = VCPUS,
+        memory: int = MEMORY,
         **parameters: str,
     ) -> Container:
-        """What a job is run as: these words, or the definition's own command with these parameters."""
+        """The container of a job: of these words, or of the definition's own command with these parameters."""
         return container_of(
             self.definitions[tool],
             parameters=parameters,
-            overrides=Overrides(
-                command=tuple(words) or None,
-                environment={"WORKFLOW_NAME": WORKFLOW, "EXECUTION_ID": EXECUTION, **(environment or {})},
-                vcpus=vcpus,
-                memory=memory,
-            ),
-            job=Job(),
+            command=words,
+            environment={"WORKFLOW_NAME": WORKFLOW, "EXECUTION_ID": EXECUTION, **(environment or {})},
+            vcpus=vcpus,
+            memory=memory,
         )
 
     def run(self, tool: str, **options: Any) -> Result:
@@ -137,29 +132,40 @@ class JobRunner:
         *,
         shards: int = 2,
         ploidy: int = 2,
-        cores: int = 2,
+        cores: int = VCPUS,
         aligner: Aligner = "bwa",
         execution: str = EXECUTION,
         skip: Sequence[Skip] = (),
-    ) -> Run:
-        """Takes a sample from FASTQ to VCF."""
-        host = Host(
-            engine=self.built_images.builder.engine,
-            definitions=self.definitions,
-            machine=Machine(cores=cores, memory=4096),
-        )
-        run = Run(
-            host=host,
-            workflow=WORKFLOW,
-            execution=execution,
-            reference=reference,
-            working=self.working,
-            lines=self.lines,
-            aligner=aligner,
-        )
-        run.index()
-        run.germline(sample, shards=shards, ploidy=ploidy, skip=skip)
-        return run
+    ) -> None:
+        """Takes a sample from FASTQ to VCF by the steps of stack/workflow.yaml in sequence, calls side by side."""
+        skip_words = skipping(skip)
+        lanes = ",".join(lane.name for lane in sample.lanes)
+        environment = {"EXECUTION_ID": execution}
+
+        def step(tool: str, command: str, threads: int = cores, **parameters: Any) -> None:
+            parameters = {"command": command, "reference": reference, "sample": sample.name, **parameters}
+            self.ok(tool, environment=environment, vcpus=threads, memory=2 * MEMORY, **parameters)
+
+        def call(shard: int) -> None:
+            step("bcftools", "call", 1, shards=str(shards), shard=str(shard), ploidy=str(ploidy))
+
+        self.ok(aligner, environment=environment, command="index", reference=reference)
+        for lane in sample.lanes:
+            own: dict[str, Any] = {
+                "r1": lane.r1,
+                "r2": lane.r2,
+                "library": lane.library or "-",
+                "unit": lane.unit or "-",
+            }
+            step(aligner, "mem", lane=lane.name, **own, lanes=lanes, skip=skip_words)
+        if not sample.is_finished_by_its_lane:
+            step("samtools", "finish", lanes=lanes, skip=skip_words)
+        if "qc" not in skip:
+            step("samtools", "qc", 1)
+        with ThreadPoolExecutor(cores) as pool:
+            list(pool.map(call, range(shards)))
+        step("bcftools", "gather", shards=str(shards))
+        step("samtools", "check", 1, shards=str(shards), lanes=lanes, skip=skip_words)
 
     def folder(self, sample: str, execution: str = EXECUTION) -> Path:
         return self.working / WORKFLOW / execution / sample
@@ -263,14 +269,14 @@ class DataSet:
             shutil.copyfile(file, job_runner.scratch / "data" / file.name)
         return Sample(name=self.sample, lanes=(Lane(name="L001", r1=self.r1, r2=self.r2),))
 
-    def compare(self, run: Run, bed: str) -> accuracy.Comparison:
+    def compare(self, job_runner: JobRunner, bed: str, *, workflow: str, execution: str) -> accuracy.Comparison:
         """What was called in a BED's regions against the truth in them: by alleles, QUAL at least 20."""
         regions = ("-T", f"/scratch/data/{bed}")
-        called = f"/scratch/working/{run.workflow}/{run.execution}/{self.sample}/{self.sample}.vcf.gz"
-        fasta = prepared_fasta(run.working / run.workflow, run.reference)
+        called = f"/scratch/working/{workflow}/{execution}/{self.sample}/{self.sample}.vcf.gz"
+        fasta = prepared_fasta(job_runner.working / workflow, self.reference)
         return accuracy.compare(
-            accuracy.variants(normalised(run.host, fasta, f"/scratch/data/{self.truth}", *regions)),
-            accuracy.variants(normalised(run.host, fasta, called, *regions), lowest_quality=20),
+            accuracy.variants(normalised(job_runner.host, fasta, f"/scratch/data/{self.truth}", *regions)),
+            accuracy.variants(normalised(job_runner.host, fasta, called, *regions), lowest_quality=20),
         )
 
 

@@ -17,7 +17,7 @@ from support.job_runner import BuiltImages, JobRunner, passable
 
 from toolchain import settings
 from toolchain.aws import Account
-from toolchain.docker.machine import Machine
+from toolchain.docker.host import Machine
 from toolchain.jobdefs import render as rendering
 from toolchain.jobdefs import template as jobdefs
 from toolchain.localaws.config import LocalConfig

@@ -16,7 +16,6 @@ from docker.errors import DockerException
 
 from toolchain import errors
 from toolchain.cli.main import cli, main
-from toolchain.docker import engine_socket
 from toolchain.docker.engine import Engine
 from toolchain.errors import BuildFailedError, ToolchainError
 from toolchain.images import build as builds
@@ -84,7 +83,6 @@ def no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
         message = "('Connection aborted.', FileNotFoundError(2, 'No such file or directory'))"
         raise DockerException(message)
 
-    monkeypatch.setattr(engine_socket, "answers", lambda: False)
     monkeypatch.setattr(docker, "from_env", none_answers)
 
 
@@ -188,7 +186,7 @@ def test_a_user_whom_the_engine_s_socket_is_closed_to_is_told_the_group(monkeypa
     monkeypatch.setattr(docker, "from_env", refused)
     monkeypatch.setattr("toolchain.docker.engine.user", lambda: "jo")
     with pytest.raises(ToolchainError) as caught:
-        Engine().client  # noqa: B018  # it connects
+        Engine.connect()
     assert str(caught.value) == (
         "no Docker engine answers: user jo may not open its socket: it is not in the group docker. "
         "Type: sudo usermod -aG docker jo; and log in again."

@@ -1,7 +1,7 @@
 """The stacks' parameters that nobody gives."""
 
 from toolchain import settings
-from toolchain.docker.machine import Machine
+from toolchain.docker.host import Machine
 from toolchain.paths import HERE
 from toolchain.runs.target import AwsTarget, LocalTarget
 from toolchain.stacks import auto_parameters as computed

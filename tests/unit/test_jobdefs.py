@@ -185,9 +185,8 @@ def test_genomics_toml_overrides_the_figures_of_one_tool_and_of_no_other(
 
 @pytest.mark.parametrize("key", ["vcpus", "memory", "timeout", "attempts"])
 def test_one_figure_alone_can_be_overridden(key: str, rendered: dict[str, Definition]) -> None:
-    settings = Settings(
-        project="genomics", workflow="germline", jobs={"bwa": {key: 7 if key == "attempts" else 77}}, tags={}
-    )
+    jobs = {"bwa": {key: 7 if key == "attempts" else 77}}
+    settings = Settings.model_validate({"project": "genomics", "workflow": "germline", "jobs": jobs})
     before, after = dict(leaves(rendered["bwa"])), dict(leaves(cloud(settings=settings)["bwa"]))
     before.pop("/tags/project")
     assert len([path for path in before if before[path] != after[path]]) == 1
@@ -227,7 +226,7 @@ def test_no_value_leaves_its_string(tags: dict[str, str], workflow: str, path: s
         HERE.jobdefs,
         Rendering(
             images=tools,
-            settings=Settings(project="p", workflow=workflow, jobs={}, tags=tags),
+            settings=Settings.model_construct(project="p", workflow=workflow, tags=tags),
             scratch=Scratch(mode="local", path=path),
         ),
     )

@@ -32,22 +32,6 @@ def test_records_are_the_same_from_one_thread_and_two_and_from_one_shard_and_fiv
     assert one == many
 
 
-@pytest.mark.parametrize("real", ["human_hg001_chr20", "sarscov2_twist_MT007544"], indirect=True)
-def test_real_reads_give_the_same_records_from_any_number_of_threads_and_shards(
-    job_runner: JobRunner, real: DataSet
-) -> None:
-    sample = real.place(job_runner)
-    job_runner.germline(sample, real.reference, cores=1, shards=1, ploidy=real.ploidy, execution="one")
-    job_runner.germline(sample, real.reference, cores=2, shards=5, ploidy=real.ploidy, execution="many")
-    bam = f"{sample.name}.bam"
-    assert job_runner.records(sample.name, bam, "one") == job_runner.records(sample.name, bam, "many")
-    one, many = (
-        vcf_records(job_runner.folder(sample.name, execution) / f"{sample.name}.vcf.gz")
-        for execution in ("one", "many")
-    )
-    assert one == many
-
-
 @pytest.mark.parametrize("real", ["human_hg001_chr22_tiny"], indirect=True)
 def test_the_alignments_are_those_of_bwa_on_the_two_files(job_runner: JobRunner, real: DataSet) -> None:
     sample = real.place(job_runner)

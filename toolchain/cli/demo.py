@@ -9,7 +9,7 @@ from toolchain.cli.options import ALIGNER, ORPHANS, PLOIDY, SKIP
 from toolchain.demo import run as demonstration
 from toolchain.errors import WrongUsageError
 from toolchain.paths import HERE
-from toolchain.workflow.aligners import Wanted
+from toolchain.settings import AlignerChoice
 from toolchain.workflow.samples import Skip, in_order
 
 
@@ -45,7 +45,7 @@ def demo(  # noqa: PLR0913  # an argument for each option
     sample: str | None,
     shards: int,
     ploidy: int,
-    aligner: Wanted | None,
+    aligner: AlignerChoice | None,
     skip: tuple[Skip, ...],
     count_orphans: bool,
     results: Path | None,

@@ -35,7 +35,7 @@ def main(arguments: Sequence[str]) -> int:
         The exit code, as listed in `--help`.
     """
     typed = shlex.join(("python", "build.py", *(word for word in arguments if word != "--local")))
-    with console.said_as(_in_local_mode) if _is_local(arguments) else nullcontext(), _ending_as_by_ctrl_c():
+    with console.rewriting_notes(_in_local_mode) if _is_local(arguments) else nullcontext(), _ending_as_by_ctrl_c():
         return _run(arguments, typed)
 
 

@@ -1,13 +1,17 @@
 """Options that several commands have."""
 
+from typing import get_args
+
 import click
 
-from toolchain.workflow.aligners import WANTED
+from toolchain.settings import AlignerChoice
 from toolchain.workflow.samples import SKIPS
 
 PLOIDY = click.option("--ploidy", type=click.IntRange(1, 2), default=2, show_default=True, help="Of the organism.")
 ALIGNER = click.option(
-    "--aligner", type=click.Choice(WANTED), help="auto: bwa-mem3 where that can be. [default: as in genomics.toml]"
+    "--aligner",
+    type=click.Choice(get_args(AlignerChoice)),
+    help="auto: bwa-mem3 where that can be. [default: as in genomics.toml]",
 )
 SKIP = click.option(
     "--skip",

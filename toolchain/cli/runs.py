@@ -22,11 +22,11 @@ from toolchain.runs.follow import clock
 from toolchain.runs.logs import Logs
 from toolchain.runs.progress import label
 from toolchain.runs.run_error import run_failure
+from toolchain.settings import AlignerChoice
 from toolchain.stacks.template import state_machine
 from toolchain.workflow import plan
 from toolchain.workflow import run_input as run_inputs
 from toolchain.workflow import sheet as sheets
-from toolchain.workflow.aligners import Wanted
 from toolchain.workflow.run_input import RunInput
 from toolchain.workflow.samples import Skip, in_order
 
@@ -68,7 +68,7 @@ def run(  # noqa: PLR0913  # an argument for each option
     name: str | None,
     shards: int | None,
     ploidy: int,
-    aligner: Wanted | None,
+    aligner: AlignerChoice | None,
     skip: tuple[Skip, ...],
     count_orphans: bool,
     detach: bool,

@@ -19,8 +19,7 @@ from toolchain import files, settings
 from toolchain.aws import Account
 from toolchain.console import note
 from toolchain.demo import accuracy, report, simulate
-from toolchain.docker.host import Host, failure
-from toolchain.docker.machine import Machine
+from toolchain.docker.host import Host, Machine
 from toolchain.errors import CannotCreateError, MissingInputError
 from toolchain.files import locked, open_folder
 from toolchain.images.build import ImageBuilder
@@ -58,7 +57,7 @@ class Reads:
 class Options:
     """Options of the run, as in RunInput; the aligner is that of genomics.toml if none is given."""
 
-    aligner: aligners.Wanted | None
+    aligner: settings.AlignerChoice | None
     shards: int
     ploidy: int
     skip: tuple[Skip, ...] = ()
@@ -248,11 +247,7 @@ def _simulate(host: Host, scratch: Path, data: Path, workflow: str) -> _Inputs:
     words = simulate.wgsim_command(
         f"/scratch/reference/{reference.name}", f"{inside}/R1.fastq", f"{inside}/R2.fastq", length=length
     )
-    result = host.run(
-        "samtools", {}, environment={}, command=["sh", "-c", 'mkdir -p "$0" && exec "$@"', inside, *words]
-    )
-    if result.exit_code:
-        raise failure("wgsim", result)
+    result = host.run("wgsim", "samtools", ["sh", "-c", 'mkdir -p "$0" && exec "$@"', inside, *words])
     for name in ("R1.fastq", "R2.fastq"):
         # A job wrote it, so it may be a symbolic link: none is followed.
         copy_file(Beneath(scratch, made / name), Beneath(data, PurePosixPath(name)))
@@ -309,7 +304,4 @@ def normalised(host: Host, fasta: str, vcf: str, *regions: str) -> list[str]:
     """
     script = 'norm=$1 vcf=$2; shift 2; bcftools norm -f "$norm" -m -any -Ou "$vcf" | bcftools view "$@"'
     command = ["sh", "-euo", "pipefail", "-c", script, "sh", fasta, vcf, *regions]
-    result = host.run("bcftools", {}, environment={}, command=command)
-    if result.exit_code:
-        raise failure("norm", result)
-    return result.stdout.splitlines()
+    return host.run("norm", "bcftools", command).stdout.splitlines()

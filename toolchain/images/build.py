@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from toolchain import settings
-from toolchain.console import Lines, live_lines
+from toolchain.console import TaskProgress, task_progress
 from toolchain.docker.engine import Engine
 from toolchain.errors import SeveralFailedError, ToolchainError
 from toolchain.images import catalog
@@ -88,7 +88,7 @@ def build(builder: ImageBuilder, images: tuple[Image, ...]) -> list[Built]:
     if missing:
         base = builder.catalog.base
         names = tuple(image.name for image in (base, *missing))
-        with live_lines(names) as lines:
+        with task_progress(names) as lines:
             _build_one(builder, base, lines)
             errors = _side_by_side(lambda image: ids.update({image.name: _build_one(builder, image, lines)}), missing)
         if errors:
@@ -112,7 +112,7 @@ def _side_by_side(work: Callable[[Image], None], images: tuple[Image, ...]) -> l
     return errors
 
 
-def _build_one(builder: ImageBuilder, image: Image, lines: Lines) -> str:
+def _build_one(builder: ImageBuilder, image: Image, lines: TaskProgress) -> str:
     reference = builder.reference(image)
     if existing := builder.built(image):
         lines.done(image.name, f"{reference} is there")

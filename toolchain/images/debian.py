@@ -34,18 +34,16 @@ def debian_image(engine: Engine, suite: str, *, name: str, report: Callable[[str
         UnavailableError: No registry answers, and this host cannot bootstrap.
         BuildFailedError: The bootstrap failed.
     """
-    from docker.errors import APIError, ImageNotFound
-
     upstream = f"debian:{suite}-slim"
     for reference in (upstream, name):
         if engine.find(reference):
             return reference
     report(f"pulling {upstream}")
     try:
-        engine.client.images.pull(upstream)
-    except (APIError, ImageNotFound) as error:
+        engine.pull(upstream)
+    except UnavailableError as error:
         report(f"no registry answers: bootstrapping {suite} from this host's Debian mirror")
-        bootstrap(engine, suite, name, why=str(error.explanation or error))
+        bootstrap(engine, suite, name, why=error.why)
         return name
     return upstream
 

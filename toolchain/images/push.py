@@ -15,8 +15,8 @@ from typing import Any, TypeVar
 
 from toolchain import files, settings
 from toolchain.backoff import Backoff
-from toolchain.console import Transfers, note, transfers
-from toolchain.docker.engine import Layer, PushRefusedError
+from toolchain.console import LayerProgress, TaskProgress, note, transfer_progress
+from toolchain.docker.engine import PushRefusedError
 from toolchain.errors import BadDataError, SeveralFailedError, ToolchainError, UnavailableError
 from toolchain.images import build as builds
 from toolchain.images import catalog
@@ -217,7 +217,7 @@ class Pusher:
             ids = {target.image.name: found for target in targets if (found := builder.built(target.image))}
         ready = [target for target in targets if target.image.name in ids]
         stop = threading.Event()
-        with transfers(tuple(target.image.name for target in ready)) as shown:
+        with transfer_progress(tuple(target.image.name for target in ready)) as shown:
             sent, failed = _side_by_side(
                 lambda target: self._push_one(_Work(builder, target, ids[target.image.name], shown, stop)), ready, stop
             )
@@ -254,7 +254,7 @@ class Pusher:
                     ) from error
                 if reason is Kind.LOGIN:
                     token = self.registry.renew(token)
-                work.shown.waiting(work.target.image.name, f"again after: {error}")
+                work.shown.retry(work.target.image.name, f"again after: {error}")
                 if work.stop.wait(self.patience.wait(attempt)):
                     raise _StoppedError from error
                 attempt += 1
@@ -262,7 +262,7 @@ class Pusher:
                 return self._verify(work, digest)
 
     def _send(self, work: "_Work", token: Token) -> str:
-        def report(layer: Layer) -> None:
+        def report(layer: LayerProgress) -> None:
             if work.stop.is_set():
                 raise _StoppedError
             work.shown.layer(work.target.image.name, layer)
@@ -310,7 +310,7 @@ class _Work:
     builder: ImageBuilder
     target: Target
     image_id: str
-    shown: Transfers
+    shown: TaskProgress
     stop: threading.Event
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from toolchain.aws import Account
 from toolchain.jobdefs.template import Rendering
 from toolchain.paths import Checkout
-from toolchain.settings import Settings
-from toolchain.workflow.aligners import Choice, Wanted
+from toolchain.settings import AlignerChoice, Settings
+from toolchain.workflow.aligners import Choice
 from toolchain.workflow.run_input import RunInput
 
 
@@ -50,7 +50,11 @@ class Target(ABC):
 
     @abstractmethod
     def choose_aligner(
-        self, settings: Settings, reference: str, wanted: Wanted | None, resources: Mapping[str, Mapping[str, int]]
+        self,
+        settings: Settings,
+        reference: str,
+        wanted: AlignerChoice | None,
+        resources: Mapping[str, Mapping[str, int]],
     ) -> Choice:
         """Chooses the aligner of a run.
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from toolchain.docker.machine import Machine
+from toolchain.docker.host import Machine
 
 # The name of the socket in `World.door`.
 EXPORT_SOCKET: Final = "fsx.sock"

@@ -10,17 +10,17 @@ from pathlib import Path
 from toolchain import files, settings
 from toolchain.aws import Account, doing
 from toolchain.console import note
-from toolchain.docker.machine import Machine
+from toolchain.docker.host import Machine
 from toolchain.errors import ConfigurationError, MissingInputError, WrongUsageError
 from toolchain.images.build import ImageBuilder, build
 from toolchain.jobdefs import register, render, template
 from toolchain.jobdefs.target import Target
 from toolchain.jobdefs.template import Rendering
-from toolchain.settings import Settings
+from toolchain.settings import AlignerChoice, Settings
 from toolchain.stacks.deploy import Deployer
 from toolchain.stacks.progress import quiet
 from toolchain.workflow import aligners
-from toolchain.workflow.aligners import Choice, Wanted
+from toolchain.workflow.aligners import Choice
 from toolchain.workflow.run_input import RunInput
 
 AWS_SHARDS = 24
@@ -63,7 +63,7 @@ class AwsTarget(Target):
         self,
         settings: Settings,
         reference: str,  # noqa: ARG002  # only hosts see the file systems
-        wanted: Wanted | None,
+        wanted: AlignerChoice | None,
         resources: Mapping[str, Mapping[str, int]],  # noqa: ARG002
     ) -> Choice:
         """`auto` is the aligner that works with every reference on every host."""
@@ -123,7 +123,11 @@ class LocalTarget(Target):
         return {"MaxJobMemory": str(Machine.here().memory)}
 
     def choose_aligner(
-        self, settings: Settings, reference: str, wanted: Wanted | None, resources: Mapping[str, Mapping[str, int]]
+        self,
+        settings: Settings,
+        reference: str,
+        wanted: AlignerChoice | None,
+        resources: Mapping[str, Mapping[str, int]],
     ) -> Choice:
         """`auto` is bwa-mem3 where its index of the reference fits into memory."""
         known = aligners.look(self.scratch / "reference", self.scratch / "working" / settings.workflow, reference)

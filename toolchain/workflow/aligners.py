@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
+from toolchain.settings import AlignerChoice
+
 Aligner = Literal["bwa", "bwa-mem3"]
-Wanted = Literal["bwa", "bwa-mem3", "auto"]
 ALIGNERS: tuple[Aligner, ...] = get_args(Aligner)
-WANTED: tuple[Wanted, ...] = get_args(Wanted)
 
 MIB = 1024 * 1024
 # Memory of bwa-mem3 in bytes for each byte of its index files: .pac counts packed, and unpacked for both strands.
@@ -39,7 +39,7 @@ class Choice:
     reason: str
 
 
-def choose(wanted: Wanted, reference: Reference, *, memory: int) -> Choice:
+def choose(wanted: AlignerChoice, reference: Reference, *, memory: int) -> Choice:
     """Chooses the aligner of a run whose jobs that align get so much memory, in MiB."""
     if wanted != "auto":
         return Choice(aligner=wanted, reason="as asked for")

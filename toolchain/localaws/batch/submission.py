@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from toolchain.docker.container import Container, Job, Overrides, container_of
+from toolchain.docker.container import Container, Job, container_of
 from toolchain.localaws.batch.placing import Need
 from toolchain.localaws.batch.rules import BadStrategyError, Strategy
 
@@ -133,4 +133,4 @@ class Submission:
             "parameters": self.parameters,
             "containerProperties": self.properties,
         }
-        return container_of(definition, overrides=Overrides(), job=job)
+        return container_of(definition, job=job)
