@@ -1,4 +1,4 @@
-"""The AWS API: clients that retry by themselves, errors that people can read, calls at a bounded rate."""
+"""Clients of the AWS API that retry, limit their rate, and raise errors that people can read."""
 
 import os
 import re
@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, ProfileNotFound
 
 from toolchain.errors import UnavailableError
 
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 # botocore's standard mode: throttling, 5xx and dropped connections are tried again after a random time up to
 # 1, 2, 4, ... 20 s: https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html
 ATTEMPTS = 8
-# AWS Batch takes 50 calls a second of an account in a region, whoever makes them; the rest is left to others:
+# AWS Batch takes 50 calls a second of an account in a region; the rest is left to others:
 # https://repost.aws/knowledge-center/aws-batch-requests-error
 BATCH_CALLS_PER_SECOND = 20.0
 LONGEST_MESSAGE = 500
@@ -35,7 +37,7 @@ LONGEST_MESSAGE = 500
 
 @dataclass(kw_only=True)
 class Pace:
-    """Holds calls back so that no second sees more of them than a rate, retries included.
+    """Limits calls, retries included, to a rate.
 
     Attributes:
         per_second: The highest rate.
@@ -50,7 +52,7 @@ class Pace:
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
 
     def wait(self, **_: object) -> None:
-        """Returns when the next call may go; what botocore tells its event handlers is not looked at."""
+        """Returns when the next call may go; the arguments of botocore's event are ignored."""
         with self._lock:
             now = self.clock()
             turn = max(now, self._next)
@@ -60,16 +62,16 @@ class Pace:
 
 
 def _attempts() -> int:
-    """How often a call is tried: what AWS's own tools read that from goes first."""
-    given = os.environ.get("AWS_MAX_ATTEMPTS", "")
-    return int(given) if given.isdecimal() and int(given) else ATTEMPTS
+    """The attempts of a call: AWS_MAX_ATTEMPTS, as in AWS's own tools, or ours."""
+    text = os.environ.get("AWS_MAX_ATTEMPTS", "")
+    return int(text) if text.isdecimal() and int(text) else ATTEMPTS
 
 
 class Account:
-    """The AWS account and region that the environment names, as for the `aws` command."""
+    """The AWS account and region of the environment, as for the `aws` command; one method gives each client."""
 
     def __init__(self) -> None:
-        # Importing boto3 takes a third of a second.
+        # `build.py --help` need not wait for them.
         import boto3
         from botocore.config import Config
 
@@ -78,15 +80,16 @@ class Account:
         self._config = Config(
             retries={"mode": "standard", "total_max_attempts": _attempts()}, connect_timeout=10, read_timeout=60
         )
+        self._quick = Config(retries={"mode": "standard", "total_max_attempts": 2}, connect_timeout=5, read_timeout=20)
 
     @property
     def region(self) -> str:
         """The region.
 
         Raises:
-            UnavailableError: None is named.
+            UnavailableError: The environment names none.
         """
-        # boto3 knows AWS_DEFAULT_REGION only; other SDKs, and hosts of AWS, set AWS_REGION.
+        # boto3 reads AWS_DEFAULT_REGION only; other SDKs, and hosts of AWS, set AWS_REGION.
         region = os.environ.get("AWS_REGION") or self._session.region_name
         if not region:
             raise UnavailableError(
@@ -99,26 +102,26 @@ class Account:
         return self._session.client("ecr", region_name=self.region, config=self._config)
 
     def batch(self, pace: Pace | None = None) -> "BatchClient":
-        """Batch, at a bounded rate."""
+        """Batch, at a limited rate."""
         client = self._session.client("batch", region_name=self.region, config=self._config)
         # Before each attempt, and so before each of botocore's own retries too.
         client.meta.events.register("before-send.batch", (pace or Pace(per_second=BATCH_CALLS_PER_SECOND)).wait)
         return client
 
     def cloudformation(self) -> "CloudFormationClient":
-        """The stacks."""
+        """Stacks."""
         return self._session.client("cloudformation", region_name=self.region, config=self._config)
 
     def fsx(self) -> "FSxClient":
-        """The Lustre file systems."""
+        """Lustre file systems."""
         return self._session.client("fsx", region_name=self.region, config=self._config)
 
     def step_functions(self) -> "SFNClient":
-        """Step Functions."""
+        """State machines."""
         return self._session.client("stepfunctions", region_name=self.region, config=self._config)
 
     def s3(self) -> "S3Client":
-        """Buckets and their objects."""
+        """Buckets and objects."""
         return self._session.client("s3", region_name=self.region, config=self._config)
 
     def logs(self) -> "CloudWatchLogsClient":
@@ -126,7 +129,7 @@ class Account:
         return self._session.client("logs", region_name=self.region, config=self._config)
 
     def ec2(self) -> "EC2Client":
-        """Hosts, their types, and their network."""
+        """Instances and networks."""
         return self._session.client("ec2", region_name=self.region, config=self._config)
 
     def iam(self) -> "IAMClient":
@@ -134,19 +137,16 @@ class Account:
         return self._session.client("iam", region_name=self.region, config=self._config)
 
     def service_quotas(self) -> "ServiceQuotasClient":
-        """What AWS lets the account have."""
+        """Quotas of the account."""
         return self._session.client("service-quotas", region_name=self.region, config=self._config)
 
     def sts(self) -> "STSClient":
-        """Who asks. It is what is asked first, and so what finds that nothing answers: it gives up soon."""
-        from botocore.config import Config
-
-        soon = Config(retries={"mode": "standard", "total_max_attempts": 2}, connect_timeout=5, read_timeout=20)
-        return self._session.client("sts", region_name=self.region, config=soon)
+        """The caller's identity. It is asked first, and so gives up soon where nothing answers."""
+        return self._session.client("sts", region_name=self.region, config=self._quick)
 
 
 def code(error: Exception) -> str:
-    """A ClientError's code; nothing for another exception."""
+    """A ClientError's code; empty for another exception."""
     response: dict[str, Any] = getattr(error, "response", {})
     return str(response.get("Error", {}).get("Code", ""))
 
@@ -156,38 +156,31 @@ def doing(what: str) -> Iterator[None]:
     """Turns an error of the AWS API into one that says what was being done: `what: Code: message`.
 
     Args:
-        what: What is being done, as in "looking for images".
+        what: Such as "looking for images".
 
     Raises:
         UnavailableError: The call failed, and its retries with it.
     """
-    from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, ProfileNotFound
-
     try:
         yield
-    except ClientError as error:
-        details = error.response.get("Error", {})
-        raise UnavailableError(
-            f"{what} failed",
-            why=f"{details.get('Code', 'unknown')}: {_one_line(details.get('Message', ''))}".strip().rstrip("."),
-            fix=_fix(str(details.get("Code", ""))),
-        ) from error
-    except NoCredentialsError as error:
-        raise UnavailableError(
-            f"{what} failed", why="there are no AWS credentials", fix="Type: aws configure, or set AWS_PROFILE."
-        ) from error
-    except ProfileNotFound as error:
-        raise UnavailableError(f"{what} failed", why=str(error), fix="Correct AWS_PROFILE.") from error
     except BotoCoreError as error:
-        raise UnavailableError(
-            f"{what} failed",
-            why=f"{type(error).__name__}: {error}".rstrip("."),
-            fix="Check the network, AWS_REGION and AWS_ENDPOINT_URL, and try again.",
-        ) from error
+        why, fix = (
+            f"{type(error).__name__}: {error}",
+            "Check the network, AWS_REGION and AWS_ENDPOINT_URL, and try again.",
+        )
+        if isinstance(error, NoCredentialsError):
+            why, fix = "there are no AWS credentials", "Type: aws configure, or set AWS_PROFILE."
+        elif isinstance(error, ProfileNotFound):
+            why, fix = str(error), "Correct AWS_PROFILE."
+        raise UnavailableError(f"{what} failed", why=why.rstrip("."), fix=fix) from error
+    except ClientError as error:
+        message = _one_line(error.response.get("Error", {}).get("Message", ""))
+        why = f"{code(error) or 'unknown'}: {message}".strip().rstrip(".")
+        raise UnavailableError(f"{what} failed", why=why, fix=_fix(code(error))) from error
 
 
 def _one_line(message: str) -> str:
-    """A message as one line, however the service or what stands before it wrote it: a proxy answers in HTML."""
+    """A message as one line without markup: a proxy answers in HTML."""
     return " ".join(re.sub(r"<[^>]*>", " ", message).split())[:LONGEST_MESSAGE]
 
 

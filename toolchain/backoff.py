@@ -1,4 +1,4 @@
-"""How often something is tried again, and how long is waited before it is."""
+"""Exponential backoff with full jitter."""
 
 import random
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Backoff:
-    """How often something is tried, and how long is waited before it is tried again.
+    """How often to try, and how long to wait in between.
 
     Attributes:
         attempts: The most attempts.
@@ -19,9 +19,5 @@ class Backoff:
     longest: float = 30.0
 
     def wait(self, failed: int) -> float:
-        """How long to wait after so many failed attempts: anything up to the longest, so that many spread out.
-
-        Args:
-            failed: How many attempts have failed, from 1.
-        """
+        """A random number of seconds to wait after so many failed attempts, from 1."""
         return random.uniform(0, min(self.longest, self.first * 2 ** (failed - 1)))  # noqa: S311  # no secret

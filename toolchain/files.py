@@ -68,12 +68,7 @@ def _mistake(error: ErrorDetails) -> str:
 
 
 def write(file: Path, text: str, *, mode: int = 0o644) -> None:
-    """Writes a file beneath a temporary name and renames it: a reader sees the old text or the new.
-
-    Args:
-        file: The file.
-        text: What it is to hold.
-        mode: Who may read it.
+    """Writes a file under a temporary name and renames it: a reader sees the old text or the new.
 
     Raises:
         CannotCreateError: It cannot be written.
@@ -98,10 +93,10 @@ def write_json(file: Path, data: Any) -> None:  # noqa: ANN401  # whatever JSON 
 
 
 def make_private(folder: Path) -> None:
-    """Makes a directory that nobody but its owner may enter, or makes one so that is there.
+    """Makes a directory, or changes an existing one, so that only its owner may enter.
 
     Raises:
-        CannotCreateError: It cannot be made, or is somebody else's.
+        CannotCreateError: It cannot be made, or belongs to somebody else.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -115,7 +110,7 @@ def make_private(folder: Path) -> None:
 
 
 def open_folder(folder: Path) -> None:
-    """Makes a directory that steps, which are another user, may read, whatever the umask is."""
+    """Makes a directory that steps, which run as another user, may read whatever the umask is."""
     missing = [level for level in (folder, *folder.parents) if not level.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     for level in missing:
@@ -123,7 +118,7 @@ def open_folder(folder: Path) -> None:
 
 
 def user(uid: int | None = None) -> str:
-    """A user's name; its number where it has none."""
+    """A user's name, or the number of one without a name; this user's if none is given."""
     uid = os.geteuid() if uid is None else uid
     try:
         return pwd.getpwuid(uid).pw_name
@@ -132,44 +127,44 @@ def user(uid: int | None = None) -> str:
 
 
 def unwritable(path: Path, error: OSError) -> CannotCreateError:
-    """The error for what cannot be written: whose the directory or file is that is in the way, and how to get it."""
-    there = next(level for level in (path, *path.absolute().parents) if os.path.lexists(level))
-    if there == path and path.is_file() and os.access(path, os.W_OK):
-        there = path.absolute().parent
-    status = there.lstat()
+    """The error for a path that cannot be written: who owns the file or directory in the way, and what to type."""
     if error.errno not in (errno.EACCES, errno.EPERM):
         fix = "Make room, or make the directory writable."
         return CannotCreateError(f"cannot write {path}", why=str(error.strerror), fix=fix)
-    change = f"chmod -R u+rwX {shlex.quote(str(there))}"
-    if status.st_uid != os.geteuid():
-        change = f"sudo chown -R {user()} {shlex.quote(str(there))}"
+    obstacle = next(level for level in (path, *path.absolute().parents) if os.path.lexists(level))
+    if obstacle == path and path.is_file() and os.access(path, os.W_OK):
+        obstacle = path.absolute().parent
+    status = obstacle.lstat()
+    command = "chmod -R u+rwX" if status.st_uid == os.geteuid() else f"sudo chown -R {user()}"
+    mode = f"{status.st_mode & 0o7777:04o}"
     return CannotCreateError(
         f"cannot write {path}",
-        why=f"{there} belongs to {user(status.st_uid)} with mode {status.st_mode & 0o7777:04o}, and this is {user()}",
-        # What is not of the checkout may be the whole machine's.
-        fix=f"Type: {change}" if there.is_relative_to(HERE.root) else "Name another place, or ask its owner.",
+        why=f"{obstacle} belongs to {user(status.st_uid)} with mode {mode}, and this is {user()}",
+        # Outside of the checkout it may be the whole machine's.
+        fix=f"Type: {command} {shlex.quote(str(obstacle))}"
+        if obstacle.is_relative_to(HERE.root)
+        else "Name another place, or ask its owner.",
     )
 
 
 @contextmanager
 def locked(folder: Path, *, name: str = ".lock", waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """Holds a folder's lock, so that reading a file in it, changing and writing it is one act.
+    """Holds a folder's lock, so that a file in it can be read, changed and written in one step.
 
     Args:
         folder: The folder.
-        name: The file that stands for the lock.
-        waiting: Is told if somebody else has it.
+        name: The lock file.
+        waiting: Called if somebody else holds it.
 
     Raises:
-        CannotCreateError: The folder cannot be made, or nothing can be written to it.
+        CannotCreateError: The folder cannot be made or written to.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = (folder / name).open("w", encoding="ascii")
     except OSError as error:
         raise unwritable(folder, error) from error
-    with lock:
-        # Closing the file, or the process's end, gives it back.
+    with lock:  # closing the file, or the end of the process, releases it
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -48,7 +48,7 @@ def test_a_first_push_builds_and_sends_every_image_and_writes_down_what_the_regi
     ready: Cloud, small: Shop
 ) -> None:
     pushed = small.pusher().push(())
-    assert [one.target.image.name for one in pushed] == list(small.names)
+    assert [one.name for one in pushed] == list(small.names)
     assert all(one.new for one in pushed)
     for name, entry in small.written().items():
         repository = f"{small.project}/{name}"
@@ -90,7 +90,7 @@ def test_only_what_changed_is_sent(small: Shop) -> None:
     small.pusher().push(())
     small.change("beta")
     again = small.pusher().push(())
-    assert [one.target.image.name for one in again if one.new] == ["beta"]
+    assert [one.name for one in again if one.new] == ["beta"]
     assert small.written()["beta"]["tag"] == small.tag("beta")
 
 
@@ -154,7 +154,7 @@ def test_who_loses_the_race_for_a_tag_takes_the_other_build_of_the_same_content(
     assert not pushed.new
     assert pushed.stored.digest == (ready.registry.manifest(f"{small.project}/alpha", small.tag("alpha")) or "")[1]
     assert small.written()["alpha"]["digest"] == pushed.stored.digest
-    assert pushed.stored.config != builder.built(pushed.target.image)
+    assert pushed.stored.config != builder.built(pushed.tagged.image)
 
 
 def push_behind(registry: RealRegistry, small: Shop, name: str, *, fingerprint: str) -> None:
@@ -531,10 +531,10 @@ def test_a_pushed_image_can_be_pulled_by_its_digest_and_run(cloud: Cloud, runnab
     registry = Registry(Account())
     (pushed,) = runnable.pusher(registry).push(("alpha",))
     client = runnable.engine.client
-    client.images.remove(runnable.builder.reference(pushed.target.image), force=True)
-    client.images.remove(pushed.target.address, force=True)
+    client.images.remove(runnable.builder.reference(pushed.tagged.image), force=True)
+    client.images.remove(pushed.tagged.address, force=True)
     assert runnable.engine.find(pushed.stored.config) is None
-    reference = f"{pushed.target.repository.uri}@{pushed.stored.digest}"
+    reference = f"{pushed.tagged.repository.uri}@{pushed.stored.digest}"
     client.images.pull(reference, auth_config=registry.token().auth_config)
     try:
         result = runnable.engine.run(Container(image=reference, command=("samtools", "--version"), memory=64))

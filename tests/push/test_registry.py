@@ -9,9 +9,8 @@ from support.fault_proxy import FaultProxy
 
 from toolchain.aws import Account
 from toolchain.errors import BadDataError
-from toolchain.images import push_errors as refusals
 from toolchain.images.ecr import MANIFESTS, Registry, Repository, Token
-from toolchain.images.push_errors import Kind
+from toolchain.images.push_errors import PushError, classify
 
 MANIFEST = (
     '{"mediaType": "application/vnd.docker.distribution.manifest.v2+json", '
@@ -155,26 +154,29 @@ def test_a_tokens_text_is_in_no_representation_of_it() -> None:
 @pytest.mark.parametrize(
     ("text", "kind"),
     [
-        ("denied: Your authorization token has expired. Reauthenticate and try again.", Kind.LOGIN),
-        ("no basic auth credentials", Kind.LOGIN),
-        ("unauthorized: authentication required", Kind.LOGIN),
+        ("denied: Your authorization token has expired. Reauthenticate and try again.", PushError.LOGIN),
+        ("no basic auth credentials", PushError.LOGIN),
+        ("unauthorized: authentication required", PushError.LOGIN),
         (
             "denied: User: arn:aws:iam::1:user/x is not authorized to perform: ecr:InitiateLayerUpload on resource",
-            Kind.FORBIDDEN,
+            PushError.FORBIDDEN,
         ),
-        ("denied: requested access to the resource is denied", Kind.FORBIDDEN),
+        ("denied: requested access to the resource is denied", PushError.FORBIDDEN),
         (
             "tag invalid: The image tag '1' already exists and cannot be overwritten because the tag is immutable.",
-            Kind.TAKEN,
+            PushError.TAG_TAKEN,
         ),
-        ("name unknown: The repository with name 'x' does not exist in the registry with id '1'", Kind.NO_REPOSITORY),
-        ("toomanyrequests: Rate exceeded", Kind.PASSING),
-        ("received unexpected HTTP status: 503 Service Unavailable", Kind.PASSING),
-        ('Put "https://x/v2/": EOF', Kind.PASSING),
-        ("write: connection reset by peer", Kind.PASSING),
-        ("net/http: TLS handshake timeout", Kind.PASSING),
-        ("something that nobody has seen yet", Kind.PASSING),
+        (
+            "name unknown: The repository with name 'x' does not exist in the registry with id '1'",
+            PushError.NO_REPOSITORY,
+        ),
+        ("toomanyrequests: Rate exceeded", PushError.TEMPORARY),
+        ("received unexpected HTTP status: 503 Service Unavailable", PushError.TEMPORARY),
+        ('Put "https://x/v2/": EOF', PushError.TEMPORARY),
+        ("write: connection reset by peer", PushError.TEMPORARY),
+        ("net/http: TLS handshake timeout", PushError.TEMPORARY),
+        ("something that nobody has seen yet", PushError.TEMPORARY),
     ],
 )
-def test_what_the_engine_says_decides_what_is_done(text: str, kind: Kind) -> None:
-    assert refusals.kind(text) is kind
+def test_what_the_engine_says_decides_what_is_done(text: str, kind: PushError) -> None:
+    assert classify(text) is kind

@@ -147,7 +147,7 @@ class Shop(Desk):
             dist=self.checkout.dist,
             registry=registry or Registry(Account(), patience),
             builder=lambda: self.builder,
-            patience=patience,
+            backoff=patience,
         )
 
 

@@ -19,8 +19,7 @@ from toolchain.cli.main import cli, main
 from toolchain.docker.engine import Engine
 from toolchain.errors import BuildFailedError, ToolchainError
 from toolchain.images import build as builds
-from toolchain.images import catalog
-from toolchain.images import listing as inventory
+from toolchain.images import catalog, listing
 from toolchain.paths import HERE, Checkout
 
 TOOLS = list(catalog.load(HERE.images).tools)
@@ -217,7 +216,7 @@ def test_a_reader_that_has_gone_is_no_error(
         raise BrokenPipeError(32, "Broken pipe")
 
     connect(Holding())
-    monkeypatch.setattr(inventory, "inventory", gone)
+    monkeypatch.setattr(listing, "list_images", gone)
     for stream in ("stdout", "stderr"):
         monkeypatch.setattr(sys, stream, io.StringIO())
     assert run("list").code == 0

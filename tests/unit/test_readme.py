@@ -1,15 +1,14 @@
 """The README's tables are what the commands print."""
 
 from toolchain.cli import main as cli
-from toolchain.images import catalog
-from toolchain.images import listing as inventory
+from toolchain.images import catalog, listing
 from toolchain.paths import HERE
 
 README = (HERE.root / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_table_of_images_is_that_of_the_catalogue() -> None:
-    assert inventory.markdown(catalog.load(HERE.images).tools.values()) in README, "type: build.py list --markdown"
+    assert listing.markdown(catalog.load(HERE.images).tools.values()) in README, "type: build.py list --markdown"
 
 
 def test_every_command_stands_in_the_readme() -> None:

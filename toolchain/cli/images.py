@@ -12,7 +12,6 @@ from toolchain.cli.local import with_target
 from toolchain.errors import SeveralFailedError
 from toolchain.images import build as builds
 from toolchain.images import catalog, listing
-from toolchain.images import sbom as bills
 from toolchain.images.build import ImageBuilder
 from toolchain.images.ecr import Registry
 from toolchain.images.push import Pusher
@@ -28,9 +27,9 @@ def list_images(*, as_json: bool, as_markdown: bool) -> None:
     if as_markdown:
         click.echo(listing.markdown(catalog.load(HERE.images).tools.values()), nl=False)
         return
-    images = listing.inventory(ImageBuilder.open(HERE))
+    images = listing.list_images(ImageBuilder.open(HERE))
     if as_json:
-        click.echo(json.dumps(images.as_json(), indent=2))
+        click.echo(json.dumps(listing.as_json(images), indent=2))
     else:
         listing.show(images)
 
@@ -87,15 +86,13 @@ def push(images: tuple[str, ...], *, target: Target, dry_run: bool, as_json: boo
 
 def _push_dry(pusher: Pusher, names: tuple[str, ...], *, as_json: bool) -> None:
     images = catalog.load(pusher.checkout.images)
-    look = pusher.look(images.choose(names), images)
-    actions = {
-        image.target.image.name: (image.target.address, f"is there, {image.stored.digest}") for image in look.present
-    }
-    if look.absent:
+    plan = pusher.plan(images.choose(names), images)
+    actions = {image.name: (image.tagged.address, f"is there, {image.stored.digest}") for image in plan.present}
+    if plan.missing:
         builder = pusher.builder()
-        for target in look.absent:
-            action = "would be pushed" if builder.built(target.image) else "would be built and pushed"
-            actions[target.image.name] = (target.address, action)
+        for tagged in plan.missing:
+            action = "would be pushed" if builder.built(tagged.image) else "would be built and pushed"
+            actions[tagged.name] = (tagged.address, action)
     if as_json:
         entries = [
             {"name": name, "address": address, "action": action} for name, (address, action) in sorted(actions.items())
@@ -104,14 +101,16 @@ def _push_dry(pusher: Pusher, names: tuple[str, ...], *, as_json: bool) -> None:
     else:
         for name, (address, action) in sorted(actions.items()):
             click.echo(f"{name}: {address} {action}")
-    if look.errors:
-        raise SeveralFailedError.of(look.errors)
+    if plan.errors:
+        raise SeveralFailedError(plan.errors)
 
 
 @click.command()
 @click.argument("images", nargs=-1)
 def sbom(images: tuple[str, ...]) -> None:
     """Write a software bill of materials (CycloneDX) for IMAGES into dist/sbom; for all of them if none is named."""
+    from toolchain.images import sbom as bills  # CycloneDX takes long to import
+
     builder = ImageBuilder.open(HERE)
     for built in builds.build(builder, builder.catalog.choose(images)):
         click.echo(bills.write(builder, built, HERE.dist / "sbom"))

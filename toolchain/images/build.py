@@ -1,4 +1,4 @@
-"""Builds what is missing of a checkout's images, in the order in which they need each other."""
+"""Builds the images of a checkout whose content has no image yet."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -10,14 +10,14 @@ from toolchain import settings
 from toolchain.console import TaskProgress, task_progress
 from toolchain.docker.engine import Engine
 from toolchain.errors import SeveralFailedError, ToolchainError
-from toolchain.images import catalog
+from toolchain.images import catalog, wheels
 from toolchain.images.catalog import Catalog, Image
 from toolchain.images.debian import debian_image
 from toolchain.images.fingerprint import of_content, tag
-from toolchain.images.wheels import fetch
 from toolchain.paths import Checkout
 
 FINGERPRINT_LABEL = "genomics.fingerprint"
+PARALLEL_BUILDS = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +28,7 @@ class ImageBuilder:
         engine: The Docker engine.
         catalog: The images.
         project: The first part of local repository names.
-        cache: A folder for what was measured; it can be thrown away at any time.
+        cache: A folder for wheels and for sizes of layers; it can be thrown away at any time.
     """
 
     engine: Engine
@@ -38,7 +38,7 @@ class ImageBuilder:
 
     @classmethod
     def open(cls, checkout: Checkout) -> "ImageBuilder":
-        """The engine that answers, and a checkout's images.
+        """Connects to the engine, and reads a checkout's images.
 
         Raises:
             UnavailableError: No engine answers.
@@ -55,20 +55,13 @@ class ImageBuilder:
         return f"{self.project}/{image.name}:{tag(image, self.catalog)}"
 
     def built(self, image: Image) -> str | None:
-        """The id of the image with this very content, or none."""
+        """The id of the image with this very content, or None."""
         return self.engine.find(self.reference(image))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Built:
-    """An image that the engine holds.
-
-    Attributes:
-        image: Which.
-        reference: Its local name.
-        image_id: Its id.
-        new: Whether it was built just now.
-    """
+    """An image that the engine has, by its local name and its id; `new` if it was built just now."""
 
     image: Image
     reference: str
@@ -77,56 +70,47 @@ class Built:
 
 
 def build(builder: ImageBuilder, images: tuple[Image, ...]) -> list[Built]:
-    """Builds those images that the engine does not hold with this content, side by side.
+    """Builds those images that the engine does not have with this content, in parallel.
 
     Raises:
         BuildFailedError: The base, which all need, failed.
         SeveralFailedError: Some failed; the others were finished first.
     """
     ids = {image.name: builder.built(image) for image in images}
-    missing = tuple(image for image in images if ids[image.name] is None)
+    missing = [image for image in images if ids[image.name] is None]
     if missing:
         base = builder.catalog.base
-        names = tuple(image.name for image in (base, *missing))
-        with task_progress(names) as lines:
-            _build_one(builder, base, lines)
-            errors = _side_by_side(lambda image: ids.update({image.name: _build_one(builder, image, lines)}), missing)
+        with task_progress([image.name for image in (base, *missing)]) as progress:
+            _build_image(builder, base, progress)
+            with ThreadPoolExecutor(PARALLEL_BUILDS) as pool:
+                futures = {image.name: pool.submit(_build_image, builder, image, progress) for image in missing}
+        errors = []
+        for name, future in futures.items():
+            try:
+                ids[name] = future.result()
+            except ToolchainError as error:
+                errors.append(error)
         if errors:
-            raise SeveralFailedError.of(errors)
-    new = {image.name for image in missing}
+            raise SeveralFailedError(errors)
     return [
-        Built(image=image, reference=builder.reference(image), image_id=str(ids[image.name]), new=image.name in new)
+        Built(image=image, reference=builder.reference(image), image_id=str(ids[image.name]), new=image in missing)
         for image in images
     ]
 
 
-def _side_by_side(work: Callable[[Image], None], images: tuple[Image, ...]) -> list[ToolchainError]:
-    errors = []
-    with ThreadPoolExecutor(max_workers=4) as pool:
-        for future in [pool.submit(work, image) for image in images]:
-            error = future.exception()
-            if isinstance(error, ToolchainError):
-                errors.append(error)
-            elif error is not None:
-                raise error
-    return errors
-
-
-def _build_one(builder: ImageBuilder, image: Image, lines: TaskProgress) -> str:
+def _build_image(builder: ImageBuilder, image: Image, progress: TaskProgress) -> str:
     reference = builder.reference(image)
     if existing := builder.built(image):
-        lines.done(image.name, f"{reference} is there")
+        progress.done(image.name, f"{reference} is there")
         return existing
 
     def report(line: str) -> None:
-        lines.update(image.name, line)
+        progress.update(image.name, line)
 
     arguments = {"PACKAGES": image.package_arguments}
     if image.kind == "base":
-        suite = image.suite or ""
-        arguments["DEBIAN"] = debian_image(
-            builder.engine, suite, name=f"{builder.project}/debian:{suite}-{image.version}", report=report
-        )
+        debian = f"{builder.project}/debian:{image.suite}-{image.version}"
+        arguments["DEBIAN"] = debian_image(builder.engine, str(image.suite), name=debian, report=report)
     else:
         arguments["BASE"] = builder.reference(builder.catalog.base)
         arguments["STEP_IMAGE"] = f"{image.name}:{tag(image, builder.catalog)}"
@@ -139,9 +123,9 @@ def _build_one(builder: ImageBuilder, image: Image, lines: TaskProgress) -> str:
             report=report,
         )
     except ToolchainError:
-        lines.done(image.name, "failed")
+        progress.done(image.name, "failed")
         raise
-    lines.done(image.name, f"built {reference}")
+    progress.done(image.name, f"built {reference}")
     return image_id
 
 
@@ -149,11 +133,11 @@ def context(image: Image, cache: Path, report: Callable[[str], None] = lambda _:
     """An image's build context: path in it to file. Its folder's content, and its wheels below `wheels/`.
 
     Raises:
-        UnavailableError: A wheel is not there, and cannot be fetched.
+        UnavailableError: A wheel is not in the cache, and cannot be fetched.
     """
     content = {file.relative_to(image.folder).as_posix(): file for file in image.files}
-    wheels = [fetch(wheel, cache / "wheels", report) for wheel in image.wheels]
-    return content | {f"wheels/{file.name}": file for file in wheels}
+    fetched = [wheels.fetch(name, wheel, cache / "wheels", report) for name, wheel in image.wheels.items()]
+    return content | {f"wheels/{file.name}": file for file in fetched}
 
 
 def labels(image: Image, catalog: Catalog) -> dict[str, str]:
@@ -170,15 +154,15 @@ def labels(image: Image, catalog: Catalog) -> dict[str, str]:
 
 
 def layer_sizes(builder: ImageBuilder, reference: str) -> Mapping[str, int]:
-    """Layer digest to compressed bytes; a layer is measured once, since its digest is its content."""
+    """Layer digest to compressed bytes; each layer is measured once, since its digest is its content."""
     file = builder.cache / "layers.json"
     try:
-        known = json.loads(file.read_text(encoding="utf-8"))
+        sizes = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, json.JSONDecodeError):
-        known = {}
+        sizes = {}
     layers = builder.engine.layers(reference)
-    if any(layer not in known for layer in layers):
-        known |= builder.engine.compressed_layers(reference)
+    if any(layer not in sizes for layer in layers):
+        sizes |= builder.engine.compressed_layers(reference)
         builder.cache.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(known, indent=1, sort_keys=True), encoding="utf-8")
-    return {layer: known[layer] for layer in layers}
+        file.write_text(json.dumps(sizes, indent=1, sort_keys=True), encoding="utf-8")
+    return {layer: sizes[layer] for layer in layers}

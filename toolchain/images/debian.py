@@ -1,31 +1,36 @@
 """The Debian image that everything is assembled from.
 
-`debian:<suite>-slim` where a registry answers. Where none does, the same suite is bootstrapped on the host
-from the host's own Debian mirror, which is read from the host's own configuration and named nowhere else.
+`debian:<suite>-slim` where a registry answers. Where none does, the suite is bootstrapped on the host from the Debian
+mirror of the host's own apt configuration.
 """
 
 import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
+
+from debian.deb822 import Deb822
 
 from toolchain.docker.engine import Engine
 from toolchain.errors import BuildFailedError, UnavailableError
 
 _SOURCES = Path("/etc/apt/sources.list")
 _SOURCES_FOLDER = Path("/etc/apt/sources.list.d")
+_DISABLED = {"no", "false", "off", "without", "disable"}
+_SECONDS = 1800
 
 
 def debian_image(engine: Engine, suite: str, *, name: str, report: Callable[[str], None] = lambda _: None) -> str:
-    """Makes sure that the engine holds a minimal Debian.
+    """Makes sure that the engine has a minimal Debian.
 
     Args:
         engine: The engine.
         suite: The Debian suite, such as `trixie`.
         name: The local name for a bootstrapped one.
-        report: Is told what is done now.
+        report: Called with what is done.
 
     Returns:
         A reference for `FROM`.
@@ -43,20 +48,13 @@ def debian_image(engine: Engine, suite: str, *, name: str, report: Callable[[str
         engine.pull(upstream)
     except UnavailableError as error:
         report(f"no registry answers: bootstrapping {suite} from this host's Debian mirror")
-        bootstrap(engine, suite, name, why=error.why)
+        _bootstrap(engine, suite, name, why=error.why)
         return name
     return upstream
 
 
-def bootstrap(engine: Engine, suite: str, name: str, *, why: str) -> None:
-    """Bootstraps a Debian suite on the host with mmdebstrap, and imports it as an image.
-
-    Args:
-        engine: The engine.
-        suite: The Debian suite.
-        name: The image's name.
-        why: Why no image was pulled, for the error if this fails too.
-    """
+def _bootstrap(engine: Engine, suite: str, name: str, *, why: str) -> None:
+    """Bootstraps a Debian suite with mmdebstrap, and imports it as an image; `why` is why none was pulled."""
     sources = mirror_lines(suite, _host_sources())
     if not sources:
         raise UnavailableError(
@@ -64,21 +62,50 @@ def bootstrap(engine: Engine, suite: str, name: str, *, why: str) -> None:
             why=f"no registry answers ({why}), and this host has no Debian mirror in {_SOURCES} to bootstrap from",
             fix=f"Make a registry reachable, or load an image: docker pull debian:{suite}-slim",
         )
-    program = shutil.which("mmdebstrap") or _install()
     with tempfile.TemporaryDirectory() as folder:
         archive = Path(folder) / "root.tar"
-        command = [program, "--variant=minbase", "--include=ca-certificates", "--quiet", suite, str(archive), "-"]
+        command = [
+            _find_mmdebstrap(),
+            "--variant=minbase",
+            "--include=ca-certificates",
+            "--quiet",
+            suite,
+            str(archive),
+            "-",
+        ]
         result = subprocess.run(
-            command, input="\n".join(sources), text=True, capture_output=True, check=False, timeout=1800
+            command, input="\n".join(sources), text=True, capture_output=True, check=False, timeout=_SECONDS
         )
         if result.returncode:
             raise BuildFailedError(
                 f"cannot bootstrap Debian {suite}",
                 why="mmdebstrap failed",
-                fix="Its own messages stand above; as another user than root it needs user namespaces and uidmap.",
+                fix="Its output is above; as another user than root it needs user namespaces and uidmap.",
                 details=result.stderr,
             )
         engine.import_root(archive, name)
+
+
+def _find_mmdebstrap() -> str:
+    """The path of mmdebstrap, which is installed if it is missing and this user may."""
+    if not shutil.which("mmdebstrap"):
+        environment = {"DEBIAN_FRONTEND": "noninteractive", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
+        with suppress(OSError, subprocess.CalledProcessError):
+            for words in (["update", "-qq"], ["install", "-qq", "-y", "--no-install-recommends", "mmdebstrap"]):
+                subprocess.run(["apt-get", *words], check=True, capture_output=True, env=environment)
+    program = shutil.which("mmdebstrap")
+    if program is None:
+        raise UnavailableError(
+            "no Debian image",
+            why="no registry answers, and mmdebstrap is not installed",
+            fix="Install mmdebstrap (Debian, as root: apt-get install mmdebstrap), and try again.",
+        )
+    return program
+
+
+def _host_sources() -> str:
+    files = [_SOURCES, *sorted(_SOURCES_FOLDER.glob("*.list")), *sorted(_SOURCES_FOLDER.glob("*.sources"))]
+    return "\n\n".join(file.read_text(encoding="utf-8") for file in files if file.exists())
 
 
 def mirror_lines(suite: str, sources: str) -> list[str]:
@@ -86,11 +113,11 @@ def mirror_lines(suite: str, sources: str) -> list[str]:
 
     Args:
         suite: The suite to write lines for.
-        sources: The host's own sources, in the one-line or the deb822 format.
+        sources: The host's own sources, in the one-line or the deb822 format of sources.list(5).
 
     Returns:
-        A line for the suite, and one each for its updates and its security updates where the host has a
-        mirror of those.
+        A line for the suite, and one each for its updates and its security updates where the host has a mirror of
+        those.
     """
     lines: dict[str, str] = {}
     for uri, host_suite, components in _entries(sources):
@@ -102,49 +129,16 @@ def mirror_lines(suite: str, sources: str) -> list[str]:
     return [lines[pocket] for pocket in ("", "-updates", "-security") if pocket in lines] if "" in lines else []
 
 
-def _entries(sources: str) -> list[tuple[str, str, list[str]]]:
-    """URI, suite and components of each enabled entry, in either format of sources.list(5)."""
-    one_line = re.findall(r"^deb[ \t]+(?:\[[^\]]*\][ \t]+)?(\S+)[ \t]+(\S+)[ \t]+(.+)$", sources, flags=re.MULTILINE)
-    entries = [(uri, suite, components.split()) for uri, suite, components in one_line]
-    for paragraph in re.split(r"\n\s*\n", sources):
-        unfolded = re.sub(r"\n[ \t]+", " ", paragraph)
-        fields = {
-            name.lower(): value.split() for name, value in re.findall(r"^([\w-]+):(.*)$", unfolded, flags=re.MULTILINE)
-        }
-        disabled = {"no", "false", "off", "without", "disable"} & {word.lower() for word in fields.get("enabled", [])}
-        if "deb" in fields.get("types", []) and not disabled:
-            entries += [
-                (uri, suite, fields.get("components", []))
-                for uri in fields.get("uris", [])
-                for suite in fields.get("suites", [])
-            ]
-    return entries
-
-
-def _host_sources() -> str:
-    files = [_SOURCES, *sorted(_SOURCES_FOLDER.glob("*.list")), *sorted(_SOURCES_FOLDER.glob("*.sources"))]
-    return "\n\n".join(file.read_text(encoding="utf-8") for file in files if file.exists())
-
-
-def _install() -> str:
-    for command in (
-        ["apt-get", "update", "-qq"],
-        ["apt-get", "install", "-qq", "-y", "--no-install-recommends", "mmdebstrap"],
-    ):
-        try:
-            subprocess.run(
-                command,
-                check=True,
-                capture_output=True,
-                env={"DEBIAN_FRONTEND": "noninteractive", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
-            )
-        except (OSError, subprocess.CalledProcessError) as error:
-            raise UnavailableError(
-                "no Debian image",
-                why="no registry answers, and mmdebstrap is not installed",
-                fix="Install mmdebstrap (Debian, as root: apt-get install mmdebstrap), and try again.",
-            ) from error
-    program = shutil.which("mmdebstrap")
-    if program is None:
-        raise UnavailableError("no mmdebstrap", why="it was installed but is not on PATH", fix="Check PATH.")
-    return program
+def _entries(sources: str) -> Iterator[tuple[str, str, list[str]]]:
+    """URI, suite and components of each enabled entry."""
+    one_line = re.compile(r"^deb[ \t]+(?:\[[^\]]*\][ \t]+)?(\S+)[ \t]+(\S+)[ \t]+(.+)$", flags=re.MULTILINE)
+    for uri, suite, components in one_line.findall(sources):
+        yield uri, suite, components.split()
+    for text in re.split(r"\n\s*\n", sources):
+        paragraph = {name.lower(): value.split() for name, value in Deb822(text).items()}
+        if "deb" in paragraph.get("types", []) and not _DISABLED & {
+            word.lower() for word in paragraph.get("enabled", [])
+        }:
+            for uri in paragraph.get("uris", []):
+                for suite in paragraph.get("suites", []):
+                    yield uri, suite, paragraph.get("components", [])

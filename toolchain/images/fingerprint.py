@@ -1,7 +1,6 @@
-"""Content to tag: everything that goes into an image, its parents included, as twelve hexadecimal digits.
+"""An image's tag: its version, and a digest of everything that goes into it, its parent included.
 
-Pure: it reads the image's folder and nothing else, so a tag is known without an engine, and the same
-content has the same tag on every machine.
+Only the image's folder is read, so a tag is known without an engine and is the same on every machine.
 """
 
 import hashlib
@@ -11,26 +10,23 @@ import platform
 from toolchain.images.catalog import Catalog, Image
 
 DIGITS = 12
-# Raised when engine.py passes other build arguments or labels for the same folder.
+# To be raised when build.py passes other build arguments or labels for the same folder.
 RECIPE = "1"
 
 
 def architecture() -> str:
-    """This machine's architecture by its OCI name: images of two architectures never share a tag."""
+    """This machine's architecture by its OCI name."""
     machine = platform.machine().lower()
     return {"x86_64": "amd64", "aarch64": "arm64"}.get(machine, machine)
 
 
 def fingerprint(image: Image, *parents: str, platform_name: str | None = None) -> str:
-    """The digest of an image's content.
+    """The digest of an image's content: twelve hexadecimal digits.
 
     Args:
         image: The image.
         parents: The fingerprints of the images that it is built from.
         platform_name: The OCI architecture; this machine's if not given.
-
-    Returns:
-        Twelve hexadecimal digits.
     """
     digest = hashlib.sha256()
 
@@ -41,16 +37,8 @@ def fingerprint(image: Image, *parents: str, platform_name: str | None = None) -
             digest.update(part)
 
     # What image.toml means, so that a comment there changes nothing.
-    meaning = {
-        "version": image.version,
-        "title": image.title,
-        "description": image.description,
-        "license": image.license,
-        "source": image.source,
-        "packages": dict(image.packages),
-        "suite": image.suite,
-        "wheels": {wheel.name: [wheel.version, wheel.sha256] for wheel in image.wheels},
-    }
+    meaning = image.model_dump(exclude={"folder", "kind", "program", "wheels"})
+    meaning["wheels"] = {name: [wheel.version, wheel.sha256] for name, wheel in image.wheels.items()}
     add(RECIPE.encode(), (platform_name or architecture()).encode(), image.name.encode())
     add(json.dumps(meaning, sort_keys=True).encode())
     add(*(parent.encode() for parent in parents))

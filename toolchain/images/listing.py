@@ -1,8 +1,10 @@
-"""What `list` shows: the images, whether they are built, and what they weigh."""
+"""`list`: the images, whether they are built, and their compressed sizes."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from rich.table import Table
 
 from toolchain.console import stdout
 from toolchain.images.build import ImageBuilder, layer_sizes
@@ -13,96 +15,69 @@ MB = 1_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entry:
-    """One image.
-
-    Attributes:
-        image: Which.
-        tag: The tag of its content.
-        layers: Layer digest to compressed bytes; empty if it is not built.
-    """
+class ListedImage:
+    """An image, the tag of its content, and its layers' compressed bytes by digest: none if it is not built."""
 
     image: Image
     tag: str
-    layers: dict[str, int]
-
-    @property
-    def built(self) -> bool:
-        """Whether the engine holds it."""
-        return bool(self.layers)
+    layers: Mapping[str, int]
 
     @property
     def size(self) -> int:
-        """What a host pulls that has none of its layers, in bytes."""
+        """The bytes that a host pulls that has none of the layers."""
         return sum(self.layers.values())
 
 
-@dataclass(frozen=True, kw_only=True)
-class Inventory:
-    """All tool images of a checkout."""
-
-    entries: tuple[Entry, ...]
-
-    @property
-    def distinct_size(self) -> int:
-        """What a host pulls for all of them: each layer once, in bytes."""
-        return sum({layer: size for entry in self.entries for layer, size in entry.layers.items()}.values())
-
-    def as_json(self) -> dict[str, Any]:
-        """For `--json`."""
-        return {
-            "images": [
-                {
-                    "name": entry.image.name,
-                    "version": entry.image.version,
-                    "tag": entry.tag,
-                    "built": entry.built,
-                    "compressed_bytes": entry.size if entry.built else None,
-                }
-                for entry in self.entries
-            ],
-            "distinct_compressed_bytes": self.distinct_size,
-        }
-
-
-def inventory(builder: ImageBuilder) -> Inventory:
+def list_images(builder: ImageBuilder) -> list[ListedImage]:
     """Looks up every tool image of the catalogue in the engine."""
-    return Inventory(
-        entries=tuple(
-            Entry(
-                image=image,
-                tag=tag(image, builder.catalog),
-                layers=dict(layer_sizes(builder, builder.reference(image))) if builder.built(image) else {},
-            )
-            for image in builder.catalog.tools.values()
+    return [
+        ListedImage(
+            image=image,
+            tag=tag(image, builder.catalog),
+            layers=layer_sizes(builder, builder.reference(image)) if builder.built(image) else {},
         )
-    )
+        for image in builder.catalog.tools.values()
+    ]
+
+
+def _distinct_size(images: Sequence[ListedImage]) -> int:
+    """The bytes that a host pulls for all images: each layer once."""
+    return sum({layer: size for image in images for layer, size in image.layers.items()}.values())
+
+
+def as_json(images: Sequence[ListedImage]) -> dict[str, Any]:
+    """The images for `--json`."""
+    return {
+        "images": [
+            {
+                "name": listed.image.name,
+                "version": listed.image.version,
+                "tag": listed.tag,
+                "built": bool(listed.layers),
+                "compressed_bytes": listed.size or None,
+            }
+            for listed in images
+        ],
+        "distinct_compressed_bytes": _distinct_size(images),
+    }
 
 
 def markdown(images: Iterable[Image]) -> str:
     """The images as the README's table."""
     rows = [
-        f"| [{one.name}](images/{one.name}) | {one.version} | {one.license} | {one.description} |" for one in images
+        f"| [{image.name}](images/{image.name}) | {image.version} | {image.license} | {image.description} |"
+        for image in images
     ]
     return "\n".join(["| image | version | licence | what it is |", "| --- | --- | --- | --- |", *rows]) + "\n"
 
 
-def show(found: Inventory) -> None:
+def show(images: Sequence[ListedImage]) -> None:
     """Prints the images as a table."""
-    from rich.table import Table
-
-    table = Table(caption=f"all layers, each once: {found.distinct_size / MB:.1f} MB compressed")
+    table = Table(caption=f"all layers, each once: {_distinct_size(images) / MB:.1f} MB compressed")
     for column in ("image", "version", "tag", "built", "description"):
         table.add_column(column, no_wrap=column != "description")
     table.add_column("MB", justify="right")
-    for entry in found.entries:
-        size = f"{entry.size / MB:.1f}" if entry.built else "-"
-        table.add_row(
-            entry.image.name,
-            entry.image.version,
-            entry.tag,
-            "yes" if entry.built else "no",
-            entry.image.description,
-            size,
-        )
+    for listed in images:
+        built, size = ("yes", f"{listed.size / MB:.1f}") if listed.layers else ("no", "-")
+        table.add_row(listed.image.name, listed.image.version, listed.tag, built, listed.image.description, size)
     stdout().print(table)

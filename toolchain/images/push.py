@@ -1,8 +1,7 @@
-"""`push`: every image's content is in the registry afterwards, and dist/images.json says under which digest.
+"""`push`: sends the images that the registry lacks, and writes the digests of all to dist/images.json.
 
-A tag is its content's, so whether there is anything to do is known before anything is built: what the registry
-holds under the tag is looked at first, and only what it lacks is built and sent. Repositories of immutable
-tags take a tag once; whoever comes second, by a second or by a year, takes what is there.
+A tag is made of the content, so the registry is asked before anything is built. Tags are immutable: where somebody
+else has pushed one in the meantime, their image of the same content is used.
 """
 
 import json
@@ -10,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,25 +22,18 @@ from toolchain.images import build as builds
 from toolchain.images import catalog
 from toolchain.images.build import FINGERPRINT_LABEL, ImageBuilder
 from toolchain.images.catalog import Catalog, Image
-from toolchain.images.ecr import Registry, Repository, Stored, Token, missing
+from toolchain.images.ecr import Registry, Repository, StoredImage, Token, missing_repository
 from toolchain.images.fingerprint import of_content, tag
-from toolchain.images.push_errors import Kind, kind
+from toolchain.images.push_errors import PushError, classify
 from toolchain.paths import Checkout
 
-SIDE_BY_SIDE = 4
-Result = TypeVar("Result")
+PARALLEL_CALLS = 4
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Target:
-    """An image, and where it goes.
-
-    Attributes:
-        image: The image.
-        tag: Its content's tag.
-        fingerprint: Its content.
-        repository: The repository.
-    """
+class TaggedImage:
+    """An image, its tag and fingerprint, and the repository that it belongs in."""
 
     image: Image
     tag: str
@@ -48,49 +41,47 @@ class Target:
     repository: Repository
 
     @property
+    def name(self) -> str:
+        """The image's name."""
+        return self.image.name
+
+    @property
     def address(self) -> str:
-        """Where the tag is."""
+        """The repository's address and the tag."""
         return f"{self.repository.uri}:{self.tag}"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pushed:
-    """An image that the registry holds.
+class PushedImage:
+    """An image that is in the registry; `new` if this command sent it."""
 
-    Attributes:
-        target: Which, and where.
-        stored: What is there.
-        new: Whether this command sent it.
-    """
-
-    target: Target
-    stored: Stored
+    tagged: TaggedImage
+    stored: StoredImage
     new: bool
+
+    @property
+    def name(self) -> str:
+        """The image's name."""
+        return self.tagged.name
 
     def as_json(self) -> dict[str, Any]:
         """An entry of dist/images.json."""
         return {
-            "name": self.target.image.name,
-            "version": self.target.image.version,
-            "tag": self.target.tag,
-            "repository": self.target.repository.uri,
+            "name": self.name,
+            "version": self.tagged.image.version,
+            "tag": self.tagged.tag,
+            "repository": self.tagged.repository.uri,
             "digest": self.stored.digest,
             "compressed_bytes": self.stored.compressed_bytes,
         }
 
 
 @dataclass(frozen=True, kw_only=True)
-class Look:
-    """What the registry holds of some images.
+class PushPlan:
+    """The images that the registry has, those that it lacks, and why nothing is known of the others."""
 
-    Attributes:
-        present: Those whose tag is there.
-        absent: Those whose tag is not.
-        errors: Why nothing can be said or done about the others.
-    """
-
-    present: tuple[Pushed, ...]
-    absent: tuple[Target, ...]
+    present: tuple[PushedImage, ...]
+    missing: tuple[TaggedImage, ...]
     errors: tuple[ToolchainError, ...]
 
 
@@ -103,75 +94,49 @@ class Pusher:
         dist: The folder of images.json.
         registry: Where to.
         builder: Connects to an engine; called only if something has to be pushed.
-        patience: How often, and after which waits.
+        backoff: Of each image's push.
     """
 
     checkout: Checkout
     dist: Path
     registry: Registry
     builder: Callable[[], ImageBuilder]
-    patience: Backoff = field(default_factory=Backoff)
+    backoff: Backoff = field(default_factory=Backoff)
 
-    # What is there.
-
-    def look(self, images: Sequence[Image], known: Catalog) -> Look:
-        """Looks which tags the registry holds: one call for all repositories, then one a repository, side by side.
-
-        Args:
-            images: Which.
-            known: The catalogue that they are of.
-        """
+    def plan(self, images: Sequence[Image], catalog: Catalog) -> PushPlan:
+        """Asks the registry for the tags of images: one call for all repositories, then one for each, in parallel."""
         project = settings.load(self.checkout.settings).project
         repositories = self.registry.repositories(f"{project}/{image.name}" for image in images)
         errors: list[ToolchainError] = []
-        targets = []
+        tagged = []
         for image in images:
             repository = repositories.get(f"{project}/{image.name}")
             if repository is None:
-                errors.append(missing(f"{project}/{image.name}"))
-                continue
-            content = of_content(image, known)
-            targets.append(Target(image=image, tag=tag(image, known), fingerprint=content, repository=repository))
-        before = {entry["name"]: entry for entry in read(self.dist / "images.json")}
-        found, failed = _side_by_side(lambda target: self._present(target, before), targets, threading.Event())
-        return Look(
+                errors.append(missing_repository(f"{project}/{image.name}"))
+            else:
+                fingerprint = of_content(image, catalog)
+                tagged.append(
+                    TaggedImage(image=image, tag=tag(image, catalog), fingerprint=fingerprint, repository=repository)
+                )
+        written = {entry["name"]: entry for entry in read(self.dist / "images.json")}
+        found, failed = _in_parallel(lambda image: self._find(image, written), tagged, threading.Event())
+        return PushPlan(
             present=tuple(pushed for pushed in found.values() if pushed is not None),
-            absent=tuple(target for target in targets if found.get(target.image.name, target) is None),
+            missing=tuple(image for image in tagged if image.name in found and found[image.name] is None),
             errors=(*errors, *failed),
         )
 
-    def _present(self, target: Target, before: Mapping[str, Mapping[str, Any]]) -> Pushed | None:
-        stored = self.registry.images(target.repository, tags=[target.tag]).get(target.tag)
+    def _find(self, image: TaggedImage, written: Mapping[str, Mapping[str, Any]]) -> PushedImage | None:
+        stored = self.registry.images(image.repository, tags=[image.tag]).get(image.tag)
         if stored is None:
             return None
-        pushed = Pushed(target=target, stored=stored, new=False)
-        # What this checkout wrote down was looked at then; anything else must say itself what it is.
-        if before.get(target.image.name) != pushed.as_json():
-            self._same_content(target, stored)
+        pushed = PushedImage(tagged=image, stored=stored, new=False)
+        # The content of what this checkout wrote down was checked then.
+        if written.get(image.name) != pushed.as_json():
+            _check_content(self.registry, image, stored)
         return pushed
 
-    def _same_content(self, target: Target, stored: Stored) -> None:
-        """Makes sure that what is under a tag was built from the content that the tag says.
-
-        Two machines that build the same content make images that differ in their time stamps, so digests say
-        nothing; the fingerprint that every build writes into its labels does.
-
-        Raises:
-            BadDataError: It was not.
-        """
-        label = self.registry.labels(target.repository, stored).get(FINGERPRINT_LABEL)
-        if label != target.fingerprint:
-            raise BadDataError(
-                f"{target.address} holds something else",
-                why=f"{stored.digest} is labelled {FINGERPRINT_LABEL}={label or 'nothing'}, and this checkout's "
-                f"{target.image.name} is {target.fingerprint}; nothing was overwritten",
-                fix=f"Find out who pushed it; then type: aws ecr batch-delete-image --repository-name "
-                f"{target.repository.name} --image-ids imageTag={target.tag}; and push again.",
-            )
-
-    # The push.
-
-    def push(self, names: tuple[str, ...]) -> tuple[Pushed, ...]:
+    def push(self, names: tuple[str, ...]) -> tuple[PushedImage, ...]:
         """Builds and pushes what the registry lacks, and writes dist/images.json.
 
         Args:
@@ -185,162 +150,190 @@ class Pusher:
         """
         known = catalog.load(self.checkout.images)
         images = known.choose(names)
-        look = self.look(images, known)
-        pushed = {one.target.image.name: one for one in look.present}
-        errors = [*look.errors]
-        if look.absent:
-            new, failed = self._push_all(look.absent)
-            pushed |= new
+        plan = self.plan(images, known)
+        pushed = {image.name: image for image in plan.present}
+        errors = [*plan.errors]
+        if plan.missing:
+            sent, failed = self._build_and_send(plan.missing)
+            pushed |= sent
             errors += failed
         done = tuple(pushed[image.name] for image in images if image.name in pushed)
         write(self.dist / "images.json", done, known)
         if errors:
-            raise SeveralFailedError.of(errors)
+            raise SeveralFailedError(errors)
         return done
 
-    def _push_all(self, targets: Sequence[Target]) -> tuple[dict[str, Pushed], list[ToolchainError]]:
-        for target in targets:
-            if not target.repository.immutable:
+    def _build_and_send(self, images: Sequence[TaggedImage]) -> tuple[dict[str, PushedImage], list[ToolchainError]]:
+        for image in images:
+            if not image.repository.immutable:
                 note(
-                    f"warning: tags in {target.repository.name} can be moved. For those whose tags cannot, type: "
+                    f"warning: tags in {image.repository.name} can be moved. For those whose tags cannot, type: "
                     "python build.py deploy registry"
                 )
         builder = self.builder()
         errors: list[ToolchainError] = []
-        ids: dict[str, str] = {}
         try:
-            for built in builds.build(builder, tuple(target.image for target in targets)):
-                ids[built.image.name] = built.image_id
-        except ToolchainError as error:
-            # The others were finished.
+            builds.build(builder, tuple(image.image for image in images))
+        except ToolchainError as error:  # the others were finished
             errors += error.errors if isinstance(error, SeveralFailedError) else (error,)
-            ids = {target.image.name: found for target in targets if (found := builder.built(target.image))}
-        ready = [target for target in targets if target.image.name in ids]
+        ids = {image.name: image_id for image in images if (image_id := builder.built(image.image))}
+        ready = [image for image in images if image.name in ids]
         stop = threading.Event()
-        with transfer_progress(tuple(target.image.name for target in ready)) as shown:
-            sent, failed = _side_by_side(
-                lambda target: self._push_one(_Work(builder, target, ids[target.image.name], shown, stop)), ready, stop
-            )
+        with transfer_progress([image.name for image in ready]) as progress:
+
+            def send(image: TaggedImage) -> PushedImage:
+                return _Upload(
+                    registry=self.registry,
+                    backoff=self.backoff,
+                    builder=builder,
+                    image=image,
+                    image_id=ids[image.name],
+                    progress=progress,
+                    stop=stop,
+                ).run()
+
+            sent, failed = _in_parallel(send, ready, stop)
         return sent, [*errors, *failed]
-
-    def _push_one(self, work: "_Work") -> Pushed:
-        try:
-            pushed = self._push_and_verify(work)
-        except ToolchainError:
-            work.shown.done(work.target.image.name, "failed")
-            raise
-        work.shown.done(work.target.image.name, f"{'pushed' if pushed.new else 'there already:'} {work.target.address}")
-        return pushed
-
-    def _push_and_verify(self, work: "_Work") -> Pushed:
-        token = self.registry.token()
-        attempt = 1
-        while True:
-            try:
-                digest = self._send(work, token)
-            except PushRefusedError as error:
-                reason = kind(str(error))
-                if reason is Kind.TAKEN:
-                    return self._take(work.target)
-                if reason is Kind.NO_REPOSITORY:
-                    raise missing(work.target.repository.name) from error
-                if reason is Kind.FORBIDDEN:
-                    raise _failed(work.target, error, "Ask for this permission") from error
-                if attempt == self.patience.attempts:
-                    raise _failed(
-                        work.target,
-                        error,
-                        f"It was tried {attempt} times, and what was sent is kept. Type again: python build.py push",
-                    ) from error
-                if reason is Kind.LOGIN:
-                    token = self.registry.renew(token)
-                work.shown.retry(work.target.image.name, f"again after: {error}")
-                if work.stop.wait(self.patience.wait(attempt)):
-                    raise _StoppedError from error
-                attempt += 1
-            else:
-                return self._verify(work, digest)
-
-    def _send(self, work: "_Work", token: Token) -> str:
-        def report(layer: LayerProgress) -> None:
-            if work.stop.is_set():
-                raise _StoppedError
-            work.shown.layer(work.target.image.name, layer)
-
-        return work.builder.engine.push(
-            work.image_id, work.target.repository.uri, work.target.tag, login=token.auth_config, report=report
-        )
-
-    def _take(self, target: Target) -> Pushed:
-        """Somebody else pushed this tag since it was looked for: it is as good as if it had been there then."""
-        stored = self.registry.images(target.repository, tags=[target.tag]).get(target.tag)
-        if stored is None:
-            raise UnavailableError(
-                f"cannot push {target.address}",
-                why="the registry says that the tag is taken, and that it is not there",
-                fix="Somebody deletes tags there: push again.",
-            )
-        self._same_content(target, stored)
-        return Pushed(target=target, stored=stored, new=False)
-
-    def _verify(self, work: "_Work", digest: str) -> Pushed:
-        target = work.target
-        for failed in range(self.patience.attempts):
-            found = self.registry.images(target.repository, tags=[target.tag], digests=[digest])
-            if target.tag in found and digest in found:
-                break
-            # The API may take a moment to see what the registry took.
-            work.stop.wait(self.patience.wait(failed + 1))
-        held = found.get(target.tag)
-        if held is None or held.digest != digest:
-            raise BadDataError(
-                f"{target.address} is not what was pushed",
-                why=f"the registry has {held.digest if held else 'nothing'} under that tag, and {digest} was pushed",
-                fix="Somebody else writes to this tag: make the repository's tags immutable, and push again.",
-            )
-        return Pushed(target=target, stored=held, new=True)
 
 
 class _StoppedError(Exception):
     """Another thread has ended the command."""
 
 
-@dataclass(frozen=True)
-class _Work:
+@dataclass(frozen=True, kw_only=True)
+class _Upload:
+    """The push of one image, until the registry has it."""
+
+    registry: Registry
+    backoff: Backoff
     builder: ImageBuilder
-    target: Target
+    image: TaggedImage
     image_id: str
-    shown: TaskProgress
+    progress: TaskProgress
     stop: threading.Event
 
+    def run(self) -> PushedImage:
+        name, address = self.image.name, self.image.address
+        try:
+            pushed = self._push()
+        except ToolchainError:
+            self.progress.done(name, "failed")
+            raise
+        self.progress.done(name, f"pushed {address}" if pushed.new else f"there already: {address}")
+        return pushed
 
-def _failed(target: Target, error: Exception, fix: str) -> UnavailableError:
-    return UnavailableError(f"cannot push {target.address}", why=str(error).rstrip("."), fix=f"{fix}.")
+    def _push(self) -> PushedImage:
+        token = self.registry.token()
+        for attempt in count(1):
+            try:
+                return self._verify(self._send(token))
+            except PushRefusedError as error:
+                reason = classify(str(error))
+                if reason is PushError.TAG_TAKEN:
+                    return self._use_existing()
+                if reason is PushError.NO_REPOSITORY:
+                    raise missing_repository(self.image.repository.name) from error
+                if reason is PushError.FORBIDDEN:
+                    raise self._failed(error, "Ask for this permission.") from error
+                if attempt == self.backoff.attempts:
+                    fix = f"It was tried {attempt} times, and what was sent is kept. Type again: python build.py push."
+                    raise self._failed(error, fix) from error
+                if reason is PushError.LOGIN:
+                    token = self.registry.renew(token)
+                self.progress.retry(self.image.name, f"again after: {error}")
+                if self.stop.wait(self.backoff.wait(attempt)):
+                    raise _StoppedError from error
+        raise AssertionError  # count() does not end
+
+    def _send(self, token: Token) -> str:
+        def report(layer: LayerProgress) -> None:
+            if self.stop.is_set():
+                raise _StoppedError
+            self.progress.layer(self.image.name, layer)
+
+        return self.builder.engine.push(
+            self.image_id, self.image.repository.uri, self.image.tag, login=token.auth_config, report=report
+        )
+
+    def _use_existing(self) -> PushedImage:
+        """The image that somebody else pushed under this tag since the plan was made."""
+        image = self.image
+        stored = self.registry.images(image.repository, tags=[image.tag]).get(image.tag)
+        if stored is None:
+            raise UnavailableError(
+                f"cannot push {image.address}",
+                why="the registry says that the tag is taken, and that it is not there",
+                fix="Somebody deletes tags there: push again.",
+            )
+        _check_content(self.registry, image, stored)
+        return PushedImage(tagged=image, stored=stored, new=False)
+
+    def _verify(self, digest: str) -> PushedImage:
+        image = self.image
+        for failed in range(self.backoff.attempts):
+            images = self.registry.images(image.repository, tags=[image.tag], digests=[digest])
+            if image.tag in images and digest in images:
+                break
+            # The API may see a push with some delay.
+            self.stop.wait(self.backoff.wait(failed + 1))
+        stored = images.get(image.tag)
+        if stored is None or stored.digest != digest:
+            found = stored.digest if stored else "nothing"
+            raise BadDataError(
+                f"{image.address} is not what was pushed",
+                why=f"the registry has {found} under that tag, and {digest} was pushed",
+                fix="Somebody else writes to this tag: make the repository's tags immutable, and push again.",
+            )
+        return PushedImage(tagged=image, stored=stored, new=True)
+
+    def _failed(self, error: Exception, fix: str) -> UnavailableError:
+        return UnavailableError(f"cannot push {self.image.address}", why=str(error).rstrip("."), fix=fix)
 
 
-def _side_by_side(
-    work: Callable[[Target], Result], targets: Iterable[Target], stop: threading.Event
-) -> tuple[dict[str, Result], list[ToolchainError]]:
-    done: dict[str, Result] = {}
+def _check_content(registry: Registry, image: TaggedImage, stored: StoredImage) -> None:
+    """Checks that a stored image was built from the content that its tag says.
+
+    Two machines that build the same content make images that differ in their time stamps and so in their digests; the
+    fingerprint in the labels is the same.
+
+    Raises:
+        BadDataError: It was not.
+    """
+    label = registry.labels(image.repository, stored).get(FINGERPRINT_LABEL)
+    if label != image.fingerprint:
+        raise BadDataError(
+            f"{image.address} holds something else",
+            why=f"{stored.digest} is labelled {FINGERPRINT_LABEL}={label or 'nothing'}, and this checkout's "
+            f"{image.name} is {image.fingerprint}; nothing was overwritten",
+            fix=f"Find out who pushed it; then type: aws ecr batch-delete-image --repository-name "
+            f"{image.repository.name} --image-ids imageTag={image.tag}; and push again.",
+        )
+
+
+def _in_parallel(
+    work: Callable[[TaggedImage], _Result], images: Iterable[TaggedImage], stop: threading.Event
+) -> tuple[dict[str, _Result], list[ToolchainError]]:
+    """Does some work for each image; gives the results by the image's name, and the errors of the others."""
+    results: dict[str, _Result] = {}
     errors = []
-    with ThreadPoolExecutor(max_workers=SIDE_BY_SIDE) as pool:
-        futures = {target.image.name: pool.submit(work, target) for target in targets}
+    with ThreadPoolExecutor(PARALLEL_CALLS) as pool:
+        futures = {image.name: pool.submit(work, image) for image in images}
         try:
             for name, future in futures.items():
                 try:
-                    done[name] = future.result()
+                    results[name] = future.result()
                 except ToolchainError as error:
                     errors.append(error)
         except BaseException:
-            # Ctrl-C, or a fault of ours. The pool waits for its threads: they end at the next thing the engine says.
+            # Ctrl-C, or a bug. The pool waits for its threads, which end at the next event of the engine.
             stop.set()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    return done, errors
+    return results, errors
 
 
 def read(file: Path) -> list[dict[str, Any]]:
-    """The entries of dist/images.json; none where it is not there or is nothing that `push` wrote."""
+    """The entries of dist/images.json; none if there is no such file, or `push` did not write it."""
     try:
         entries = json.loads(file.read_text(encoding="utf-8"))["images"]
     except (OSError, ValueError, KeyError, TypeError):
@@ -348,23 +341,16 @@ def read(file: Path) -> list[dict[str, Any]]:
     return [entry for entry in entries if isinstance(entry, dict) and isinstance(entry.get("name"), str)]
 
 
-def write(file: Path, pushed: Sequence[Pushed], known: Catalog) -> None:
-    """Writes dist/images.json: these images, and what was written of the others in the same registry.
-
-    Args:
-        file: The file.
-        pushed: What the registry holds.
-        known: The images of the checkout; what is not among them is left out.
-    """
+def write(file: Path, pushed: Sequence[PushedImage], catalog: Catalog) -> None:
+    """Writes dist/images.json: these images, and the entries of the catalogue's others in the same registry."""
     if not pushed:
         return
-    new = {one.target.image.name: one.as_json() for one in pushed}
-    registry = pushed[0].target.repository.uri.partition("/")[0]
+    registry = pushed[0].tagged.repository.uri.partition("/")[0]
     with files.locked(file.parent):
-        before = {entry["name"]: entry for entry in read(file)}
-        entries = {
-            name: entry
-            for name, entry in {**before, **new}.items()
-            if name in known.tools and str(entry.get("repository", "")).startswith(f"{registry}/")
-        }
-        files.write_json(file, {"images": [entries[name] for name in sorted(entries)]})
+        entries = {entry["name"]: entry for entry in read(file)} | {image.name: image.as_json() for image in pushed}
+        kept = [
+            entries[name]
+            for name in sorted(entries)
+            if name in catalog.tools and str(entries[name].get("repository", "")).startswith(f"{registry}/")
+        ]
+        files.write_json(file, {"images": kept})

@@ -1,45 +1,38 @@
-"""Why a push did not go through, read from what the engine says: it has words, and no codes.
+"""Why a push was refused, from the engine's words, which come without codes.
 
-The words are the engine's (github.com/moby/moby, distribution/) around the registry's error codes
-(https://github.com/opencontainers/distribution-spec/blob/main/spec.md#error-codes) and ECR's messages.
+They are the engine's own (github.com/moby/moby, distribution/), with the registry's error codes
+(https://github.com/opencontainers/distribution-spec/blob/main/spec.md#error-codes) and ECR's messages in them.
 """
 
 from enum import Enum, auto
 
 
-class Kind(Enum):
-    """What to do about a refusal."""
+class PushError(Enum):
+    """A kind of refusal."""
 
-    PASSING = auto()
-    """Throttling, 5xx, a dropped connection, and whatever else is not known to stay: try again."""
+    TEMPORARY = auto()
+    """Throttling, 5xx, a dropped connection, and anything unknown: retrying may succeed."""
     LOGIN = auto()
-    """The token has ended, or was not taken: log in anew, and try again."""
-    TAKEN = auto()
-    """The tag is there by now, and cannot be moved: look what it holds."""
+    """The token has expired, or was not accepted: log in again, and retry."""
+    TAG_TAKEN = auto()
+    """The tag exists by now, and is immutable."""
     NO_REPOSITORY = auto()
-    """There is no such repository."""
+    """The repository does not exist."""
     FORBIDDEN = auto()
     """This user may not push."""
 
 
-# The first that is found decides. ECR's "denied: Your authorization token has expired" is a matter of login,
-# its "denied: User: … is not authorized to perform: ecr:…" is not.
+# The first match decides. ECR's "denied: Your authorization token has expired" is about the login, its
+# "denied: User: … is not authorized to perform: ecr:…" is not.
 _SIGNS = (
-    (Kind.TAKEN, ("cannot be overwritten", "tag is immutable", "repository is immutable")),
-    (Kind.LOGIN, ("token has expired", "no basic auth credentials", "authentication required", "unauthorized:")),
-    (Kind.NO_REPOSITORY, ("name unknown", "does not exist in the registry")),
-    (Kind.FORBIDDEN, ("is not authorized to perform", "denied:", "unsupported:")),
+    (PushError.TAG_TAKEN, ("cannot be overwritten", "tag is immutable", "repository is immutable")),
+    (PushError.LOGIN, ("token has expired", "no basic auth credentials", "authentication required", "unauthorized:")),
+    (PushError.NO_REPOSITORY, ("name unknown", "does not exist in the registry")),
+    (PushError.FORBIDDEN, ("is not authorized to perform", "denied:", "unsupported:")),
 )
 
 
-def kind(text: str) -> Kind:
-    """Classifies what the engine said.
-
-    Args:
-        text: The error in its stream.
-    """
+def classify(text: str) -> PushError:
+    """The kind of an error in the engine's stream."""
     lowered = text.lower()
-    for sort, signs in _SIGNS:
-        if any(sign in lowered for sign in signs):
-            return sort
-    return Kind.PASSING
+    return next((kind for kind, signs in _SIGNS if any(sign in lowered for sign in signs)), PushError.TEMPORARY)

@@ -1,7 +1,7 @@
 """Python packages that go into images: fetched on this host by pip, each by its digest.
 
-A build has no index of Python packages: what pip is set up with on a host does not reach into `docker build`.
-pip takes files that fit this host's Python: a wheel for an image must be one for every Python 3 (py3 or abi3).
+The index that pip is set up with on a host cannot be used inside `docker build`. pip takes files that fit this host's
+Python, so a wheel for an image must be one for every Python 3 (py3 or abi3).
 """
 
 import hashlib
@@ -17,13 +17,14 @@ from toolchain.images.catalog import Wheel
 _SECONDS = 600
 
 
-def fetch(wheel: Wheel, cache: Path, report: Callable[[str], None] = lambda _: None) -> Path:
-    """Makes sure that a wheel's file is in the cache.
+def fetch(name: str, wheel: Wheel, cache: Path, report: Callable[[str], None] = lambda _: None) -> Path:
+    """Fetches a wheel, unless the cache has it.
 
     Args:
-        wheel: Which.
+        name: The package's name.
+        wheel: Its version and digest.
         cache: A folder of folders named by digest; a file in one that has another digest is fetched anew.
-        report: Is told what is done now.
+        report: Called when the wheel is fetched.
 
     Returns:
         The file, by the name that its index gives it.
@@ -32,43 +33,36 @@ def fetch(wheel: Wheel, cache: Path, report: Callable[[str], None] = lambda _: N
         UnavailableError: pip does not find it, or finds a file of another digest.
     """
     folder = cache / wheel.sha256
-    if kept := _whole(folder, wheel):
-        return kept
-    report(f"fetching {wheel.name} {wheel.version}")
+    if cached := _find(folder, wheel):
+        return cached
+    report(f"fetching {name} {wheel.version}")
+
+    def unavailable(why: str, details: str = "") -> UnavailableError:
+        fix = "Check pip's index (pip config list), and the version and digest in image.toml."
+        return UnavailableError(f"cannot fetch {name} {wheel.version}", why=why, fix=fix, details=details)
+
     cache.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=cache) as made:
-        _download(wheel, Path(made))
-        fetched = _whole(Path(made), wheel)
-        if fetched is None:
-            raise _unavailable(wheel, "what pip fetched has another digest")
+    with tempfile.TemporaryDirectory(dir=cache) as temporary:
+        requirements = Path(temporary) / "requirements.txt"
+        requirements.write_text(f"{name}=={wheel.version} --hash=sha256:{wheel.sha256}\n", encoding="utf-8")
+        command = [
+            *(sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-input"),
+            *("--no-deps", "--only-binary=:all:", "--require-hashes", "--dest", temporary),
+            *("--requirement", str(requirements)),
+        ]
+        try:
+            result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_SECONDS)
+        except subprocess.TimeoutExpired as error:
+            raise unavailable(f"pip download took more than {_SECONDS} s") from error
+        if result.returncode:
+            raise unavailable("pip download failed", result.stderr)
+        file = _find(Path(temporary), wheel)
+        if file is None:
+            raise unavailable("what pip fetched has another digest")
         folder.mkdir(exist_ok=True)
-        return fetched.replace(folder / fetched.name)
+        return file.replace(folder / file.name)
 
 
-def _whole(folder: Path, wheel: Wheel) -> Path | None:
+def _find(folder: Path, wheel: Wheel) -> Path | None:
     files = folder.glob("*.whl")
     return next((file for file in files if hashlib.sha256(file.read_bytes()).hexdigest() == wheel.sha256), None)
-
-
-def _download(wheel: Wheel, folder: Path) -> None:
-    wanted = folder / "wanted.txt"
-    wanted.write_text(f"{wheel.name}=={wheel.version} --hash=sha256:{wheel.sha256}\n", encoding="utf-8")
-    command = [
-        *(sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-input"),
-        *("--no-deps", "--only-binary=:all:", "--require-hashes", "--dest", str(folder), "--requirement", str(wanted)),
-    ]
-    try:
-        result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_SECONDS)
-    except subprocess.TimeoutExpired as error:
-        raise _unavailable(wheel, f"pip download took more than {_SECONDS} s") from error
-    if result.returncode:
-        raise _unavailable(wheel, "pip download failed", result.stderr)
-
-
-def _unavailable(wheel: Wheel, why: str, details: str = "") -> UnavailableError:
-    return UnavailableError(
-        f"cannot fetch {wheel.name} {wheel.version}",
-        why=why,
-        fix="Check pip's index (pip config list), and the version and digest in image.toml.",
-        details=details,
-    )

@@ -154,7 +154,7 @@ def run(target: Target, account: Account, names: Sequence[str], say: Callable[[R
     done, errors = register(account.batch(), rendered(target, names), say=say)
     write(target.dist / "jobdefs.json", done, template.names(target.checkout.jobdefs))
     if errors:
-        raise SeveralFailedError.of(errors)
+        raise SeveralFailedError(errors)
 
 
 def write(file: Path, done: Sequence[Registered], tools: Sequence[str]) -> None:

@@ -8,7 +8,7 @@ from toolchain import settings
 from toolchain.aws import Account
 from toolchain.images import catalog
 from toolchain.images.catalog import Catalog
-from toolchain.images.ecr import Registry, Repository, Stored
+from toolchain.images.ecr import Registry, Repository, StoredImage
 from toolchain.images.fingerprint import tag
 from toolchain.jobdefs import template
 from toolchain.jobdefs.render import read_outputs
@@ -53,7 +53,7 @@ class _EcrImages:
         digests: `repository@digest` of the images that active revisions run, as far as they exist.
     """
 
-    by_tag: Mapping[str, Stored] = field(default_factory=dict)
+    by_tag: Mapping[str, StoredImage] = field(default_factory=dict)
     digests: frozenset[str] = frozenset()
 
 
@@ -113,7 +113,7 @@ def _stored_images(local: _Local, registry: Registry, active: Mapping[str, list[
     project = local.settings.project
     tools = sorted({*local.images.tools, *active})
     repositories = registry.repositories(f"{project}/{tool}" for tool in tools)
-    by_tag: dict[str, Stored] = {}
+    by_tag: dict[str, StoredImage] = {}
     digests: set[str] = set()
     for tool in tools:
         repository = repositories.get(f"{project}/{tool}")

@@ -53,7 +53,7 @@ class Plan:
             SeveralFailedError: Something is; nothing is destroyed.
         """
         if self.blockers:
-            raise SeveralFailedError.of(self.blockers)
+            raise SeveralFailedError(self.blockers)
 
 
 @dataclass(kw_only=True)

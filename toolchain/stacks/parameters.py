@@ -69,7 +69,7 @@ def values(stack: Stack, settings: Settings, computed: Mapping[str, str]) -> dic
 def _require_none(faults: list[str]) -> None:
     if faults:
         fix = "Correct it; the templates in stack/ say what each parameter means."
-        raise SeveralFailedError.of(
+        raise SeveralFailedError(
             [ConfigurationError("genomics.toml does not suit the stacks", why=why, fix=fix) for why in faults]
         )
 

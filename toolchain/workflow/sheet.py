@@ -47,7 +47,7 @@ def read(file: Path) -> tuple[Sample, ...]:
             BadDataError(f"{file} has {more}", why="they are not shown", fix="Correct these.")
         ]
     if len(sheet.errors) > 1:
-        raise SeveralFailedError.of(sheet.errors)
+        raise SeveralFailedError(sheet.errors)
     if sheet.errors:
         raise sheet.errors[0]
     if not sheet.lanes:
