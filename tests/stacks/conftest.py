@@ -14,7 +14,7 @@ from toolchain.paths import Checkout
 from toolchain.runs.target import AwsTarget
 from toolchain.stacks.deploy import Deployer
 from toolchain.stacks.destroy import Destroyer
-from toolchain.stacks.watch import Pace
+from toolchain.stacks.watch import Polling
 
 PROJECT_PARAMETER = """
   Project:
@@ -94,20 +94,20 @@ class Site:
         (self.checkout.stacks / f"{name}.yaml").write_text(text, encoding="utf-8")
 
     @property
-    def pace(self) -> Pace:
-        return Pace(look=0.5, patience=Backoff(attempts=4, first=0.02, longest=0.05), sleep=self.slept.append)
+    def polling(self) -> Polling:
+        return Polling(interval=0.5, backoff=Backoff(attempts=4, first=0.02, longest=0.05), sleep=self.slept.append)
 
     def deployer(self, *replace: str) -> Deployer:
         return Deployer(
             target=AwsTarget(checkout=self.checkout),
             account=self.cloud.account(),
             replace=frozenset(replace),
-            pace=self.pace,
+            polling=self.polling,
         )
 
     def deploy(self, *names: str, replace: tuple[str, ...] = ()) -> list[str]:
         """What `deploy` says on stdout."""
-        return [str(one) for one in self.deployer(*replace).deploy(names, lambda _: None)]
+        return [str(one) for one in self.deployer(*replace).deploy(names)]
 
     def destroyer(self, *, discard: tuple[str, ...] = (), retain: tuple[str, ...] = ()) -> Destroyer:
         return Destroyer(
@@ -115,13 +115,13 @@ class Site:
             account=self.cloud.account(),
             discard=frozenset(discard),
             retain=frozenset(retain),
-            pace=self.pace,
+            polling=self.polling,
         )
 
     def destroy(self, *names: str, **more: Any) -> list[str]:  # noqa: ANN401  # handed on
         destroyer = self.destroyer(**more)
         plan = destroyer.plan(names)
-        plan.require_clear()
+        plan.require_no_blockers()
         return [str(one) for one in destroyer.destroy(plan)]
 
 

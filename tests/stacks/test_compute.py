@@ -60,7 +60,7 @@ def pattern(parameter: str) -> str:
 
 
 def test_job_definitions_find_their_log_and_their_roles_in_the_outputs() -> None:
-    roles = {name: name for name in COMPUTE.outputs if name.endswith("RoleArn")}
+    roles = {name: name for name in COMPUTE.body["Outputs"] if name.endswith("RoleArn")}
     images = {
         name: ImageReference(name=name, tag="1", reference="sha256:" + "0" * 64) for name in jobdefs.names(HERE.jobdefs)
     }

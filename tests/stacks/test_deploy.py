@@ -67,13 +67,13 @@ def embedded(tmp_path: Path, checkout: Checkout, monkeypatch: pytest.MonkeyPatch
 
 def deploy(checkout: Checkout, *names: str, replace: tuple[str, ...] = ()) -> list[str]:
     deployer = Deployer(target=AwsTarget(checkout=checkout), account=Account(), replace=frozenset(replace))
-    return [str(one) for one in deployer.deploy(names, lambda _: None)]
+    return [str(one) for one in deployer.deploy(names)]
 
 
 def destroy(checkout: Checkout, *names: str, storage: bool = False) -> list[str]:
     destroyer = Destroyer(target=AwsTarget(checkout=checkout), account=Account())
     plan = destroyer.plan(destroyer.with_file_systems() if storage else names)
-    plan.require_clear()
+    plan.require_no_blockers()
     return [str(one) for one in destroyer.destroy(plan)]
 
 

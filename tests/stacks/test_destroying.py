@@ -97,7 +97,7 @@ def test_the_file_systems_go_with_what_mounts_them_and_nothing_else(used: Site) 
 
 
 def test_nothing_there_is_nothing_to_do(site: Site) -> None:
-    assert site.destroyer().plan(()).going == ()
+    assert site.destroyer().plan(()).deleted == ()
     assert site.destroy() == []
 
 

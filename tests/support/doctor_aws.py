@@ -199,11 +199,11 @@ def deployed(root: Path) -> Iterator[DoctorAws]:
         aws = DoctorAws(checkout)
         target = AwsTarget(checkout=checkout)
         deployer = Deployer(target=target, account=Account())
-        deployer.deploy(("registry",), lambda _: None)
+        list(deployer.deploy(("registry",)))
         _write_pushed_images(checkout)
-        deployer.deploy(("network", "storage", "compute"), lambda _: None)
+        list(deployer.deploy(("network", "storage", "compute")))
         register.run(target, Account(), (), lambda _: None)
-        deployer.deploy(("workflow",), lambda _: None)
+        list(deployer.deploy(("workflow",)))
         yield aws
 
 

@@ -13,7 +13,7 @@ from toolchain.cli import local
 from toolchain.cli.main import _in_local_mode, _is_local, cli
 from toolchain.errors import StoppedError
 from toolchain.paths import HERE, typed
-from toolchain.stacks.watch import Follower, Pace
+from toolchain.stacks.watch import Watcher
 
 # What stands in a message for what is known only when it is said.
 UNKNOWN = "X"
@@ -162,12 +162,11 @@ def test_ctrl_c_while_a_stack_is_deployed_names_the_command_that_was_typed(*, is
         raise KeyboardInterrupt
 
     service: object = Gone()
-    follower = Follower(
+    watcher = Watcher(
         service=service,  # type: ignore[arg-type]  # it is not asked
-        pace=Pace(),
         command="python build.py run S",
         is_persistent=is_persistent,
     )
     with pytest.raises(StoppedError) as caught:
-        follower.follow("arn:aws:cloudformation:r:1:stack/p-network/1", "network", since=None, begin=interrupted)
+        watcher.watch("arn:aws:cloudformation:r:1:stack/p-network/1", "network", since=None, begin=interrupted)
     assert said in str(caught.value)

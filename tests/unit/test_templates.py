@@ -59,7 +59,6 @@ def test_exports_and_imports_are_named_without_the_project(tmp_path: Path) -> No
     template = read(tmp_path, text)
     assert template.imports == {"VpcId", "SubnetId"}
     assert template.exports == {"A"}
-    assert template.outputs == {"A", "B"}
 
 
 def test_a_loop_is_gone_over_as_the_transform_does(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from toolchain.cli.local import typed_command, with_target
 from toolchain.errors import WrongUsageError
 from toolchain.jobdefs.target import Target
 from toolchain.stacks.deploy import Deployer, Planned
-from toolchain.stacks.destroy import Destroyer, Plan
+from toolchain.stacks.destroy import Destroyer
 
 
 @click.command()
@@ -27,19 +27,17 @@ from toolchain.stacks.destroy import Destroyer, Plan
 @with_target
 def deploy(names: tuple[str, ...], *, target: Target, dry_run: bool, replace: tuple[str, ...]) -> None:
     """Deploy the STACKs that differ from this checkout; all of them, in order, if none is named."""
-    deployer = Deployer(
-        target=target,
-        account=Account(),
-        command=typed_command(),
-        replace=frozenset(replace),
-    )
+    deployer = Deployer(target=target, account=Account(), command=typed_command(), replace=frozenset(replace))
     if dry_run:
         for planned in deployer.plan(names):
             _show(planned)
         return
+    is_unchanged = True
     with target.deploy_lock():
-        done = deployer.deploy(names, lambda deployed: click.echo(str(deployed)))
-    if all(one.result == "unchanged" for one in done):
+        for deployed in deployer.deploy(names):
+            click.echo(str(deployed))
+            is_unchanged = is_unchanged and deployed.result == "unchanged"
+    if is_unchanged:
         console.note("nothing to deploy: every stack is as this checkout says")
 
 
@@ -55,8 +53,7 @@ def _show(planned: Planned) -> None:
     for heading in ("action", "logical id", "type", "replacement", "what causes it"):
         table.add_column(heading)
     for change in planned.changes:
-        loses = change.replacement != "no" or change.action == "Remove"
-        style = "red" if loses else ""
+        style = "red" if change.replacement != "no" or change.action == "Remove" else ""
         cells = (change.action, change.logical_id, change.type, change.replacement, ", ".join(change.causes))
         table.add_row(*(Text(cell, style=style) for cell in cells))
     console.stdout().print(table)
@@ -105,34 +102,30 @@ def destroy(
     )
     chosen = destroyer.with_file_systems() if storage else names
     plan = destroyer.plan(chosen)
-    if not plan.going:
+    if not plan.deleted:
         console.note("nothing to destroy: none of these stacks is there")
         return
     for line in plan.lines():
         console.note(line)
-    plan.require_clear()
+    plan.require_no_blockers()
     if not yes:
-        _agree()
-        # Whoever is asked may take their time.
+        _confirm()
+        # The answer may have taken a while.
         plan = destroyer.plan(chosen)
-        plan.require_clear()
+        plan.require_no_blockers()
     for stack in destroyer.destroy(plan):
         click.echo(f"{stack} destroyed")
-    _say_what_stays(plan)
+    for deployed in plan.deleted:
+        for resource in deployed.retained:
+            console.note(f"{resource} stays: it is no longer part of a stack")
 
 
-def _agree() -> None:
+def _confirm() -> None:
     if not sys.stdin.isatty():
         raise WrongUsageError(
             "nothing was destroyed", why="there is no terminal to ask on", fix="Add --yes to the same command."
         )
     click.confirm("Destroy what goes?", abort=True, err=True)
-
-
-def _say_what_stays(plan: Plan) -> None:
-    for one in plan.going:
-        for held in one.staying:
-            console.note(f"{held} stays: it is no longer part of a stack")
 
 
 COMMANDS = (deploy, destroy)

@@ -13,7 +13,7 @@ from toolchain.paths import Checkout
 from toolchain.settings import Settings, Value
 from toolchain.stacks import layout
 from toolchain.stacks.layout import Layout
-from toolchain.stacks.service import CloudFormation, State
+from toolchain.stacks.service import CloudFormation, StackState
 
 if TYPE_CHECKING:
     from types_boto3_batch import BatchClient
@@ -108,7 +108,7 @@ class DoctorContext:
         return CloudFormation(self.account)
 
     @cached_property
-    def states(self) -> Mapping[str, State]:
+    def states(self) -> Mapping[str, StackState]:
         """Name to state of the stacks that exist, in whatever state."""
         states = {stack.name: self.cloudformation.state(stack.full_name) for stack in self.layout.stacks}
         return {name: state for name, state in states.items() if state is not None}
@@ -116,7 +116,7 @@ class DoctorContext:
     @cached_property
     def deployed(self) -> frozenset[str]:
         """The names of the deployed stacks."""
-        return frozenset(name for name, state in self.states.items() if state.stands)
+        return frozenset(name for name, state in self.states.items() if state.is_deployed)
 
     @cached_property
     def outputs(self) -> Mapping[str, str]:

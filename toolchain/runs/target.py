@@ -18,7 +18,7 @@ from toolchain.jobdefs.target import Target
 from toolchain.jobdefs.template import Rendering
 from toolchain.settings import AlignerChoice, Settings
 from toolchain.stacks.deploy import Deployer
-from toolchain.stacks.progress import quiet
+from toolchain.stacks.progress import show_failures
 from toolchain.workflow import aligners
 from toolchain.workflow.aligners import Choice
 from toolchain.workflow.run_input import RunInput
@@ -151,10 +151,10 @@ class LocalTarget(Target):
             for bucket in self._source_buckets():
                 with doing(f"making bucket {bucket}"):
                     account.s3().create_bucket(Bucket=bucket)
-            deployer = Deployer(target=self, account=account, command=command, show=quiet)
-            deployed = list(deployer.deploy(STACKS_BEFORE_JOBDEFS, lambda _: None))
+            deployer = Deployer(target=self, account=account, command=command, show=show_failures)
+            deployed = list(deployer.deploy(STACKS_BEFORE_JOBDEFS))
             register.run(self, account, (), lambda _: None)
-            deployed += deployer.deploy(STACKS_AFTER_JOBDEFS, lambda _: None)
+            deployed += deployer.deploy(STACKS_AFTER_JOBDEFS)
         if changed := [stack.stack.name for stack in deployed if stack.result != "unchanged"]:
             note(f"deployed {', '.join(changed)}")
 

@@ -1,5 +1,6 @@
-"""Change sets: what CloudFormation would do to a stack, looked at before it is told to."""
+"""Change sets: what CloudFormation would do to a stack, looked at before it is told to do it."""
 
+import json
 import secrets
 import time
 from collections.abc import Mapping, Sequence
@@ -7,12 +8,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from botocore.exceptions import BotoCoreError, ClientError
+
 from toolchain.aws import code, doing
-from toolchain.errors import StackFailedError, ToolchainError, TryAgainError, UnavailableError
+from toolchain.errors import ConfigurationError, StackFailedError, ToolchainError, TryAgainError, UnavailableError
 from toolchain.stacks.layout import Stack
-from toolchain.stacks.resources import body, capabilities, keeps
-from toolchain.stacks.service import OURS, CloudFormation, State
-from toolchain.stacks.watch import Pace
+from toolchain.stacks.resources import holds_data
+from toolchain.stacks.service import TOKEN_PREFIX, CloudFormation, StackState
+from toolchain.stacks.template import Template
+from toolchain.stacks.watch import Polling
 
 if TYPE_CHECKING:
     from types_boto3_cloudformation.type_defs import (
@@ -21,12 +25,14 @@ if TYPE_CHECKING:
         ResourceChangeTypeDef,
     )
 
-# CloudFormation says it in two ways.
-_NOTHING = ("didn't contain changes", "No updates are to be performed")
-_NAMES = 5
-_SOON = 0.1
-# A change set of a few dozen resources takes seconds.
-_LONGEST = 600.0
+# What TemplateBody takes: https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html
+LARGEST_BODY = 51_200
+# CloudFormation has two messages for it.
+_NO_CHANGES = ("didn't contain changes", "No updates are to be performed")
+_MOST_NAMES = 5
+_FIRST_INTERVAL = 0.1
+# Seconds; a change set of a few dozen resources takes a few.
+_LONGEST_WAIT = 600.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,8 +41,6 @@ class Change:
 
     Attributes:
         action: Add, Modify, Remove, Import or Dynamic.
-        logical_id: The resource's name in the template.
-        type: As `AWS::S3::Bucket`.
         replacement: Whether another resource takes its place.
         causes: The properties that change, and the parameters or resources that change them.
     """
@@ -44,174 +48,148 @@ class Change:
     action: str
     logical_id: str
     type: str
-    replacement: Literal["yes", "perhaps", "no"]
-    causes: tuple[str, ...]
+    replacement: Literal["yes", "perhaps", "no"] = "no"
+    causes: tuple[str, ...] = ()
 
     @property
-    def loses_data(self) -> bool:
-        """Whether what holds data may go with it."""
-        gone = self.action == "Remove" or self.replacement != "no" or self.action == "Dynamic"
-        return keeps(self.type) and gone
+    def may_lose_data(self) -> bool:
+        """Whether a resource that holds data may be replaced or removed."""
+        return holds_data(self.type) and (self.replacement != "no" or self.action in {"Remove", "Dynamic"})
 
 
 @dataclass(frozen=True, kw_only=True)
 class ChangeSet:
-    """A change set that can be executed.
-
-    Attributes:
-        id: Its ARN.
-        stack_id: The stack's ARN.
-        creates: Whether the stack is made with it.
-        changes: What it does.
-    """
+    """A change set that can be executed; `id` and `stack_id` are ARNs."""
 
     id: str
     stack_id: str
-    creates: bool
+    creates_stack: bool
     changes: tuple[Change, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class DesiredStack:
-    """What a stack is to be.
-
-    Attributes:
-        stack: Which.
-        parameters: Name to value.
-        tags: The stack's tags, which its resources get too.
-    """
+    """A stack with the parameters and tags that it is to have; its resources get the tags too."""
 
     stack: Stack
     parameters: Mapping[str, str]
     tags: Mapping[str, str]
 
 
-class ChangeSets:
-    """Makes, reads, executes and removes change sets."""
+def template_body(template: Template) -> str:
+    """The template as it is sent: compact JSON, so that comments count neither as bytes nor as changes.
 
-    def __init__(self, service: CloudFormation, pace: Pace) -> None:
+    Raises:
+        ConfigurationError: It is larger than CloudFormation takes.
+    """
+    text = json.dumps(template.body, separators=(",", ":"), ensure_ascii=False)
+    if (size := len(text.encode())) > LARGEST_BODY:
+        raise ConfigurationError(
+            f"stack/{template.name}.yaml is too large",
+            why=f"it is {size} bytes without comments and blanks, and CloudFormation takes {LARGEST_BODY}",
+            fix="Take something out of it, or split it into two stacks.",
+        )
+    return text
+
+
+class ChangeSets:
+    """Makes, executes and removes change sets."""
+
+    def __init__(self, service: CloudFormation, polling: Polling) -> None:
         self._service = service
         self._client = service.client
-        self._pace = pace
+        self._polling = polling
 
-    def make(self, wish: DesiredStack, state: State | None) -> ChangeSet | None:
-        """Makes the change set that leads to a wish.
-
-        Args:
-            wish: What the stack is to be.
-            state: What it is; none if it is not there.
-
-        Returns:
-            The change set; none if there is nothing to change.
+    def make(self, desired: DesiredStack, state: StackState | None) -> ChangeSet | None:
+        """Makes the change set from a stack's state to what it is to be; None if nothing would change.
 
         Raises:
-            StackFailedError: CloudFormation does not take the template, or the parameters.
-            TryAgainError: Somebody else is doing something to the stack.
+            StackFailedError: CloudFormation refuses the template or the parameters.
+            TryAgainError: Somebody else is changing the stack.
         """
-        creates = state is None or state.status == "REVIEW_IN_PROGRESS"
-        made = self._create(wish, creates=creates)
-        if made is None:
+        creates_stack = state is None or state.status == "REVIEW_IN_PROGRESS"
+        created = self._create(desired, creates_stack=creates_stack)
+        if created is None:
             return None
-        change_set, stack_id = made
-        keep = False
+        change_set, stack_id = created
+        is_usable = False
         try:
-            described = self._wait(change_set, wish.stack)
+            described = self._wait(change_set, desired.stack)
             if described["Status"] == "FAILED":
-                self._require_nothing(wish, change_set, described.get("StatusReason", ""))
+                reason = described.get("StatusReason", "")
+                if not any(text in reason for text in _NO_CHANGES):
+                    raise _refused(desired.stack, self._detailed(change_set, reason))
                 return None
-            keep = True
-            return ChangeSet(
-                id=change_set,
-                stack_id=stack_id,
-                creates=creates,
-                changes=tuple(_change(one["ResourceChange"]) for one in described.get("Changes", ())),
-            )
+            is_usable = True
+            changes = tuple(_change(entry["ResourceChange"]) for entry in described.get("Changes", ()))
+            return ChangeSet(id=change_set, stack_id=stack_id, creates_stack=creates_stack, changes=changes)
         finally:
             # After Ctrl-C too, nothing is left behind.
-            if not keep:
+            if not is_usable:
                 with suppress(ToolchainError):
                     self.remove(change_set, stack_id if state is None else None)
 
-    def _require_nothing(self, wish: DesiredStack, change_set: str, reason: str) -> None:
-        """Passes if a change set failed since there is nothing to change."""
-        if not any(text in reason for text in _NOTHING):
-            raise _refused(wish.stack, self._why(change_set, reason))
-
-    def execute(self, change_set: ChangeSet, wish: DesiredStack, token: str) -> None:
-        """Tells CloudFormation to do what a change set says.
-
-        Args:
-            change_set: Which.
-            wish: What it is for.
-            token: Is written into every event.
+    def execute(self, change_set: ChangeSet, stack: Stack, token: str) -> None:
+        """Executes a change set; the token is written into every event.
 
         Raises:
-            TryAgainError: The stack is no longer what it was when the change set was made.
+            TryAgainError: The stack has changed since the change set was made.
         """
-        from botocore.exceptions import ClientError
-
-        with doing(f"executing the change set of stack {wish.stack.full_name}"):
+        with doing(f"executing the change set of stack {stack.full_name}"):
             try:
-                # A stack whose creation fails takes everything with it that was made for it; else a bucket that
-                # is never deleted would be left behind by every attempt.
+                # A stack whose creation fails takes with it everything that was made for it; otherwise every attempt
+                # would leave a retained bucket behind.
                 self._client.execute_change_set(
                     ChangeSetName=change_set.id, ClientRequestToken=token, RetainExceptOnCreate=True
                 )
             except ClientError as error:
                 if not _is_meanwhile(error):
                     raise
-                # An answer that got lost, after which the same was asked again, looks the same.
-                latest = self._service.latest(change_set.stack_id)
-                if latest is None or latest.token != token:
-                    raise _meanwhile(wish.stack, error) from error
+                # It looks the same when the answer to our own request got lost, and the request was sent again.
+                last = self._service.last_event(change_set.stack_id)
+                if last is None or last.token != token:
+                    raise _meanwhile(stack, error) from error
 
     def remove(self, change_set: str, stack: str | None) -> None:
-        """Removes a change set.
-
-        Args:
-            change_set: Its ARN.
-            stack: The stack to remove with it: the empty one that was made for it.
-        """
+        """Removes a change set, and the empty stack that was made for it, if its ARN is given."""
         with doing("removing a change set"):
             self._client.delete_change_set(ChangeSetName=change_set)
             if stack is not None:
                 self._client.delete_stack(StackName=stack)
 
-    def _create(self, wish: DesiredStack, *, creates: bool) -> tuple[str, str] | None:
-        from botocore.exceptions import ClientError
-
-        for left in reversed(range(_NAMES)):
-            with doing(f"making a change set for stack {wish.stack.full_name}"):
+    def _create(self, desired: DesiredStack, *, creates_stack: bool) -> tuple[str, str] | None:
+        """The ARNs of a new change set and its stack; None if CloudFormation sees no changes."""
+        stack = desired.stack
+        parameters = sorted(desired.parameters.items())
+        for attempts_left in reversed(range(_MOST_NAMES)):
+            with doing(f"making a change set for stack {stack.full_name}"):
                 try:
                     answer = self._client.create_change_set(
-                        StackName=wish.stack.full_name,
-                        ChangeSetName=f"{OURS}{secrets.token_hex(6)}",
-                        ChangeSetType="CREATE" if creates else "UPDATE",
-                        TemplateBody=body(wish.stack.template),
-                        Parameters=[
-                            {"ParameterKey": name, "ParameterValue": value}
-                            for name, value in sorted(wish.parameters.items())
-                        ],
-                        Capabilities=list(capabilities(wish.stack.template)),  # type: ignore[arg-type]  # texts
-                        Tags=[{"Key": key, "Value": value} for key, value in sorted(wish.tags.items())],
+                        StackName=stack.full_name,
+                        ChangeSetName=f"{TOKEN_PREFIX}{secrets.token_hex(6)}",
+                        ChangeSetType="CREATE" if creates_stack else "UPDATE",
+                        TemplateBody=template_body(stack.template),
+                        Parameters=[{"ParameterKey": name, "ParameterValue": value} for name, value in parameters],
+                        Capabilities=["CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"],
+                        Tags=[{"Key": key, "Value": value} for key, value in sorted(desired.tags.items())],
                     )
                 except ClientError as error:
-                    if any(text in str(error) for text in _NOTHING):
+                    if any(text in str(error) for text in _NO_CHANGES):
                         return None
                     if _is_meanwhile(error):
-                        raise _meanwhile(wish.stack, error) from error
-                    if code(error) == "AlreadyExistsException" and left:
+                        raise _meanwhile(stack, error) from error
+                    if code(error) == "AlreadyExistsException" and attempts_left:
                         continue
-                    if code(error) in {"ValidationError", "InsufficientCapabilitiesException"}:
-                        raise _refused(wish.stack, error.response["Error"].get("Message", "")) from error
+                    if code(error) == "ValidationError":
+                        raise _refused(stack, error.response["Error"].get("Message", "")) from error
                     raise
             return answer["Id"], answer["StackId"]
         raise AssertionError  # the last attempt returns or raises
 
     def _wait(self, change_set: str, stack: Stack) -> "DescribeChangeSetOutputTypeDef":
-        """A change set when it is ready or has failed, with all its changes."""
-        end = time.monotonic() + _LONGEST
-        seconds = min(_SOON, self._pace.look)
+        """Waits until a change set is ready or has failed; returns it with all pages of its changes."""
+        end = time.monotonic() + _LONGEST_WAIT
+        seconds = min(_FIRST_INTERVAL, self._polling.interval)
         while time.monotonic() < end:
             with doing(f"looking what would change in stack {stack.full_name}"):
                 described = self._client.describe_change_set(ChangeSetName=change_set)
@@ -222,37 +200,35 @@ class ChangeSets:
                         described["Changes"] = [*described["Changes"], *page["Changes"]]
                         token = page.get("NextToken")
                     return described
-            self._pace.sleep(seconds)
-            seconds = min(seconds * 2, self._pace.look)
+            self._polling.sleep(seconds)
+            seconds = min(seconds * 2, self._polling.interval)
         raise UnavailableError(
             f"no change set for stack {stack.full_name}",
-            why=f"CloudFormation has not made it in {_LONGEST:.0f} s",
+            why=f"CloudFormation has not made it in {_LONGEST_WAIT:.0f} s",
             fix="Try again.",
         )
 
-    def _why(self, change_set: str, reason: str) -> str:
-        """Why a change set could not be made; what CloudFormation found before it tried is to be asked for."""
-        from botocore.exceptions import BotoCoreError, ClientError
-
+    def _detailed(self, change_set: str, reason: str) -> str:
+        """Why a change set failed; the results of early validation have to be asked for."""
         if "DescribeEvents" not in reason:
             return reason
         try:
             answer = self._client.describe_events(ChangeSetName=change_set, Filters={"FailedEvents": True})
         except (BotoCoreError, ClientError):
             return reason
-        found = [
-            f"{one.get('LogicalResourceId', '')} {one.get('ValidationPath', '')}: {one['ValidationStatusReason']}"
-            for one in answer.get("OperationEvents", ())
-            if one.get("ValidationStatusReason")
+        details = [
+            f"{event.get('LogicalResourceId', '')} {event.get('ValidationPath', '')}: {event['ValidationStatusReason']}"
+            for event in answer.get("OperationEvents", ())
+            if event.get("ValidationStatusReason")
         ]
-        return "; ".join(found) or reason
+        return "; ".join(details) or reason
 
 
-def _is_meanwhile(error: Exception) -> bool:
+def _is_meanwhile(error: ClientError) -> bool:
     return code(error) in {"InvalidChangeSetStatus", "ChangeSetNotFound"} or "_IN_PROGRESS state" in str(error)
 
 
-def _meanwhile(stack: Stack, error: Exception) -> TryAgainError:
+def _meanwhile(stack: Stack, error: ClientError) -> TryAgainError:
     return TryAgainError(
         f"stack {stack.full_name} has changed meanwhile",
         why=f"somebody else is doing something to it ({code(error)})",
@@ -269,27 +245,28 @@ def _refused(stack: Stack, why: str) -> StackFailedError:
     )
 
 
-def _change(one: "ResourceChangeTypeDef") -> Change:
-    replacement: dict[str, Literal["yes", "perhaps", "no"]] = {"True": "yes", "Conditional": "perhaps"}
+def _change(change: "ResourceChangeTypeDef") -> Change:
+    replacements: dict[str, Literal["yes", "perhaps", "no"]] = {"True": "yes", "Conditional": "perhaps"}
     return Change(
-        action=one.get("Action", "Modify"),
-        logical_id=one.get("LogicalResourceId", ""),
-        type=one.get("ResourceType", ""),
-        replacement=replacement.get(one.get("Replacement", ""), "no"),
-        causes=_causes(one.get("Details") or ()),
+        action=change.get("Action", "Modify"),
+        logical_id=change.get("LogicalResourceId", ""),
+        type=change.get("ResourceType", ""),
+        replacement=replacements.get(change.get("Replacement", ""), "no"),
+        causes=_causes(change.get("Details") or ()),
     )
 
 
 def _causes(details: "Sequence[ResourceChangeDetailTypeDef]") -> tuple[str, ...]:
-    """Each property that changes once, with what changes it, those first that make a replacement."""
-    found: dict[str, bool] = {}
-    for one in details:
-        target = one.get("Target") or {}
-        what = target.get("Name") or target.get("Attribute") or ""
-        by = one.get("CausingEntity")
-        text = f"{what} by {by}" if what and by else what or by or ""
+    """Each property that changes, with what changes it; those first that make a replacement."""
+    recreates: dict[str, bool] = {}
+    for detail in details:
+        target = detail.get("Target") or {}
+        name = target.get("Name") or target.get("Attribute") or ""
+        cause = detail.get("CausingEntity")
+        text = f"{name} by {cause}" if name and cause else name or cause or ""
         if text:
-            found[text] = found.get(text, False) or target.get("RequiresRecreation") in {"Always", "Conditionally"}
-    # CloudFormation lists a parameter's change twice: as it is known, and as it would be worked out.
-    texts = [text for text in found if not any(other.startswith(f"{text} by ") for other in found)]
-    return tuple(sorted(texts, key=lambda text: not found[text]))
+            needs = target.get("RequiresRecreation") in {"Always", "Conditionally"}
+            recreates[text] = recreates.get(text, False) or needs
+    # CloudFormation lists the change of a parameter twice: statically, and as it would be evaluated.
+    texts = [text for text in recreates if not any(other.startswith(f"{text} by ") for other in recreates)]
+    return tuple(sorted(texts, key=lambda text: not recreates[text]))

@@ -1,7 +1,6 @@
-"""`deploy`: stacks become what this checkout says, one after the other, through change sets."""
+"""`deploy`: makes the stacks equal to the checkout, one after the other, through change sets."""
 
-from collections.abc import Callable, Collection, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -10,26 +9,22 @@ from toolchain.aws import Account
 from toolchain.console import note
 from toolchain.errors import MissingInputError, ToolchainError, WrongUsageError
 from toolchain.jobdefs.target import Target
-from toolchain.stacks import auto_parameters as computed
-from toolchain.stacks import layout, outputs, parameters
+from toolchain.stacks import auto_parameters, layout, parameters
 from toolchain.stacks.changes import Change, ChangeSet, ChangeSets, DesiredStack
-from toolchain.stacks.layout import Layout, Stack
-from toolchain.stacks.progress import Lines, lines
-from toolchain.stacks.recover import Mender, judge, token
-from toolchain.stacks.service import CloudFormation, State
-from toolchain.stacks.watch import Follower, Pace
+from toolchain.stacks.deployed import write_outputs
+from toolchain.stacks.layout import Stack
+from toolchain.stacks.progress import Show, show_lines
+from toolchain.stacks.recover import recover, require_success, token_purpose
+from toolchain.stacks.resources import holds_data
+from toolchain.stacks.service import CloudFormation, StackState, new_token
+from toolchain.stacks.watch import Polling, Watcher
 
 Result = Literal["created", "updated", "unchanged"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Deployed:
-    """A stack that is as the checkout says.
-
-    Attributes:
-        stack: Which.
-        result: What that took.
-    """
+    """A stack that is equal to the checkout, and what was done for that."""
 
     stack: Stack
     result: Result
@@ -44,9 +39,7 @@ class Planned:
     """What `deploy` would do to a stack.
 
     Attributes:
-        stack: Which.
-        changes: What would change.
-        because: Why CloudFormation could not be asked, and the changes are the template's own; none if it was.
+        because: Why CloudFormation could not be asked, and the changes are from the template; None if it was asked.
     """
 
     stack: Stack
@@ -60,132 +53,111 @@ class Deployer:
 
     Attributes:
         target: The AWS that holds them, and the checkout.
-        account: Where to.
         command: What the user typed.
-        replace: The logical ids of what holds data and may be lost all the same.
-        pace: How closely CloudFormation is followed.
-        show: Opens what shows a stack's events, by its short name.
+        replace: The logical ids of the resources that may be lost with their data.
+        polling: How often CloudFormation is polled.
+        show: Shows the events.
     """
 
     target: Target
     account: Account
     command: str = "python build.py deploy"
     replace: Collection[str] = ()
-    pace: Pace = field(default_factory=Pace)
-    show: Callable[[str], AbstractContextManager[Lines]] = lines
+    polling: Polling = field(default_factory=Polling)
+    show: Show = show_lines
 
     def __post_init__(self) -> None:
         """Reads the checkout."""
         self.settings = settings.load(self.target.checkout.settings)
-        self.layout: Layout = layout.load(self.target.checkout, self.settings.project)
-        self._known = computed.known(self.target, self.settings)
+        self.layout = layout.load(self.target.checkout, self.settings.project)
+        self._known_parameters = auto_parameters.known(self.target, self.settings)
         self._service = CloudFormation(self.account)
-        follower = Follower(
+        self._watcher = Watcher(
             service=self._service,
-            pace=self.pace,
             command=self.command,
+            polling=self.polling,
             is_persistent=self.target.is_persistent,
             show=self.show,
         )
-        self._follower = follower
-        self._mender = Mender(service=self._service, follower=follower)
-        self._change_sets = ChangeSets(self._service, self.pace)
-        self._used: set[str] = set()
+        self._change_sets = ChangeSets(self._service, self.polling)
+        self._replaced: set[str] = set()
 
-    def deploy(self, names: Sequence[str], say: Callable[[Deployed], None]) -> list[Deployed]:
-        """Deploys stacks, one after the other, and writes down all outputs after each.
+    def deploy(self, names: Sequence[str]) -> Iterator[Deployed]:
+        """Deploys stacks, one after the other; writes all outputs and yields after each.
 
         Args:
             names: Their short names; all for none.
-            say: Is told of each as soon as it is done.
 
         Raises:
-            ToolchainError: One cannot be deployed; those before it are, and those after it were not begun with.
+            ToolchainError: One cannot be deployed; those before it are, those after it are as they were.
         """
-        done: list[Deployed] = []
         for stack in self._choose(names):
-            deployed = Deployed(stack=stack, result=self._deploy(stack))
-            done.append(deployed)
-            say(deployed)
-            outputs.write(self.target.dist, self.layout, self._service)
-        for name in sorted(set(self.replace) - self._used):
+            result = self._deploy(stack)
+            write_outputs(self.target.dist, self.layout, self._service)
+            yield Deployed(stack=stack, result=result)
+        for name in sorted(set(self.replace) - self._replaced):
             note(f"--replace {name}: nothing of that name was to be replaced or removed")
-        return done
 
     def _choose(self, names: Sequence[str]) -> tuple[Stack, ...]:
-        """The stacks of these names, when genomics.toml suits them."""
+        """The stacks of these names, after a check of their parameters."""
         chosen = self.layout.choose(names)
-        parameters.check(self.layout, chosen, self.settings, self._known)
+        parameters.check(self.layout, chosen, self.settings, self._known_parameters)
         return chosen
 
     def _deploy(self, stack: Stack) -> Result:
-        wish = self._wish(stack)
-        state, ended = self._mender.mend(wish, self._service.state(stack.full_name))
-        change_set = self._change_sets.make(wish, state)
+        desired = self._desired(stack)
+        state, outcome = recover(desired, self._service.state(stack.full_name), self._service, self._watcher)
+        change_set = self._change_sets.make(desired, state)
         if change_set is None:
-            if state is not None:
-                self._protect(stack, state)
-            if ended is None:
+            self._protect(stack, state)
+            if outcome is None:
                 return "unchanged"
-            return "created" if ended.status == "CREATE_COMPLETE" else "updated"
+            return "created" if outcome.status == "CREATE_COMPLETE" else "updated"
         try:
-            self._guard(stack, change_set)
+            self._require_no_loss(stack, change_set)
         except ToolchainError:
             self._change_sets.remove(change_set.id, None)
             raise
-        self._execute(wish, change_set)
-        after = self._service.state(change_set.stack_id)
-        if after is not None:
-            self._protect(stack, after)
-        return "created" if change_set.creates else "updated"
-
-    def _execute(self, wish: DesiredStack, change_set: ChangeSet) -> None:
-        latest = self._service.latest(change_set.stack_id)
-        name = token(wish)
-        ended = self._follower.follow(
-            change_set.stack_id,
-            wish.stack.name,
-            since=latest.id if latest else None,
-            begin=lambda: self._change_sets.execute(change_set, wish, name),
+        token = new_token(token_purpose(desired))
+        outcome = self._watcher.run(
+            change_set.stack_id, stack.name, lambda: self._change_sets.execute(change_set, stack, token)
         )
-        judge(wish.stack, ended)
+        require_success(stack, outcome)
+        self._protect(stack, self._service.state(change_set.stack_id))
+        return "created" if change_set.creates_stack else "updated"
 
-    def _wish(self, stack: Stack) -> DesiredStack:
+    def _desired(self, stack: Stack) -> DesiredStack:
         """What a stack is to be.
 
         Raises:
-            MissingInputError: A stack that it imports from, or a job definition that it names, is not there.
+            MissingInputError: A stack that it imports from is not deployed, or a job definition is not registered.
         """
-        revisions = computed.job_definitions(stack, self.target.checkout, self.account, self.settings.project)
-        missing = self.missing(stack)
-        if missing:
-            first = " ".join(missing)
+        computed = auto_parameters.job_definitions(stack, self.target.checkout, self.account, self.settings.project)
+        if missing := self._missing_imports(stack):
             raise MissingInputError(
                 f"stack {stack} needs what is not deployed",
                 why="; ".join(f"it imports {', '.join(names)} of stack {name}" for name, names in missing.items()),
-                fix=f"Type: python build.py deploy {first}; or leave out the names, for all stacks.",
+                fix=f"Type: python build.py deploy {' '.join(missing)}; or leave out the names, for all stacks.",
             )
         return DesiredStack(
             stack=stack,
-            parameters=parameters.values(stack, self.settings, {**self._known, **revisions}),
+            parameters=parameters.values(stack, self.settings, {**self._known_parameters, **computed}),
             tags=self.settings.tags,
         )
 
-    def missing(self, stack: Stack) -> dict[str, list[str]]:
-        """What a stack imports and is not exported: stack to names."""
-        if not stack.needs:
-            return {}
-        exported = self._service.exports()
-        found: dict[str, list[str]] = {}
-        for export, exporter in stack.needs.items():
-            if f"{self.layout.project}-{export}" not in exported:
-                found.setdefault(exporter, []).append(export)
-        return found
+    def _missing_imports(self, stack: Stack) -> dict[str, list[str]]:
+        """Stack to the names that it should export and does not."""
+        missing: dict[str, list[str]] = {}
+        exports = self._service.exports() if stack.imports else frozenset()
+        for name, exporter in stack.imports.items():
+            if f"{self.layout.project}-{name}" not in exports:
+                missing.setdefault(exporter, []).append(name)
+        return missing
 
-    def _guard(self, stack: Stack, change_set: ChangeSet) -> None:
-        """Sees to it that nothing that holds data is lost unless it was named."""
-        lost = [] if change_set.creates else [change for change in change_set.changes if change.loses_data]
-        self._used |= {change.logical_id for change in lost}
+    def _require_no_loss(self, stack: Stack, change_set: ChangeSet) -> None:
+        """Checks that no resource that holds data is replaced or removed unless the user named it."""
+        lost = [] if change_set.creates_stack else [change for change in change_set.changes if change.may_lose_data]
+        self._replaced |= {change.logical_id for change in lost}
         refused = [change for change in lost if change.logical_id not in self.replace]
         if not refused:
             return
@@ -202,52 +174,45 @@ class Deployer:
             f"{self.command} {' '.join(f'--replace {change.logical_id}' for change in refused)}",
         )
 
-    def _protect(self, stack: Stack, state: State) -> None:
-        if any(one.keeps for one in stack.resources) and not state.protected:
+    def _protect(self, stack: Stack, state: StackState | None) -> None:
+        """Switches on the termination protection of a stack that holds data."""
+        if state is not None and not state.protected and any(holds_data(one.type) for one in stack.resources):
             self._service.protect(state.id, on=True)
 
     def plan(self, names: Sequence[str]) -> list[Planned]:
-        """What `deploy` would do, without doing it.
+        """What `deploy` would do to stacks, without doing it.
 
         Args:
             names: The stacks' short names; all for none.
         """
-        planned: list[Planned] = []
-        for stack in self._choose(names):
-            state = self._service.state(stack.full_name)
-            because = self._unknowable(state)
-            try:
-                wish = None if because else self._wish(stack)
-            except MissingInputError as error:
-                if names:
-                    raise
-                # Of all stacks, those that are to be deployed before it are not deployed either.
-                because, wish = f"{error.what}: {error.why}", None
-            if wish is not None:
-                changes = self._changes(wish, state)
-            else:
-                changes = () if state is not None and state.stands else _all_of(stack)
-            planned.append(Planned(stack=stack, changes=changes, because=because))
-        return planned
+        return [self._plan(stack, is_named=bool(names)) for stack in self._choose(names)]
 
-    def _unknowable(self, state: State | None) -> str | None:
-        """Why a stack's state lets nobody look what would change."""
-        if state is None or state.status == "REVIEW_IN_PROGRESS":
-            return None
-        usable = state.stands and not state.busy and not state.status.endswith("_FAILED")
-        return None if usable else f"it is in the state {state.status}"
-
-    def _changes(self, wish: DesiredStack, state: State | None) -> tuple[Change, ...]:
-        change_set = self._change_sets.make(wish, state)
-        if change_set is None:
-            return ()
-        self._change_sets.remove(change_set.id, change_set.stack_id if state is None else None)
-        return change_set.changes
+    def _plan(self, stack: Stack, *, is_named: bool) -> Planned:
+        state = self._service.state(stack.full_name)
+        because = _why_unplannable(state)
+        try:
+            desired = None if because else self._desired(stack)
+        except MissingInputError as error:
+            # If all stacks are planned, those before this one may not be deployed yet.
+            if is_named:
+                raise
+            because, desired = f"{error.what}: {error.why}", None
+        if desired is not None:
+            change_set = self._change_sets.make(desired, state)
+            if change_set is None:
+                return Planned(stack=stack, changes=())
+            self._change_sets.remove(change_set.id, change_set.stack_id if state is None else None)
+            return Planned(stack=stack, changes=change_set.changes)
+        additions = (
+            Change(action="Add", logical_id=resource.logical_id, type=resource.type) for resource in stack.resources
+        )
+        exists = state is not None and state.is_deployed
+        return Planned(stack=stack, changes=() if exists else tuple(additions), because=because)
 
 
-def _all_of(stack: Stack) -> tuple[Change, ...]:
-    """What the creation of a stack adds, as its template says."""
-    return tuple(
-        Change(action="Add", logical_id=one.logical_id, type=one.type, replacement="no", causes=())
-        for one in stack.resources
-    )
+def _why_unplannable(state: StackState | None) -> str | None:
+    """Why CloudFormation would make no change set for a stack."""
+    if state is None or state.status == "REVIEW_IN_PROGRESS":
+        return None
+    is_plannable = state.is_deployed and not state.is_busy and not state.status.endswith("_FAILED")
+    return None if is_plannable else f"it is in the state {state.status}"

@@ -1,83 +1,87 @@
-"""The stacks that are there, and what each holds that matters when it goes."""
+"""The deployed stacks, and what they hold that matters when they are deleted."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
+from toolchain import files
+from toolchain.errors import ConfigurationError
 from toolchain.stacks.layout import Layout, Stack
-from toolchain.stacks.resources import BUCKET, FILE_SYSTEM, Resource, resources
-from toolchain.stacks.service import CloudFormation, State
+from toolchain.stacks.resources import BUCKET, FILE_SYSTEM, holds_data, resources
+from toolchain.stacks.service import CloudFormation, StackResource, StackState
 
 
 @dataclass(frozen=True, kw_only=True)
-class Held:
-    """A resource that a stack holds.
+class DeployedStack:
+    """A stack that exists.
 
     Attributes:
-        resource: As its template has it.
-        physical_id: What it is called in AWS.
-    """
-
-    resource: Resource
-    physical_id: str
-
-    def __str__(self) -> str:
-        """As people look for it."""
-        match self.resource.type:
-            case "AWS::S3::Bucket":
-                return f"bucket s3://{self.physical_id}"
-            case "AWS::FSx::FileSystem":
-                return f"file system {self.physical_id}"
-            case other:
-                return f"{other} {self.physical_id}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Standing:
-    """A stack that is there.
-
-    Attributes:
-        stack: Which.
-        state: What it is like.
-        held: What it holds that stays when it goes, or that holds data.
+        resources: Those that hold data or are retained.
+        retained_ids: The logical ids of those that stay when the stack is deleted.
     """
 
     stack: Stack
-    state: State
-    held: tuple[Held, ...]
+    state: StackState
+    resources: tuple[StackResource, ...]
+    retained_ids: frozenset[str]
 
     @property
-    def file_systems(self) -> tuple[Held, ...]:
+    def file_systems(self) -> tuple[StackResource, ...]:
         """Its file systems."""
-        return tuple(one for one in self.held if one.resource.type == FILE_SYSTEM)
+        return tuple(resource for resource in self.resources if resource.type == FILE_SYSTEM)
 
     @property
-    def buckets_that_go(self) -> tuple[Held, ...]:
-        """The buckets that go with it."""
-        return tuple(one for one in self.held if one.resource.type == BUCKET and not one.resource.stays)
+    def retained(self) -> tuple[StackResource, ...]:
+        """The resources that stay when it is deleted."""
+        return tuple(resource for resource in self.resources if resource.logical_id in self.retained_ids)
 
     @property
-    def staying(self) -> tuple[Held, ...]:
-        """What stays when it goes."""
-        return tuple(one for one in self.held if one.resource.stays)
+    def lost_buckets(self) -> tuple[StackResource, ...]:
+        """The buckets that are deleted with it."""
+        return tuple(
+            resource for resource in self.resources if resource.type == BUCKET and resource not in self.retained
+        )
 
 
-def find(layout: Layout, service: CloudFormation) -> tuple[Standing, ...]:
-    """The stacks of a checkout that are there, in the order in which they were deployed."""
-    found = []
+def find(layout: Layout, service: CloudFormation) -> Iterator[DeployedStack]:
+    """The stacks of a checkout that exist, in the order in which they are deployed."""
     for stack in layout.stacks:
         state = service.state(stack.full_name)
-        if state is not None:
-            found.append(Standing(stack=stack, state=state, held=tuple(_held(state, service))))
-    return tuple(found)
+        if state is None:
+            continue
+        retained_ids: frozenset[str] = frozenset()
+        held: list[StackResource] = []
+        if state.status != "REVIEW_IN_PROGRESS":
+            # The template that it was deployed with counts, not the checkout's.
+            template = resources(service.template(state.id).get("Resources", {}))
+            retained_ids = frozenset(resource.logical_id for resource in template if resource.is_retained)
+            held = service.resources(state.id)
+        yield DeployedStack(
+            stack=stack,
+            state=state,
+            resources=tuple(
+                resource for resource in held if holds_data(resource.type) or resource.logical_id in retained_ids
+            ),
+            retained_ids=retained_ids,
+        )
 
 
-def _held(state: State, service: CloudFormation) -> list[Held]:
-    if state.status == "REVIEW_IN_PROGRESS":
-        return []
-    # What it was deployed with counts, and not what the checkout says by now.
-    deployed = resources(service.template(state.id))
-    matters = {one.logical_id: one for one in deployed if one.stays or one.keeps}
-    return [
-        Held(resource=matters[one.logical_id], physical_id=one.physical_id)
-        for one in service.resources(state.id)
-        if one.logical_id in matters
-    ]
+def write_outputs(dist: Path, layout: Layout, service: CloudFormation) -> None:
+    """Writes outputs.json: the outputs of all deployed stacks, name to value.
+
+    Raises:
+        ConfigurationError: Two stacks have an output of the same name.
+    """
+    outputs: dict[str, str] = {}
+    owners: dict[str, str] = {}
+    for stack in layout.stacks:
+        state = service.state(stack.full_name)
+        for name, value in (state.outputs if state else {}).items():
+            if name in outputs:
+                raise ConfigurationError(
+                    f"stack/{stack.name}.yaml is wrong",
+                    why=f"its output {name} is one of stack {owners[name]} too",
+                    fix="Give one of them another name.",
+                )
+            outputs[name], owners[name] = value, stack.name
+    files.write_json(dist / "outputs.json", outputs)

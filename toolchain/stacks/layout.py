@@ -1,4 +1,4 @@
-"""Which stacks there are, in which order they come, and what each needs of the others."""
+"""The stacks of a checkout: their order, and what each imports from the others."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from toolchain.errors import ConfigurationError, MissingInputError
 from toolchain.paths import Checkout
 from toolchain.stacks import template as templates
-from toolchain.stacks.resources import FILE_SYSTEM, Resource, resources
+from toolchain.stacks.resources import Resource, resources
 from toolchain.stacks.template import Template
 
 
@@ -18,18 +18,18 @@ class Stack:
         name: Its short name, such as `storage`.
         full_name: Its name in CloudFormation, such as `genomics-storage`.
         template: Its template.
-        needs: What it imports: the name of an export to the stack that exports it.
+        imports: The name of each export that it imports, to the stack that exports it.
     """
 
     name: str
     full_name: str
     template: Template
-    needs: Mapping[str, str]
+    imports: Mapping[str, str]
 
     @property
     def resources(self) -> tuple[Resource, ...]:
         """Its resources, as the template has them."""
-        return resources(self.template.body)
+        return tuple(resources(self.template.resources))
 
     def __str__(self) -> str:
         """Its short name, as people type it."""
@@ -38,12 +38,7 @@ class Stack:
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """All stacks of a checkout.
-
-    Attributes:
-        project: What their names begin with.
-        stacks: In the order in which they are deployed.
-    """
+    """All stacks of a checkout, in the order in which they are deployed."""
 
     project: str
     stacks: tuple[Stack, ...]
@@ -64,26 +59,17 @@ class Layout:
                 )
         return tuple(stack for stack in self.stacks if not names or stack.name in names)
 
-    def above(self, chosen: Collection[Stack]) -> tuple[Stack, ...]:
-        """These stacks, and all that need them, at however many removes; in order."""
-        names = {stack.name for stack in chosen}
+    def with_dependents(self, stacks: Collection[Stack]) -> tuple[Stack, ...]:
+        """These stacks and all that import from them, directly or not; in order."""
+        names = {stack.name for stack in stacks}
         for stack in self.stacks:
-            if names & set(stack.needs.values()):
+            if names & set(stack.imports.values()):
                 names.add(stack.name)
         return tuple(stack for stack in self.stacks if stack.name in names)
-
-    @property
-    def with_file_systems(self) -> tuple[Stack, ...]:
-        """The stacks that hold file systems."""
-        return tuple(stack for stack in self.stacks if any(one.type == FILE_SYSTEM for one in stack.resources))
 
 
 def load(checkout: Checkout, project: str) -> Layout:
     """Reads stack/.
-
-    Args:
-        checkout: The checkout.
-        project: What the stacks' names begin with.
 
     Raises:
         ConfigurationError: A template has no place in the order, or imports what none before it exports.
@@ -102,15 +88,14 @@ def load(checkout: Checkout, project: str) -> Layout:
         if name not in files:
             continue
         template = templates.read(files[name])
-        needs = {}
-        for one in sorted(template.imports):
-            if one not in exporters:
+        for export in sorted(template.imports):
+            if export not in exporters:
                 raise ConfigurationError(
                     f"stack/{name}.yaml is wrong",
-                    why=f"it imports '{one}', which no stack before it exports",
+                    why=f"it imports '{export}', which no stack before it exports",
                     fix="Correct the name, or export it from the stack that has it.",
                 )
-            needs[one] = exporters[one]
+        imports = {export: exporters[export] for export in sorted(template.imports)}
         exporters.update(dict.fromkeys(template.exports, name))
-        stacks.append(Stack(name=name, full_name=f"{project}-{name}", template=template, needs=needs))
+        stacks.append(Stack(name=name, full_name=f"{project}-{name}", template=template, imports=imports))
     return Layout(project=project, stacks=tuple(stacks))

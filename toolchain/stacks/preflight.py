@@ -1,145 +1,120 @@
-"""What stands in the way of destroying stacks: all of it is named, and each with what ends it."""
+"""What has to be settled before stacks can be destroyed: every reason, and what settles it."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from toolchain.aws import Account, code
-from toolchain.errors import ToolchainError, TryAgainError, UnavailableError, WrongUsageError
-from toolchain.settings import Settings
-from toolchain.stacks import export_status as exported
-from toolchain.stacks.deployed import Standing
-from toolchain.stacks.export_status import Execution, Task, Unexported, Working
+from toolchain.aws import Account
+from toolchain.errors import ToolchainError, TryAgainError, WrongUsageError
+from toolchain.stacks.deployed import DeployedStack
+from toolchain.stacks.export_status import (
+    creation_time,
+    failed_exports,
+    is_running,
+    list_runs,
+    list_tasks,
+    unexported_runs,
+)
 from toolchain.stacks.recover import busy
 from toolchain.stacks.service import CloudFormation
 
 if TYPE_CHECKING:
-    from types_boto3_stepfunctions import SFNClient
+    from types_boto3_stepfunctions.type_defs import ExecutionListItemTypeDef
 
 
 @dataclass(frozen=True, kw_only=True)
-class Inspector:
-    """Looks what is in the way.
+class Preflight:
+    """Checks whether stacks can be destroyed.
 
     Attributes:
-        account: Where the stacks are.
-        service: CloudFormation there.
-        settings: What genomics.toml says.
+        workflow: The directory of /scratch/working that holds the runs.
         command: What the user typed.
         discard: The names of runs whose files may be lost.
     """
 
     account: Account
     service: CloudFormation
-    settings: Settings
+    workflow: str
     command: str
     discard: Collection[str]
 
-    def blockers(self, standing: Sequence[Standing], going: Sequence[Standing]) -> list[ToolchainError]:
-        """An error for each thing that is in the way.
-
-        Args:
-            standing: All stacks that are there.
-            going: Those of them that are to go.
-        """
-        found: list[ToolchainError] = [*self._needed(standing, going), *self._changing(going)]
-        # What is going already is not stopped by anything that is said here.
-        going = [one for one in going if one.state.status != "DELETE_IN_PROGRESS"]
-        found += [_bucket_goes(one) for one in going if one.buckets_that_go]
-        if going:
-            found += self._in_use(standing, going)
-        return found
-
-    def _needed(self, standing: Sequence[Standing], going: Sequence[Standing]) -> Iterator[ToolchainError]:
-        names = {one.stack.name for one in going}
-        for one in standing:
-            needed = sorted(set(one.stack.needs.values()) & names)
-            if one.stack.name not in names and needed:
+    def blockers(self, stacks: Sequence[DeployedStack], deleted: Sequence[DeployedStack]) -> Iterator[ToolchainError]:
+        """An error for each reason not to delete some of the stacks."""
+        yield from self._still_imported(stacks, deleted)
+        # Nothing stops the deletion of a stack that is being deleted already.
+        deleted = [stack for stack in deleted if stack.state.status != "DELETE_IN_PROGRESS"]
+        yield from (busy(stack.state, self.service) for stack in deleted if stack.state.is_busy)
+        for stack in deleted:
+            if stack.lost_buckets:
+                names = ", ".join(f"{bucket.logical_id} ({bucket})" for bucket in stack.lost_buckets)
                 yield WrongUsageError(
-                    f"stack {' and '.join(needed)} cannot go alone",
-                    why=f"stack {one.stack} is there, and imports from it",
-                    fix=f"Name it too: {self.command} {one.stack}",
+                    f"a bucket would go with stack {stack.stack}",
+                    why=f"the template that it was deployed with does not retain {names}",
+                    fix=f"Give it `DeletionPolicy: Retain`, and type: python build.py deploy {stack.stack}",
+                )
+        if deleted:
+            yield from self._in_use(stacks, deleted)
+
+    def _still_imported(
+        self, stacks: Sequence[DeployedStack], deleted: Sequence[DeployedStack]
+    ) -> Iterator[ToolchainError]:
+        names = {stack.stack.name for stack in deleted}
+        for stack in stacks:
+            exporters = sorted(set(stack.stack.imports.values()) & names)
+            if stack.stack.name not in names and exporters:
+                yield WrongUsageError(
+                    f"stack {' and '.join(exporters)} cannot go alone",
+                    why=f"stack {stack.stack} is there, and imports from it",
+                    fix=f"Name it too: {self.command} {stack.stack}",
                 )
 
-    def _changing(self, going: Sequence[Standing]) -> Iterator[ToolchainError]:
-        for one in going:
-            if one.state.busy and one.state.status != "DELETE_IN_PROGRESS":
-                yield busy(one.state, self.service.operation(one.state.id))
+    def _in_use(self, stacks: Sequence[DeployedStack], deleted: Sequence[DeployedStack]) -> Iterator[ToolchainError]:
+        outputs = {name: value for stack in stacks for name, value in stack.state.outputs.items()}
+        state_machine = outputs.get("StateMachineArn")
+        runs = list_runs(self.account.step_functions(), state_machine) if state_machine else None
+        for run in runs or ():
+            if is_running(run):
+                yield TryAgainError(
+                    f"execution {run['name']} is running",
+                    why=f"it began at {run['startDate']:%Y-%m-%d %H:%M:%S %Z}, and needs all stacks",
+                    fix="Wait until it ends, or stop it; then type the same again.",
+                )
+        # The list of runs goes with the state machine: afterwards nobody could tell which were exported.
+        loses_runs = any("StateMachineArn" in stack.state.outputs for stack in deleted)
+        for stack in stacks:
+            if stack.state.is_deployed and (stack in deleted or loses_runs):
+                for file_system in stack.file_systems:
+                    yield from self._on_file_system(file_system.physical_id, runs, outputs)
 
-    def _in_use(self, standing: Sequence[Standing], going: Sequence[Standing]) -> Iterator[ToolchainError]:
-        outputs = {name: value for one in standing for name, value in one.state.outputs.items()}
-        runs = self._executions(outputs.get("StateMachineArn"))
-        yield from (_runs(run) for run in runs or () if run.runs)
-        # With the state machine goes the list of its runs: whoever comes after could not tell any more.
-        last_to_know = any("StateMachineArn" in one.state.outputs for one in going)
+    def _on_file_system(
+        self, file_system: str, runs: "Sequence[ExecutionListItemTypeDef] | None", outputs: Mapping[str, str]
+    ) -> Iterator[ToolchainError]:
         fsx = self.account.fsx()
-        for one in standing:
-            if not one.state.stands or (one not in going and not last_to_know):
-                continue
-            for held in one.file_systems:
-                born = exported.created(fsx, held.physical_id)
-                if born is None:
-                    continue
-                tasks = exported.tasks(fsx, held.physical_id)
-                yield from (_works(task, held.physical_id) for task in tasks if task.unfinished)
-                if held.physical_id != outputs.get("WorkingFileSystemId"):
-                    continue
-                path = outputs.get("WorkingPath", "-")
-                working = Working(
-                    file_system=held.physical_id,
-                    path="" if path == "-" else path.strip("/"),
-                    workflow=self.settings.workflow,
+        created = creation_time(fsx, file_system)
+        if created is None:
+            return
+        tasks = list_tasks(fsx, file_system)
+        for task in tasks:
+            if task.is_unfinished:
+                yield TryAgainError(
+                    f"data repository task {task.id} is {task.lifecycle}",
+                    why=f"it works on file system {file_system}: {', '.join(task.paths) or 'all of it'}",
+                    fix="Wait until it ends; then type the same again.",
                 )
-                lost = (
-                    exported.failed(tasks, discard=self.discard)
-                    if runs is None
-                    else exported.unexported(runs, tasks, working, since=born, discard=self.discard)
-                )
-                yield from (self._lost(one, held.physical_id) for one in lost)
-
-    def _executions(self, state_machine: str | None) -> list[Execution] | None:
-        """All runs; none where there is no state machine that could be asked."""
-        if state_machine is None:
-            return None
-        machines: SFNClient = self.account.step_functions()
-        try:
-            return exported.executions(machines, state_machine)
-        except UnavailableError as error:
-            if error.__cause__ is not None and code(error.__cause__) == "StateMachineDoesNotExist":  # type: ignore[arg-type]  # whatever it is
-                return None
-            raise
-
-    def _lost(self, one: Unexported, file_system: str) -> ToolchainError:
-        paths = f" --paths {one.directory}" if one.directory else ""
-        export = f"--type EXPORT_TO_REPOSITORY --file-system-id {file_system}{paths} --report Enabled=false"
-        return TryAgainError(
-            "the working file system holds what is nowhere else",
-            why=one.why,
-            fix=f"Export it: aws fsx create-data-repository-task {export}; "
-            f"or, if it can go: {self.command} --discard {one.name}",
-        )
-
-
-def _bucket_goes(one: Standing) -> ToolchainError:
-    names = ", ".join(f"{held.resource.logical_id} ({held})" for held in one.buckets_that_go)
-    return WrongUsageError(
-        f"a bucket would go with stack {one.stack}",
-        why=f"the template that it was deployed with does not retain {names}",
-        fix=f"Give it `DeletionPolicy: Retain`, and type: python build.py deploy {one.stack}",
-    )
-
-
-def _runs(run: Execution) -> ToolchainError:
-    return TryAgainError(
-        f"execution {run.name} is running",
-        why=f"it began at {run.start:%Y-%m-%d %H:%M:%S %Z}, and needs all stacks",
-        fix="Wait until it ends, or stop it; then type the same again.",
-    )
-
-
-def _works(task: Task, file_system: str) -> ToolchainError:
-    return TryAgainError(
-        f"data repository task {task.id} is {task.lifecycle}",
-        why=f"it works on file system {file_system}: {', '.join(task.paths) or 'all of it'}",
-        fix="Wait until it ends; then type the same again.",
-    )
+        if file_system != outputs.get("WorkingFileSystemId"):
+            return
+        if runs is None:
+            unexported = failed_exports(tasks, discard=self.discard)
+        else:
+            path = outputs.get("WorkingPath", "-")
+            parent = self.workflow if path == "-" else f"{path.strip('/')}/{self.workflow}"
+            unexported = unexported_runs(runs, tasks, parent=parent, since=created, discard=self.discard)
+        for files in unexported:
+            paths = f" --paths {files.directory}" if files.directory else ""
+            yield TryAgainError(
+                "the working file system holds what is nowhere else",
+                why=files.why,
+                fix="Export it: aws fsx create-data-repository-task --type EXPORT_TO_REPOSITORY "
+                f"--file-system-id {file_system}{paths} --report Enabled=false; "
+                f"or, if it can go: {self.command} --discard {files.name}",
+            )

@@ -1,106 +1,81 @@
-"""What happens to a stack's resources, as it happens.
+"""Shows the events of a stack: on a terminal a live line a resource, else a line an event."""
 
-On a terminal, what goes on has a live line each, and what has ended a line that stays; elsewhere each event is a line.
-"""
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol
+from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from toolchain.console import note, stderr
-from toolchain.stacks.service import Event
+from toolchain.stacks.service import StackEvent
 
-if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
-
-
-class Lines(Protocol):
-    """Shows events."""
-
-    def show(self, event: Event) -> None:
-        """Shows one."""
-
-    def say(self, text: str) -> None:
-        """Says something that is no event."""
+# Opens a display for a stack, by its short name; it is called with each event, or with a remark.
+Show = Callable[[str], AbstractContextManager[Callable[[StackEvent | str], None]]]
 
 
 @contextmanager
-def lines(stack: str) -> Iterator[Lines]:
-    """Lines for the resources of a stack.
-
-    Args:
-        stack: Its short name.
-    """
+def show_lines(stack: str) -> Iterator[Callable[[StackEvent | str], None]]:
+    """Shows every event: live on a terminal."""
     console = stderr()
     if not console.is_terminal:
-        yield _Plain(stack)
+        yield _plain(stack)
         return
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
     columns = (SpinnerColumn(), TextColumn("{task.fields[name]}"), TimeElapsedColumn())
     with Progress(*columns, TextColumn("{task.description}"), console=console) as progress:
-        yield _Live(progress, stack)
+        yield _live(stack, progress)
 
 
 @contextmanager
-def quiet(stack: str) -> Iterator[Lines]:
-    """Shows what fails, and nothing else: for stacks that are made on the way to something else."""
-    yield _Quiet(stack)
+def show_failures(stack: str) -> Iterator[Callable[[StackEvent | str], None]]:
+    """Shows failures only: for stacks that are deployed on the way to something else."""
+
+    def show(event: StackEvent | str) -> None:
+        if isinstance(event, str):
+            note(f"{stack}: {event}")
+        elif event.status.endswith("_FAILED"):
+            note(f"{stack}: {event.logical_id} {event.type} {event.status}: {event.reason}")
+
+    yield show
 
 
-class _Quiet:
-    def __init__(self, stack: str) -> None:
-        self._stack = stack
+def _plain(stack: str) -> Callable[[StackEvent | str], None]:
+    statuses: dict[str, str] = {}
 
-    def show(self, event: Event) -> None:
-        if event.status.endswith("_FAILED"):
-            note(f"{self._stack}: {event.logical_id} {event.type} {event.status}: {event.reason}")
-
-    def say(self, text: str) -> None:
-        note(f"{self._stack}: {text}")
-
-
-class _Plain:
-    def __init__(self, stack: str) -> None:
-        self._stack = stack
-        self._last: dict[str, str] = {}
-
-    def show(self, event: Event) -> None:
-        # CloudFormation says IN_PROGRESS twice: when it begins, and when it has begun.
-        if self._last.get(event.logical_id) == event.status:
+    def show(event: StackEvent | str) -> None:
+        if isinstance(event, str):
+            note(f"{stack}: {event}")
             return
-        self._last[event.logical_id] = event.status
+        # CloudFormation reports IN_PROGRESS twice: before and after it has asked the service.
+        if statuses.get(event.logical_id) == event.status:
+            return
+        statuses[event.logical_id] = event.status
         if not event.of_stack:
-            failed = f": {event.reason}" if event.status.endswith("_FAILED") else ""
-            note(f"{self._stack}: {event.logical_id} {event.type} {event.status}{failed}")
-        elif not event.ends:
-            note(f"{self._stack}: {event.status}")
+            reason = f": {event.reason}" if event.status.endswith("_FAILED") else ""
+            note(f"{stack}: {event.logical_id} {event.type} {event.status}{reason}")
+        elif not event.ends_operation:
+            note(f"{stack}: {event.status}")
 
-    def say(self, text: str) -> None:
-        note(f"{self._stack}: {text}")
+    return show
 
 
-class _Live:
-    def __init__(self, progress: "Progress", stack: str) -> None:
-        self._progress = progress
-        self._stack = stack
-        self._rows: dict[str, TaskID] = {}
+def _live(stack: str, progress: Progress) -> Callable[[StackEvent | str], None]:
+    tasks: dict[str, TaskID] = {}
 
-    def show(self, event: Event) -> None:
-        name = self._stack if event.of_stack else f"{event.logical_id} {event.type}"
-        if event.status.endswith("_IN_PROGRESS"):
-            if name not in self._rows:
-                self._rows[name] = self._progress.add_task("", name=name, total=None)
-            self._progress.update(self._rows[name], description=event.status)
-            return
-        if name in self._rows:
-            self._progress.remove_task(self._rows.pop(name))
-        failed = event.status.endswith("_FAILED")
-        reason = f": {event.reason}" if failed and event.reason else ""
-        self._print(f"{name} {event.status}{reason}", style="red" if failed else "")
+    def show(event: StackEvent | str) -> None:
+        style = ""
+        if isinstance(event, str):
+            text = f"{stack}: {event}"
+        else:
+            name = stack if event.of_stack else f"{event.logical_id} {event.type}"
+            if event.status.endswith("_IN_PROGRESS"):
+                if name not in tasks:
+                    tasks[name] = progress.add_task("", name=name, total=None)
+                progress.update(tasks[name], description=event.status)
+                return
+            if name in tasks:
+                progress.remove_task(tasks.pop(name))
+            has_failed = event.status.endswith("_FAILED")
+            style = "red" if has_failed else ""
+            text = f"{name} {event.status}" + (f": {event.reason}" if has_failed and event.reason else "")
+        progress.console.print(text, style=style, markup=False, soft_wrap=True)
 
-    def say(self, text: str) -> None:
-        self._print(f"{self._stack}: {text}")
-
-    def _print(self, text: str, *, style: str = "") -> None:
-        self._progress.console.print(text, style=style, markup=False, soft_wrap=True)
+    return show

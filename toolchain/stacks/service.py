@@ -1,34 +1,32 @@
-"""CloudFormation as it is used here: what a stack is like, and what has happened to it."""
+"""The CloudFormation API, as far as stacks are deployed and destroyed with it."""
 
-from collections.abc import Iterator, Mapping
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-import yaml
+from botocore.exceptions import ClientError
 
 from toolchain.aws import Account, doing
+from toolchain.stacks.template import parse
 
 if TYPE_CHECKING:
     from types_boto3_cloudformation import CloudFormationClient
     from types_boto3_cloudformation.type_defs import StackEventTypeDef, StackTypeDef
 
-# Operations of this tool begin their tokens so: CloudFormation writes the token into every event.
-OURS = "build-py-"
+# The beginning of our operations' tokens: CloudFormation writes the token into every event.
+TOKEN_PREFIX = "build-py-"  # noqa: S105  # no secret
 
 
 @dataclass(frozen=True, kw_only=True)
-class State:
-    """A stack as CloudFormation has it.
+class StackState:
+    """A stack as DescribeStacks has it.
 
     Attributes:
-        id: Its ARN, which it keeps when it is gone.
+        id: Its ARN, which describes it even after its deletion.
         name: Its full name.
-        status: Such as `UPDATE_COMPLETE`.
-        reason: Why it is so, where CloudFormation says.
-        protected: Whether it cannot be deleted before that is switched off.
-        parameters: Name to value.
-        outputs: Name to value.
+        protected: Whether termination protection is on.
     """
 
     id: str
@@ -40,13 +38,13 @@ class State:
     outputs: Mapping[str, str]
 
     @property
-    def busy(self) -> bool:
-        """Whether something is being done to it."""
+    def is_busy(self) -> bool:
+        """Whether an operation is going on."""
         return self.status.endswith("_IN_PROGRESS") and self.status != "REVIEW_IN_PROGRESS"
 
     @property
-    def stands(self) -> bool:
-        """Whether it has been there whole at some time: what never was has nothing worth keeping in it."""
+    def is_deployed(self) -> bool:
+        """Whether it was ever complete; one that never was holds nothing worth keeping."""
         return self.status not in {"REVIEW_IN_PROGRESS", "CREATE_FAILED", "DELETE_COMPLETE"} and not (
             self.status.startswith("ROLLBACK_")
         )
@@ -54,39 +52,35 @@ class State:
 
 @dataclass(frozen=True, kw_only=True)
 class StackResource:
-    """A resource of a deployed stack.
-
-    Attributes:
-        logical_id: Its name in the template.
-        type: As `AWS::S3::Bucket`.
-        physical_id: Its name or id in AWS.
-    """
+    """A resource of a stack: its name in the template, its type as `AWS::S3::Bucket`, its name or id in AWS."""
 
     logical_id: str
     type: str
     physical_id: str
 
+    def __str__(self) -> str:
+        """As people look for it."""
+        match self.type:
+            case "AWS::S3::Bucket":
+                return f"bucket s3://{self.physical_id}"
+            case "AWS::FSx::FileSystem":
+                return f"file system {self.physical_id}"
+            case other:
+                return f"{other} {self.physical_id}"
+
 
 @dataclass(frozen=True, kw_only=True)
-class Event:
-    """Something that happened to a resource of a stack, or to the stack itself.
+class StackEvent:
+    """An event of a stack's resource, or of the stack itself, whose logical id is the stack's name.
 
     Attributes:
-        id: Its id.
-        at: When.
-        logical_id: The resource's name in the template; the stack's own name for the stack.
-        physical_id: What it is called in AWS.
-        type: As `AWS::S3::Bucket`.
-        status: Such as `CREATE_FAILED`.
-        reason: Why, where CloudFormation says.
         token: The token of the operation that it is part of; empty if it has none.
-        of_stack: Whether it is the stack's own.
+        of_stack: Whether it is about the stack itself.
     """
 
     id: str
-    at: datetime
+    time: datetime
     logical_id: str
-    physical_id: str
     type: str
     status: str
     reason: str
@@ -94,8 +88,13 @@ class Event:
     of_stack: bool
 
     @property
-    def ends(self) -> bool:
-        """Whether an operation ends with it."""
+    def starts_operation(self) -> bool:
+        """Whether somebody's request caused it."""
+        return self.of_stack and self.reason == "User Initiated"
+
+    @property
+    def ends_operation(self) -> bool:
+        """Whether nothing comes after it."""
         return self.of_stack and not self.status.endswith("_IN_PROGRESS")
 
     def __str__(self) -> str:
@@ -103,86 +102,74 @@ class Event:
         return f"{self.logical_id} ({self.type}) {self.status}" + (f": {self.reason}" if self.reason else "")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Operation:
+    """The operation that is going on with a stack, or the last one.
+
+    Attributes:
+        token: Its token; empty if it has none.
+        start: When its first event happened.
+        previous_event: The id of the last event before it.
+    """
+
+    token: str
+    start: datetime
+    previous_event: str | None
+
+
 class CloudFormation:
-    """The stacks of an account in a region."""
+    """The stacks of an account in a region. A stack is named by its full name or its ARN."""
 
     def __init__(self, account: Account) -> None:
         self.client: CloudFormationClient = account.cloudformation()
 
-    def state(self, stack: str) -> State | None:
-        """What a stack is like; none if there is none.
-
-        Args:
-            stack: Its name, or its ARN, under which one that is gone is found too.
-        """
-        from botocore.exceptions import ClientError
-
+    def state(self, stack: str) -> StackState | None:
+        """Describes a stack; None if there is none. A deleted one is found by its ARN only."""
         with doing(f"looking at stack {short_name(stack)}"):
             try:
-                answer = self.client.describe_stacks(StackName=stack)
+                stacks = self.client.describe_stacks(StackName=stack)["Stacks"]
             except ClientError as error:
                 if "does not exist" in str(error):
                     return None
                 raise
-        return _state(answer["Stacks"][0]) if answer["Stacks"] else None
+        return _state(stacks[0]) if stacks else None
 
-    def events(self, stack: str, *, since: str | None = None) -> list[Event]:
-        """What has happened to a stack, the oldest first.
+    def events(self, stack: str, *, since: str | None = None) -> list[StackEvent]:
+        """The events of a stack after the one with the id `since`, the oldest first."""
+        events = []
+        for event in self._newest_first(stack):
+            if event.id == since:
+                break
+            events.append(event)
+        return events[::-1]
 
-        Args:
-            stack: Its name or ARN.
-            since: The id of an event: only what came after it.
-        """
-        found = []
+    def last_event(self, stack: str) -> StackEvent | None:
+        """The last event of a stack."""
+        return next(self._newest_first(stack), None)
+
+    def operation(self, stack: str) -> Operation | None:
+        """The operation that is going on with a stack, or the last one; None if nothing ever happened to it."""
+        first = previous = None
+        for event in self._newest_first(stack):
+            if first is not None and (first.starts_operation or event.token != first.token):
+                previous = event.id
+                break
+            first = event
+        return Operation(token=first.token, start=first.time, previous_event=previous) if first else None
+
+    def _newest_first(self, stack: str) -> Iterator[StackEvent]:
         with doing(f"reading what happens to stack {short_name(stack)}"):
-            for event in self._newest_first(stack):
-                if event.id == since:
-                    break
-                found.append(event)
-        return found[::-1]
-
-    def latest(self, stack: str) -> Event | None:
-        """The last thing that happened to a stack."""
-        with doing(f"reading what happens to stack {short_name(stack)}"):
-            return next(self._newest_first(stack), None)
-
-    def operation(self, stack: str) -> list[Event]:
-        """The events of what is being done to a stack, or was last: the oldest first."""
-        found: list[Event] = []
-        with doing(f"reading what happens to stack {short_name(stack)}"):
-            for event in self._newest_first(stack):
-                if found and event.token != found[0].token:
-                    break
-                found.append(event)
-                if event.of_stack and event.reason == "User Initiated":
-                    break
-        return found[::-1]
-
-    def before(self, stack: str, event: Event) -> str | None:
-        """The id of the event that came before one; none if it is the first."""
-        with doing(f"reading what happens to stack {short_name(stack)}"):
-            events = self._newest_first(stack)
-            for one in events:
-                if one.id == event.id:
-                    return next((before.id for before in events), None)
-        return None
-
-    def _newest_first(self, stack: str) -> Iterator[Event]:
-        for page in self.client.get_paginator("describe_stack_events").paginate(StackName=stack):
-            yield from map(_event, page["StackEvents"])
+            for page in self.client.get_paginator("describe_stack_events").paginate(StackName=stack):
+                yield from map(_event, page["StackEvents"])
 
     def exports(self) -> frozenset[str]:
         """The names of everything that stacks of this account and region export."""
         with doing("listing exports of stacks"):
             pages = self.client.get_paginator("list_exports").paginate()
-            return frozenset(one["Name"] for page in pages for one in page["Exports"])
+            return frozenset(export["Name"] for page in pages for export in page["Exports"])
 
-    def resources(self, stack: str) -> "list[StackResource]":
-        """The resources of a stack, without those that are not made or gone.
-
-        Args:
-            stack: Its full name or ARN.
-        """
+    def resources(self, stack: str) -> list[StackResource]:
+        """The resources of a stack, without those that are not made or gone."""
         with doing(f"listing what stack {short_name(stack)} holds"):
             pages = self.client.get_paginator("list_stack_resources").paginate(StackName=stack)
             return [
@@ -197,57 +184,61 @@ class CloudFormation:
             ]
 
     def template(self, stack: str) -> Mapping[str, Any]:
-        """What the template says that a stack was deployed with.
-
-        Args:
-            stack: Its full name or ARN.
-        """
+        """The template that a stack was deployed with."""
         with doing(f"reading the template of stack {short_name(stack)}"):
-            body: Any = self.client.get_template(StackName=stack, TemplateStage="Processed").get("TemplateBody")
-        if isinstance(body, str):
-            # Botocore reads JSON, which is what is deployed from here. This is YAML, and somebody else's.
-            body = yaml.load(body, Loader=_Untagged)  # noqa: S506  # a SafeLoader
-        return body if isinstance(body, Mapping) else {}
+            body: Any = self.client.get_template(StackName=stack, TemplateStage="Processed")["TemplateBody"]
+        # Botocore parses JSON, which is what we deploy; YAML is what somebody else deployed.
+        template: Mapping[str, Any] = parse(body) if isinstance(body, str) else body
+        return template
 
     def protect(self, stack: str, *, on: bool) -> None:
-        """Switches a stack's protection against deletion."""
-        with doing(f"switching the termination protection of stack {stack} {'on' if on else 'off'}"):
+        """Switches a stack's termination protection."""
+        with doing(f"switching the termination protection of stack {short_name(stack)} {'on' if on else 'off'}"):
             self.client.update_termination_protection(StackName=stack, EnableTerminationProtection=on)
 
+    def delete(self, stack: str, *, retain: Sequence[str] = ()) -> None:
+        """Begins to delete a stack, without the resources of these logical ids."""
+        with doing(f"deleting stack {short_name(stack)}"):
+            self.client.delete_stack(
+                StackName=stack, RetainResources=list(retain), ClientRequestToken=new_token("destroy")
+            )
 
-class _Untagged(yaml.SafeLoader):
-    """Reads YAML, and takes what has a tag for nothing: no policy of a resource has one."""
+    def continue_rollback(self, stack: str) -> None:
+        """Begins again with a rollback that failed."""
+        with doing(f"going on with the rollback of stack {short_name(stack)}"):
+            self.client.continue_update_rollback(StackName=stack, ClientRequestToken=new_token("rollback"))
 
 
-_Untagged.add_multi_constructor("!", lambda _loader, _suffix, _node: None)
+def new_token(purpose: str) -> str:
+    """A token for an operation of ours."""
+    return f"{TOKEN_PREFIX}{purpose}-{secrets.token_hex(4)}"
 
 
 def short_name(stack: str) -> str:
-    """A stack's name, of its name or ARN."""
+    """The name in an ARN, or the name itself."""
     return stack.rpartition(":stack/")[2].partition("/")[0]
 
 
-def _state(one: "StackTypeDef") -> State:
-    return State(
-        id=one["StackId"],
-        name=one["StackName"],
-        status=one["StackStatus"],
-        reason=one.get("StackStatusReason") or "",
-        protected=bool(one.get("EnableTerminationProtection")),
-        parameters={given["ParameterKey"]: given["ParameterValue"] for given in one.get("Parameters") or ()},
-        outputs={output["OutputKey"]: output["OutputValue"] for output in one.get("Outputs") or ()},
+def _state(stack: "StackTypeDef") -> StackState:
+    return StackState(
+        id=stack["StackId"],
+        name=stack["StackName"],
+        status=stack["StackStatus"],
+        reason=stack.get("StackStatusReason") or "",
+        protected=bool(stack.get("EnableTerminationProtection")),
+        parameters={entry["ParameterKey"]: entry["ParameterValue"] for entry in stack.get("Parameters") or ()},
+        outputs={output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs") or ()},
     )
 
 
-def _event(one: "StackEventTypeDef") -> Event:
-    return Event(
-        id=one["EventId"],
-        at=one["Timestamp"],
-        logical_id=one.get("LogicalResourceId") or "",
-        physical_id=one.get("PhysicalResourceId") or "",
-        type=one.get("ResourceType") or "",
-        status=one.get("ResourceStatus") or "",
-        reason=(one.get("ResourceStatusReason") or "").strip().rstrip("."),
-        token=one.get("ClientRequestToken") or "",
-        of_stack=one.get("PhysicalResourceId") == one["StackId"],
+def _event(event: "StackEventTypeDef") -> StackEvent:
+    return StackEvent(
+        id=event["EventId"],
+        time=event["Timestamp"],
+        logical_id=event.get("LogicalResourceId") or "",
+        type=event.get("ResourceType") or "",
+        status=event.get("ResourceStatus") or "",
+        reason=(event.get("ResourceStatusReason") or "").strip().rstrip("."),
+        token=event.get("ClientRequestToken") or "",
+        of_stack=event.get("PhysicalResourceId") == event["StackId"],
     )

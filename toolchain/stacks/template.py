@@ -1,4 +1,4 @@
-"""CloudFormation templates, read from YAML: tags in their long form, parameters, exports and imports."""
+"""CloudFormation templates, read from YAML, with tags in their long form."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,18 +11,18 @@ import yaml
 
 from toolchain.errors import ConfigurationError
 
-Json = Any  # what YAML holds: texts, numbers, lists and tables, however deep
+Json = Any  # what YAML holds
 
-# What is deployed, each after what it imports from; and what is taken down, from the end.
+# The stacks, each after those that it imports from.
 ORDER: Final = ("registry", "network", "storage", "compute", "workflow")
 
 
 class _Loader(yaml.CSafeLoader):
-    """YAML as CloudFormation reads it; by libyaml, ten times as fast as the parser that is all Python."""
+    """Reads YAML as CloudFormation does; libyaml is ten times as fast as the Python parser."""
 
 
 def _long_form(loader: _Loader, suffix: str, node: yaml.Node) -> Json:
-    """`!Sub x` is {"Fn::Sub": "x"}; Ref and Condition have no prefix; `!GetAtt A.B` is a list of two."""
+    """The long form of a tag: `!Sub x` is {"Fn::Sub": "x"}, `!GetAtt A.B` has a list of two."""
     value: Json
     if isinstance(node, yaml.ScalarNode):
         value = loader.construct_scalar(node)
@@ -36,7 +36,7 @@ def _long_form(loader: _Loader, suffix: str, node: yaml.Node) -> Json:
 
 
 _Loader.add_multi_constructor("!", _long_form)
-# A policy's `Version: 2012-10-17` is a text, quoted or not.
+# A policy's `Version: 2012-10-17` is a string, quoted or not.
 _Loader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
@@ -45,17 +45,15 @@ _Loader.yaml_implicit_resolvers = {
 
 @dataclass(frozen=True, kw_only=True)
 class Parameter:
-    """A template's parameter, as the template declares it. Numbers are texts, as the API takes them.
+    """A template's parameter. Numbers are strings, as the API takes them.
 
     Attributes:
-        name: Its name.
         kind: CloudFormation's type.
-        description: What it means.
-        default: What it is where nothing is given; None where something must be.
-        allowed: The only values it may have; empty for any.
-        pattern: What the whole value must match, or each value of a list.
-        lowest: The lowest number, or the shortest length of a text.
-        highest: The highest number, or the greatest length of a text.
+        default: None if a value must be given.
+        allowed: The only values; empty for any.
+        pattern: What the whole value must match, or each member of a list.
+        lowest: The lowest number, or the shortest length of a string.
+        highest: The highest number, or the greatest length of a string.
     """
 
     name: str
@@ -85,13 +83,7 @@ class Parameter:
 
 @dataclass(frozen=True, kw_only=True)
 class Template:
-    """A template.
-
-    Attributes:
-        name: The file's name without its suffix, and the stack's after the project's.
-        text: The file, as it is sent to CloudFormation.
-        body: What it says, in the long form.
-    """
+    """A template: the stem of its file's name, the file's text, and the parsed text."""
 
     name: str
     text: str
@@ -99,20 +91,15 @@ class Template:
 
     @property
     def resources(self) -> Mapping[str, Json]:
-        """Its resources, loops included as they stand."""
+        """Its resources, loops not expanded."""
         resources: Mapping[str, Json] = self.body["Resources"]
         return resources
 
     @cached_property
     def parameters(self) -> Mapping[str, Parameter]:
-        """Name to parameter, in the file's order."""
+        """Name to parameter, in order."""
         declared = self.body.get("Parameters", {})
         return {name: Parameter.parse(name, body) for name, body in declared.items()}
-
-    @cached_property
-    def outputs(self) -> frozenset[str]:
-        """The names of its outputs."""
-        return frozenset(self.body.get("Outputs", {}))
 
     @cached_property
     def exports(self) -> frozenset[str]:
@@ -139,7 +126,7 @@ def read(file: Path) -> Template:
     """Reads a template.
 
     Raises:
-        ConfigurationError: It cannot be read, or is no template.
+        ConfigurationError: It cannot be read, or is not a template.
     """
     try:
         text = file.read_text(encoding="utf-8")

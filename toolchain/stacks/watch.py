@@ -1,102 +1,103 @@
-"""Follows what CloudFormation does to a stack, until it ends or cannot be followed any more.
+"""Watches an operation on a stack until it ends. The operation goes on in CloudFormation whoever stops watching.
 
-CloudFormation needs nobody to look on: whatever ends the looking on, the work goes on. An operation counts as
-ended when the stack's own event says so. Its status alone does not: for a moment after a change set was begun
-with, it is still that of before.
+An operation has ended when the stack's own event says so; the stack's status may for a moment be that of before.
 """
 
 import re
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from toolchain.backoff import Backoff
 from toolchain.errors import StoppedError, UnavailableError
-from toolchain.stacks.progress import Lines, lines
-from toolchain.stacks.service import CloudFormation, Event, short_name
+from toolchain.stacks.progress import Show, show_lines
+from toolchain.stacks.service import CloudFormation, StackEvent, short_name
 
-_SOON = 0.1
-_SLOWER = 1.4
-# What merely follows from another resource's failure.
+_FIRST_INTERVAL = 0.1
+_INTERVAL_FACTOR = 1.4
+# The reasons of events that only follow from another resource's failure.
 _CASCADE = re.compile(r"Resource (creation|update|deletion|import) cancell?ed|The following resource", re.IGNORECASE)
-# No waiting helps against these, nor against a server of this machine that is gone.
-_LASTING = re.compile(
+# Errors that trying again does not help against, and those of a server of this machine that is gone.
+_PERMANENT = re.compile(
     r"Token|Credential|AccessDenied|Unauthorized|Signature|no AWS credentials|UnrecognizedClient|//127\.0\.0\.1:"
 )
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pace:
-    """How closely CloudFormation is looked at.
+class Polling:
+    """How often CloudFormation is polled.
 
     Attributes:
-        look: Seconds between two looks, when it takes long; the first ones come sooner.
-        patience: How long it is waited, and how often, when it does not answer.
+        interval: Seconds between two polls of a long operation; the first ones come sooner.
+        backoff: For when it does not answer.
         sleep: Waits for so many seconds.
     """
 
-    look: float = 3.0
-    patience: Backoff = field(default_factory=lambda: Backoff(attempts=10, first=2.0, longest=60.0))
+    interval: float = 3.0
+    backoff: Backoff = field(default_factory=lambda: Backoff(attempts=10, first=2.0, longest=60.0))
     sleep: Callable[[float], None] = time.sleep
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ended:
-    """How an operation ended.
-
-    Attributes:
-        status: The stack's status.
-        events: All that happened, the oldest first.
-    """
+class Outcome:
+    """The stack's status when an operation ended, and all events of the operation, the oldest first."""
 
     status: str
-    events: tuple[Event, ...]
+    events: tuple[StackEvent, ...]
 
     @property
-    def failed(self) -> tuple[Event, ...]:
-        """The resources that failed by themselves, the first first; the stack's own word if there are none."""
-        failed = [event for event in self.events if event.status.endswith("_FAILED")]
-        causes = [event for event in failed if not event.of_stack and not _CASCADE.search(event.reason)]
-        spoken = [event for event in self.events if event.of_stack and event.reason and _is_failure(event.status)]
-        return tuple(causes or [event for event in failed if not event.of_stack] or spoken)
+    def failures(self) -> list[StackEvent]:
+        """The events of the resources that failed by themselves; the stack's own if there are none."""
+        failed = [event for event in self.events if event.status.endswith("_FAILED") and not event.of_stack]
+        causes = [event for event in failed if not _CASCADE.search(event.reason)]
+        of_stack = [
+            event
+            for event in self.events
+            if event.of_stack and event.reason and ("ROLLBACK" in event.status or event.status.endswith("_FAILED"))
+        ]
+        return causes or failed or of_stack
+
+    @property
+    def failed_resources(self) -> list[str]:
+        """The logical ids of the resources that failed by themselves."""
+        return list(dict.fromkeys(event.logical_id for event in self.failures if not event.of_stack))
 
     @property
     def first_cause(self) -> str:
         """Why it failed, as far as CloudFormation says."""
-        return str(self.failed[0]) if self.failed else "CloudFormation gives no reason"
-
-
-def _is_failure(status: str) -> bool:
-    return "ROLLBACK" in status or status.endswith("_FAILED")
+        return str(self.failures[0]) if self.failures else "CloudFormation gives no reason"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Follower:
-    """Follows operations.
+class Watcher:
+    """Watches operations.
 
     Attributes:
-        service: CloudFormation.
-        pace: How closely.
-        command: What the user typed, to be typed again.
+        command: What the user typed, and may type again.
         is_persistent: Whether CloudFormation is still there when this command has ended.
-        show: Opens what shows the events, by the stack's short name.
+        show: Shows the events.
     """
 
     service: CloudFormation
-    pace: Pace
     command: str
+    polling: Polling = field(default_factory=Polling)
     is_persistent: bool = True
-    show: Callable[[str], AbstractContextManager[Lines]] = lines
+    show: Show = show_lines
 
-    def follow(self, stack: str, short: str, *, since: str | None, begin: Callable[[], None] = lambda: None) -> Ended:
-        """Begins an operation and follows it to its end, shown as it goes on.
+    def run(self, stack: str, name: str, begin: Callable[[], None]) -> Outcome:
+        """Begins an operation and watches it; for the rest see `watch`."""
+        last = self.service.last_event(stack)
+        return self.watch(stack, name, since=last.id if last else None, begin=begin)
+
+    def watch(self, stack: str, name: str, *, since: str | None, begin: Callable[[], None] = lambda: None) -> Outcome:
+        """Watches an operation until it ends.
 
         Args:
             stack: The stack's ARN.
-            short: Its short name.
-            since: The last event before the operation.
-            begin: Begins it.
+            name: Its short name.
+            since: The id of the last event before the operation.
+            begin: Begins the operation.
 
         Raises:
             StoppedError: Ctrl-C.
@@ -104,64 +105,61 @@ class Follower:
         """
         try:
             begin()
-            with self.show(short) as shown:
-                return self._watch(stack, shown, since)
+            with self.show(name) as show:
+                return self._watch(stack, show, since)
         except KeyboardInterrupt as error:
             raise StoppedError(
                 f"no longer following stack {short_name(stack)}",
-                why=f"Ctrl-C; {self._goes_on}",
-                fix=self._how(stack),
+                why=f"Ctrl-C; {self._what_goes_on}",
+                fix=self._how_to_watch(stack),
             ) from error
 
-    def _watch(self, stack: str, shown: Lines, since: str | None) -> Ended:
-        seen: list[Event] = []
-        seconds = min(_SOON, self.pace.look)
+    def _watch(self, stack: str, show: Callable[[StackEvent | str], None], since: str | None) -> Outcome:
+        events: list[StackEvent] = []
+        seconds = min(_FIRST_INTERVAL, self.polling.interval)
         while True:
-            new = self._patiently(stack, shown, lambda: self._new_events(stack, since, seen))
-            for event in new:
-                seen.append(event)
-                shown.show(event)
-                if event.ends:
-                    return Ended(status=event.status, events=tuple(seen))
-            if not new and self._is_gone(stack):
-                return Ended(status="DELETE_COMPLETE", events=tuple(seen))
-            self.pace.sleep(seconds)
-            seconds = min(seconds * _SLOWER, self.pace.look)
+            new_events = self._poll(stack, show, events[-1].id if events else since)
+            for event in new_events:
+                events.append(event)
+                show(event)
+                if event.ends_operation:
+                    return Outcome(status=event.status, events=tuple(events))
+            if not new_events and self._is_gone(stack):
+                return Outcome(status="DELETE_COMPLETE", events=tuple(events))
+            self.polling.sleep(seconds)
+            seconds = min(seconds * _INTERVAL_FACTOR, self.polling.interval)
 
     def _is_gone(self, stack: str) -> bool:
-        """Whether there is nothing left that anything could happen to: an empty stack goes without a word."""
+        """Whether the stack is deleted: one without resources has no event of its deletion."""
         with suppress(UnavailableError):
             state = self.service.state(stack)
             return state is None or state.status == "DELETE_COMPLETE"
         return False
 
-    def _new_events(self, stack: str, since: str | None, seen: Sequence[Event]) -> list[Event]:
-        return self.service.events(stack, since=seen[-1].id if seen else since)
-
-    def _patiently(self, stack: str, shown: Lines, look: Callable[[], list[Event]]) -> list[Event]:
-        failed = 0
+    def _poll(self, stack: str, show: Callable[[StackEvent | str], None], since: str | None) -> list[StackEvent]:
+        failures = 0
         while True:
             try:
-                return look()
+                return self.service.events(stack, since=since)
             except UnavailableError as error:
-                failed += 1
-                lasting = _LASTING.search(error.why) is not None
-                if lasting or failed >= self.pace.patience.attempts:
+                failures += 1
+                is_permanent = _PERMANENT.search(error.why) is not None
+                if is_permanent or failures >= self.polling.backoff.attempts:
                     raise UnavailableError(
                         f"stack {short_name(stack)} cannot be followed any more",
-                        why=f"{error.why}; {self._goes_on}",
-                        fix=f"{error.fix} {self._how(stack)}" if lasting else self._how(stack),
+                        why=f"{error.why}; {self._what_goes_on}",
+                        fix=f"{error.fix} {self._how_to_watch(stack)}" if is_permanent else self._how_to_watch(stack),
                     ) from error
-                shown.say(f"{error.why}: looking again")
-                self.pace.sleep(self.pace.patience.wait(failed))
+                show(f"{error.why}: looking again")
+                self.polling.sleep(self.polling.backoff.wait(failures))
 
     @property
-    def _goes_on(self) -> str:
+    def _what_goes_on(self) -> str:
         if self.is_persistent:
             return "CloudFormation goes on with what it was told"
         return "the embedded AWS ends with this command, and its stacks with it"
 
-    def _how(self, stack: str) -> str:
+    def _how_to_watch(self, stack: str) -> str:
         if not self.is_persistent:
             return f"To begin again type: {self.command}"
         return (

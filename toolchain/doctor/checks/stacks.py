@@ -10,9 +10,9 @@ def statuses(context: DoctorContext) -> Iterator[CheckResult]:
     """Each stack's state; one line for all that do not exist."""
     for name, state in context.states.items():
         status = f"{state.name} is {state.status}" + (f": {state.reason}" if state.reason else "")
-        if state.busy:
+        if state.is_busy:
             yield yellow(f"{status}: what it holds may change while it is looked at", "Look again when it is done.")
-        elif not state.stands or "FAILED" in state.status:
+        elif not state.is_deployed or "FAILED" in state.status:
             yield red(status, f"{DEPLOY} {name}, which mends it or says what is in the way.")
         elif state.status == "UPDATE_ROLLBACK_COMPLETE":
             yield green(f"{status}: as it was before its last update, which failed")
