@@ -179,52 +179,54 @@ def test_signed_chunks_are_compared_with_their_signatures(
     embedded: Embedded, call: Call, file: Path, trailer: str
 ) -> None:
     """What SDKs send that sign each chunk, and the trailer if there is one."""
-    words = {"x-amz-trailer": CRC32} if trailer else {}
-    payload = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD" + ("-TRAILER" if trailer else "")
-    call = replace(call, headers={PAYLOAD: payload, **words})
+    streaming = {PAYLOAD: "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"}
+    if trailer:
+        streaming = {PAYLOAD: f"{streaming[PAYLOAD]}-TRAILER", "x-amz-trailer": CRC32}
+    call = replace(call, headers=streaming)
     headers = call.signed(embedded.server)
-    environ = {
-        "QUERY_STRING": "",
-        "HTTP_AUTHORIZATION": headers["Authorization"],
-        "HTTP_X_AMZ_DATE": headers["X-Amz-Date"],
-    }
-    signer = ChunkSigner(Claim.of(environ), embedded.server.key)
+    first = {"HTTP_AUTHORIZATION": headers["Authorization"], "HTTP_X_AMZ_DATE": headers["X-Amz-Date"]}
+    signer = ChunkSigner(Claim.of({"QUERY_STRING": "", **first}), embedded.server.key)
     body = b""
     for chunk in (BODY[:5], BODY[5:], b""):
         signer.is_next(hashlib.sha256(chunk).hexdigest(), "")
         head = f"{len(chunk):x};chunk-signature={signer._last}\r\n"  # noqa: SLF001  # what it expects
         body += head.encode() + chunk + (b"\r\n" if chunk else b"")
-    unsigned = body + trailer.encode() + b"\r\n"
-    if trailer:
-        signer.is_trailer(trailer, "")
-        trailer += f"x-amz-trailer-signature:{signer._last}\n"  # noqa: SLF001  # likewise
-    body += trailer.encode() + b"\r\n"
+    unsigned = body + trailer.encode()
+    signer.is_trailer(trailer, "")
+    signature = f"x-amz-trailer-signature:{signer._last}\n" if trailer else ""  # noqa: SLF001  # likewise
+    body = unsigned + signature.encode()
     wrong = [body.replace(BODY[5:], BODY[5:].upper()), framed(BODY)]
     if trailer:
         wrong += [unsigned, body.replace(b"trailer-signature:", b"trailer-signature:0")]
     for content in wrong:
-        answered(replace(call, body=content).sent(embedded.server, headers), 403, "SignatureDoesNotMatch")
+        refused = replace(call, body=content + b"\r\n").sent(embedded.server, headers)
+        answered(refused, 403, "SignatureDoesNotMatch")
     assert not file.exists()
-    assert replace(call, body=body).sent(embedded.server, headers).status == 200
+    assert replace(call, body=body + b"\r\n").sent(embedded.server, headers).status == 200
     assert file.read_bytes() == BODY
 
 
 # ---- what is no request ---------------------------------------------------------------------------------------------
 
 
-def test_a_body_that_is_cut_off_is_no_object(embedded: Embedded, call: Call, file: Path) -> None:
-    for length, content, status, code in (("100", BODY, 400, "IncompleteBody"), ("", b"", 411, "MissingContentLength")):
-        headers = {**call.signed(embedded.server), "Host": embedded.server.endpoint.removeprefix("http://")}
-        lines = {**headers, "Content-Length": length}.items()
-        head = "".join(f"{name}: {value}\r\n" for name, value in lines if value)
-        answered(raw(embedded.server, f"PUT {call.path} HTTP/1.1\r\n{head}\r\n".encode() + content), status, code)
-        assert not file.exists()
-
-
-@pytest.mark.parametrize("length", ["many", "-1", "+1", "1_0", "\xb2"])
-def test_a_length_that_is_none_is_refused(embedded: Embedded, call: Call, length: str) -> None:
-    headers = {**call.signed(embedded.server), "Content-Length": length}
-    answered(call.sent(embedded.server, headers), 400, "InvalidRequest")
+@pytest.mark.parametrize(
+    ("length", "content", "status", "code"),
+    [
+        ("100", BODY, 400, "IncompleteBody"),
+        ("", b"", 411, "MissingContentLength"),
+        *((length, BODY, 400, "InvalidRequest") for length in ("many", "-1", "+1", "1_0", "\xb2")),
+    ],
+)
+def test_a_body_of_another_length_is_no_object(
+    embedded: Embedded, call: Call, file: Path, length: str, content: bytes, status: int, code: str
+) -> None:
+    host = {"Host": embedded.server.endpoint.removeprefix("http://"), "Content-Length": length}
+    headers = "".join(
+        f"{name}: {value}\r\n" for name, value in {**call.signed(embedded.server), **host}.items() if value
+    )
+    request = f"PUT {call.path} HTTP/1.1\r\n{headers}\r\n".encode("latin-1") + content
+    answered(raw(embedded.server, request), status, code)
+    assert not file.exists()
 
 
 @pytest.mark.parametrize(
@@ -236,14 +238,11 @@ def test_a_length_that_is_none_is_refused(embedded: Embedded, call: Call, length
         ("GET", "/%FF", 400, "InvalidURI"),
         ("GET", "/%00", 400, "InvalidArgument"),
         ("GET", "/..%2f..%2fetc/passwd", 400, "InvalidArgument"),
-        ("GET", "/%2e%2e/%2e%2e/etc/passwd", 400, "InvalidArgument"),
         ("GET", "/a/./b", 400, "InvalidArgument"),
         ("GET", "/" + "k" * 1025, 400, "KeyTooLongError"),
-        ("GET", "/" + "k" * 300, 400, "KeyTooLongError"),
         ("PUT", "/" + "k" * 300, 400, "KeyTooLongError"),
         ("PUT", "/key?partNumber=1&uploadId=none", 404, "NoSuchUpload"),
         ("PUT", "/key?uploadId={upload}", 400, "InvalidArgument"),
-        ("PUT", "/key?uploadId={upload}&partNumber=x", 400, "InvalidArgument"),
         ("PUT", "/key?uploadId={upload}&partNumber=0", 400, "InvalidArgument"),
         ("PUT", "/key?uploadId={upload}&partNumber=10001", 400, "InvalidArgument"),
         ("PUT", "/other?uploadId={upload}&partNumber=1", 404, "NoSuchUpload"),
@@ -253,7 +252,6 @@ def test_a_length_that_is_none_is_refused(embedded: Embedded, call: Call, length
         ("PROPFIND", "", 400, "MethodNotAllowed"),
         ("POST", "", 405, "MethodNotAllowed"),
         ("POST", "?delete", 400, "MalformedXML"),
-        ("PUT", "?acl", 400, "MalformedXML"),
         ("PUT", "?publicAccessBlock", 400, "MalformedXML"),
     ],
 )
@@ -265,42 +263,30 @@ def test_what_is_no_call_of_s3_is_refused_in_its_words(
     answered(call.owned(embedded.server), status, code)
 
 
-@pytest.mark.parametrize("name", ["..", "%2e%2e", "...", "a", "UPPER", "a..b", "-a-", "a%20b", "x" * 64])
+@pytest.mark.parametrize("name", ["..", "%2e%2e", "a", "UPPER", "a..b", "a%20b", "x" * 64])
 def test_what_cannot_be_the_name_of_a_bucket_is_none(embedded: Embedded, name: str) -> None:
-    for method, status, code in (
-        ("PUT", 400, "InvalidBucketName"),
-        ("GET", 404, "NoSuchBucket"),
-        ("DELETE", 404, "NoSuchBucket"),
-    ):
+    refusals = {"PUT": (400, "InvalidBucketName"), "GET": (404, "NoSuchBucket"), "DELETE": (404, "NoSuchBucket")}
+    for method, (status, code) in refusals.items():
         answered(Call(service="s3", method=method, path=f"/{name}").owned(embedded.server), status, code)
-    assert embedded.config.scratch.is_dir()
 
 
-@pytest.mark.parametrize(
-    "document", [b"<", b"<a/>", b'<!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/passwd">]><Tagging>&x;</Tagging>']
-)
 @pytest.mark.parametrize("operation", ["tagging", "lifecycle", "ownershipControls"])
-def test_a_document_that_is_another_is_malformed(
-    embedded: Embedded, bucket: str, document: bytes, operation: str
-) -> None:
-    call = Call(service="s3", method="PUT", path=f"/{bucket}?{operation}", body=document)
-    answered(call.owned(embedded.server), 400, "MalformedXML")
+def test_a_document_that_is_another_is_malformed(embedded: Embedded, bucket: str, operation: str) -> None:
+    entity = b'<!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/passwd">]><Tagging>&x;</Tagging>'
+    for document in (b"<", b"<a/>", entity):
+        call = Call(service="s3", method="PUT", path=f"/{bucket}?{operation}", body=document)
+        answered(call.owned(embedded.server), 400, "MalformedXML")
 
 
 @pytest.mark.parametrize(
     "data",
     [
         b"\r\n\r\n",
-        b"GET\r\n\r\n",
         b"GET /\r\n\r\n",
         b"GET / HTTP/9.9\r\n\r\n",
-        b"GET / HTTP/x\r\n\r\n",
-        b"one two three four five\r\n\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
         b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\n\r\n",
         b"GET / HTTP/1.1\r\n" + b"".join(b"h%d: x\r\n" % number for number in range(200)) + b"\r\n",
-        b"GET / HTTP/1.1\r\nh: " + b"x" * 70_000 + b"\r\n\r\n",
-        b"PUT /b/k HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: many\r\n\r\n",
         b"PUT /b/k HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
         b"GET http://[ HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
     ],

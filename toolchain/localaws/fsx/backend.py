@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import wraps
 from io import StringIO
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar, Final, TypeVar
@@ -89,6 +90,23 @@ class _Resources(dict[str, _T]):
         raise FsxError(self._error_code, f"{self._noun} '{resource_id}' does not exist.")
 
 
+def _once(create: "Callable[[LocalFsxBackend, Json], _T]") -> "Callable[[LocalFsxBackend, Json], _T]":
+    """Lets a request that is repeated with its ClientRequestToken return what it created before."""
+
+    @wraps(create)
+    def create_once(self: "LocalFsxBackend", request: Json) -> _T:
+        with self.lock:
+            token = request.get("ClientRequestToken", secrets.token_hex())
+            earlier, resource = self.created.get(token) or (request, create(self, request))
+            if earlier != request:
+                message = "The client request token was used with other parameters."
+                raise FsxError("IncompatibleParameterError", message)
+            self.created[token] = (request, resource)
+            return resource
+
+    return create_once
+
+
 class LocalFsxBackend(BaseBackend):
     """FSx of one account and region. A request is that of the API: members by their names there."""
 
@@ -101,9 +119,9 @@ class LocalFsxBackend(BaseBackend):
             "Data repository association", "DataRepositoryAssociationNotFound"
         )
         self.tasks: _Resources[Task] = _Resources("Data repository task", "DataRepositoryTaskNotFound")
-        self._created: dict[str, tuple[Json, Any]] = {}
+        self.created: dict[str, tuple[Json, Any]] = {}
         self._threads: list[threading.Thread] = []
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()
 
     def reset(self) -> None:
         """Ends the tasks, and forgets everything."""
@@ -112,20 +130,6 @@ class LocalFsxBackend(BaseBackend):
         for thread in self._threads:
             thread.join(_TASK_END_SECONDS)
         super().reset()
-
-    def _create_once(self, request: Json, create: Callable[[Json], _T]) -> _T:
-        """Creates a resource, or returns what the same request with the same ClientRequestToken created."""
-        token = request.get("ClientRequestToken")
-        with self._lock:
-            earlier, resource = self._created.get(token or "", (None, None))
-            if earlier is None:
-                resource = create(request)
-                if token:
-                    self._created[token] = (request, resource)
-            elif earlier != request:
-                message = "The client request token was used with other parameters."
-                raise FsxError("IncompatibleParameterError", message)
-            return resource  # type: ignore[return-value]  # what `create` made, now or then
 
     def _new(self, id_name: str, prefix: str, arn: str, request: Json) -> tuple[str, Json]:
         """The id and the description of a new resource, as far as all kinds have it in common."""
@@ -141,11 +145,9 @@ class LocalFsxBackend(BaseBackend):
 
     # ---- file systems -----------------------------------------------------------------------------------------------
 
+    @_once
     def create_file_system(self, request: Json) -> FileSystem:
         """Makes a file system's directory, and imports what is beneath its import path."""
-        return self._create_once(request, self._create_file_system)
-
-    def _create_file_system(self, request: Json) -> FileSystem:
         if request.get("FileSystemType") != "LUSTRE":
             raise _bad_request("The embedded AWS has file systems of the type LUSTRE only.")
         given = request.get("LustreConfiguration") or {}
@@ -178,7 +180,7 @@ class LocalFsxBackend(BaseBackend):
 
     def update_file_system(self, request: Json) -> FileSystem:
         """Changes the capacity and the Lustre configuration."""
-        with self._lock:
+        with self.lock:
             file_system = self.file_systems[request["FileSystemId"]]
             file_system.description["LustreConfiguration"].update(request.get("LustreConfiguration") or {})
             if "StorageCapacity" in request:
@@ -191,7 +193,7 @@ class LocalFsxBackend(BaseBackend):
         Raises:
             FsxError: A task of it has not ended.
         """
-        with self._lock:
+        with self.lock:
             tree = self.file_systems[file_system_id].tree
             if self._has_task(file_system_id):
                 raise _bad_request("The file system has a data repository task that is pending or executing.")
@@ -219,11 +221,9 @@ class LocalFsxBackend(BaseBackend):
 
     # ---- data repository associations -------------------------------------------------------------------------------
 
+    @_once
     def create_association(self, request: Json) -> Association:
         """Links a directory to S3, and imports what is there if BatchImportMetaDataOnCreate says so."""
-        return self._create_once(request, self._create_association)
-
-    def _create_association(self, request: Json) -> Association:
         file_system = self.file_systems[request["FileSystemId"]]
         path = PurePosixPath(request.get("FileSystemPath") or "/")
         if path.root != "/" or ".." in path.parts:
@@ -242,20 +242,20 @@ class LocalFsxBackend(BaseBackend):
 
     def update_association(self, request: Json) -> Association:
         """Changes an association's policies."""
-        with self._lock:
+        with self.lock:
             association = self.associations[request["AssociationId"]]
             association.description.update(request)
             return association
 
     def delete_association(self, association_id: str) -> None:
         """Deletes an association; the files stay."""
-        with self._lock:
+        with self.lock:
             del self.associations[self.associations[association_id].description["AssociationId"]]
 
     def object_changed(self, bucket: str, key: str, *, exists: bool) -> None:
         """Updates the file of an object that was put or deleted, where an association's events include it."""
         event, changed = "NEW" if exists else "DELETED", S3Path(bucket, key)
-        with self._lock:
+        with self.lock:
             for association in self.associations.values():
                 if event in association.auto_import_events and association.link.repository.contains(changed):
                     tree = self.file_systems[association.file_system_id].tree
@@ -275,11 +275,9 @@ class LocalFsxBackend(BaseBackend):
 
     # ---- data repository tasks --------------------------------------------------------------------------------------
 
+    @_once
     def create_task(self, request: Json) -> Task:
         """Starts a task, unless another one runs on the file system."""
-        return self._create_once(request, self._create_task)
-
-    def _create_task(self, request: Json) -> Task:
         file_system = self.file_systems[request["FileSystemId"]]
         work = {"EXPORT_TO_REPOSITORY": _export, "IMPORT_METADATA_FROM_REPOSITORY": _import}.get(request["Type"])
         if work is None:
@@ -304,7 +302,7 @@ class LocalFsxBackend(BaseBackend):
 
     def cancel_task(self, task_id: str) -> Task:
         """Stops a task after the file that it is at."""
-        with self._lock:
+        with self.lock:
             task = self.tasks[task_id]
             if task.has_ended:
                 raise FsxError("DataRepositoryTaskEnded", "The data repository task has ended.")
@@ -317,7 +315,7 @@ class LocalFsxBackend(BaseBackend):
 
     def _run(self, task: Task, tree: Tree, links: list[Link], work: Callable[[Task, Tree, list[Link]], None]) -> None:
         description, counts = task.description, task.description["Status"]
-        with self._lock:
+        with self.lock:
             description["StartTime"] = datetime.now(UTC)
             if description["Lifecycle"] == "PENDING":
                 description["Lifecycle"] = "EXECUTING"
@@ -328,8 +326,8 @@ class LocalFsxBackend(BaseBackend):
             failure = str(getattr(error, "message", error))
         if counts["FailedCount"]:
             failure = failure or f"{counts['FailedCount']} of {counts['TotalCount']} files failed"
-        lifecycle = "CANCELED" if task.cancelled.is_set() else "SUCCEEDED"
-        with self._lock:
+        with self.lock:
+            lifecycle = "CANCELED" if task.cancelled.is_set() else "SUCCEEDED"
             description["EndTime"] = counts["LastUpdatedTime"] = datetime.now(UTC)
             if failure:
                 description["FailureDetails"] = {"Message": failure}

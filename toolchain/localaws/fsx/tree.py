@@ -57,10 +57,8 @@ class S3Path:
 
     def bucket_exists(self, buckets: Path) -> bool:
         """Whether the bucket is a directory among the buckets."""
-        try:
-            return Beneath(buckets, PurePosixPath(self.bucket)).is_folder
-        except LinkError:
-            return False
+        folder = buckets / self.bucket
+        return folder.is_dir() and not folder.is_symlink()
 
 
 @dataclass(frozen=True)
