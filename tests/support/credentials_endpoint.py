@@ -4,65 +4,40 @@ with credentials_endpoint(tls) as url:
     ...  # with AWS_ENDPOINT_URL_STS=url, or AWS_CONTAINER_CREDENTIALS_FULL_URI
 """
 
-import contextlib
 import ipaddress
 import json
 import ssl
-import threading
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from support.http_server import Handler, serve
 
 KEY_ID = "ASIAEXAMPLE"
 _KEYS = {"AccessKeyId": KEY_ID, "SecretAccessKey": "secret", "Expiration": "2099-01-01T00:00:00Z"}
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class _Credentials(Handler):
+    def do_GET(self) -> None:  # noqa: N802  # the name that http.server has for it
+        self.reply(200, "application/json", json.dumps({**_KEYS, "Token": "token"}))
 
-    def do_GET(self) -> None:
-        self._answer("application/json", json.dumps({**_KEYS, "Token": "token"}))
-
-    def do_POST(self) -> None:
+    def do_POST(self) -> None:  # noqa: N802  # the name that http.server has for it
         """Answers any AssumeRole, with or without a web identity."""
         sent = self.rfile.read(int(self.headers["Content-Length"])).decode()
         action = parse_qs(sent)["Action"][0]
         keys = "".join(f"<{name}>{value}</{name}>" for name, value in {**_KEYS, "SessionToken": "token"}.items())
         result = f"<{action}Result><Credentials>{keys}</Credentials></{action}Result>"
         namespace = "https://sts.amazonaws.com/doc/2011-06-15/"
-        self._answer("text/xml", f'<{action}Response xmlns="{namespace}">{result}</{action}Response>')
-
-    def _answer(self, kind: str, text: str) -> None:
-        self.send_response(200)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(text)))
-        self.end_headers()
-        self.wfile.write(text.encode())
-
-    def log_message(self, *_arguments: object) -> None:
-        """Keeps quiet."""
+        self.reply(200, "text/xml", f'<{action}Response xmlns="{namespace}">{result}</{action}Response>')
 
 
-@contextlib.contextmanager
-def credentials_endpoint(tls: ssl.SSLContext | None = None) -> Iterator[str]:
+def credentials_endpoint(tls: ssl.SSLContext | None = None) -> AbstractContextManager[str]:
     """Serves until the block ends, and gives the address."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-    if tls:
-        server.socket = tls.wrap_socket(server.socket, server_side=True)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    try:
-        yield f"{'https' if tls else 'http'}://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    return serve(_Credentials, tls)
 
 
 def make_certificate(file: Path) -> ssl.SSLContext:

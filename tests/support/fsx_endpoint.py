@@ -1,30 +1,22 @@
-"""A stand-in for Amazon FSx: the two operations of data repository tasks, over HTTP, with scripted outcomes.
+"""Amazon FSx's two operations of data repository tasks over HTTP, with scripted outcomes and faults.
 
-    with fsx_endpoint(Outcome(lifecycle="FAILED", failure="no such path")) as fsx:
-        ...  # with AWS_ENDPOINT_URL_FSX=fsx.url
-    assert fsx.creations[0]["Paths"] == ["wf/run"]
-
-It speaks JSON 1.1 as the service does, keeps to ClientRequestToken, and records every request.
+with fsx_endpoint(Outcome(lifecycle="FAILED", failure="no such path")) as fsx:
+...  # with AWS_ENDPOINT_URL_FSX=fsx.url
+assert fsx.creations[0]["Paths"] == ["wf/run"]
 """
 
-from __future__ import annotations
-
-import contextlib
 import json
 import re
-import sys
+import ssl
 import threading
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from email.utils import formatdate
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-if TYPE_CHECKING:
-    import ssl
-    from collections.abc import Iterator, Sequence
+from support.http_server import Handler, serve
 
-TARGET: Final = "AWSSimbaAPIService_v20180301."
 ACCOUNT: Final = "123456789012"
 CREATE: Final = "CreateDataRepositoryTask"
 DESCRIBE: Final = "DescribeDataRepositoryTasks"
@@ -32,40 +24,40 @@ DESCRIBE: Final = "DescribeDataRepositoryTasks"
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """An answer that is given in place of the right one. A status of 0 drops the connection."""
+    """What is answered to one request instead; a status of 0 drops the connection."""
 
     status: int = 400
     code: str = ""
     message: str = ""
     operation: str | None = None  # None: whichever comes next
 
+    @property
+    def body(self) -> str:
+        """An error of FSx; without a code the bare message, as of a load balancer."""
+        error = {"__type": f"com.amazonaws.fsx#{self.code}", "Message": self.message}
+        return json.dumps(error) if self.code else self.message
+
 
 def busy() -> Fault:
-    """Another task runs on the file system."""
     message = "An existing data repository task is currently executing on the file system."
     return Fault(code="DataRepositoryTaskExecuting", message=message, operation=CREATE)
 
 
 def throttled() -> Fault:
-    """Too many calls."""
     return Fault(code="ThrottlingException", message="Rate exceeded")
 
 
 def unavailable() -> Fault:
-    """A load balancer's answer, which is not the service's."""
     return Fault(status=503, message="<html>503 Service Temporarily Unavailable</html>")
 
 
 def dropped() -> Fault:
-    """No answer at all."""
     return Fault(status=0)
 
 
 def denied(operation: str) -> Fault:
-    """The role's policy does not allow it."""
-    who = f"arn:aws:sts::{ACCOUNT}:assumed-role/job/i-0"
     message = (
-        f"User: {who} is not authorized to perform: fsx:{operation} on resource: "
+        f"User: arn:aws:sts::{ACCOUNT}:assumed-role/job/i-0 is not authorized to perform: fsx:{operation} on resource: "
         f"arn:aws:fsx:us-east-1:{ACCOUNT}:file-system/fs-0123456789abcdef0 "
         f"because no identity-based policy allows the fsx:{operation} action"
     )
@@ -74,7 +66,7 @@ def denied(operation: str) -> Fault:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """How a task goes: after that many looks at it (the first shows it PENDING), it ends like this."""
+    """How a task ends, after so many looks at it, of which the first shows it PENDING."""
 
     looks: int = 2
     lifecycle: str = "SUCCEEDED"
@@ -95,30 +87,21 @@ class Request:
 @dataclass(kw_only=True)
 class _Task:
     id: str
-    parameters: dict[str, Any]
+    request: dict[str, Any]
     outcome: Outcome
-    created: float
+    created: float = field(default_factory=time.time)
     looked: int = 0
 
     def described(self) -> dict[str, Any]:
-        ended = self.looked >= self.outcome.looks
-        lifecycle = self.outcome.lifecycle if ended else "EXECUTING" if self.looked else "PENDING"
-        answer: dict[str, Any] = {
-            "TaskId": self.id,
-            "Lifecycle": lifecycle,
-            "Type": self.parameters["Type"],
-            "CreationTime": self.created,
-            "ResourceARN": f"arn:aws:fsx:us-east-1:{ACCOUNT}:task/{self.id}",
-            "FileSystemId": self.parameters["FileSystemId"],
-            "Paths": self.parameters["Paths"],
-            "Report": self.parameters["Report"],
-        }
+        has_ended = self.looked >= self.outcome.looks
+        lifecycle = self.outcome.lifecycle if has_ended else "EXECUTING" if self.looked else "PENDING"
+        answer = {**self.request, "TaskId": self.id, "Lifecycle": lifecycle, "CreationTime": self.created}
         if self.looked:
             total, failed = self.outcome.total, self.outcome.failed
-            counts = (total - failed, failed) if ended else (total // 2, 0)
+            succeeded, failed = (total - failed, failed) if has_ended else (total // 2, 0)
             answer["StartTime"] = self.created + 1
-            answer["Status"] = {"TotalCount": total, "SucceededCount": counts[0], "FailedCount": counts[1]}
-        if ended:
+            answer["Status"] = {"TotalCount": total, "SucceededCount": succeeded, "FailedCount": failed}
+        if has_ended:
             answer["EndTime"] = self.created + 2
             if self.outcome.failure:
                 answer["FailureDetails"] = {"Message": self.outcome.failure}
@@ -127,9 +110,9 @@ class _Task:
 
 @dataclass(kw_only=True)
 class FsxEndpoint:
-    """The running stand-in: where it listens, and what came."""
+    """The running endpoint, and what came to it."""
 
-    outcomes: list[Outcome]  # of the tasks in the order in which they are made; the last serves all further ones
+    outcomes: Sequence[Outcome]  # of the tasks in the order in which they are made; the last is that of all others
     faults: list[Fault]
     url: str = ""
     requests: list[Request] = field(default_factory=list)
@@ -138,7 +121,7 @@ class FsxEndpoint:
 
     @property
     def creations(self) -> list[dict[str, Any]]:
-        """The bodies of all requests to create a task, faulty answers included."""
+        """The requests to create a task, with those that met a fault."""
         return [request.body for request in self.requests if request.operation == CREATE]
 
     @property
@@ -147,116 +130,64 @@ class FsxEndpoint:
         return [task.id for task in self._tasks.values()]
 
     def age(self, seconds: float) -> None:
-        """Let all tasks be older, as if an earlier attempt had made them."""
+        """Makes all tasks older, as if an earlier attempt had made them."""
         for task in self._tasks.values():
             task.created -= seconds
 
     def end_now(self) -> None:
-        """Let all tasks end at the next look."""
+        """Lets all tasks end at the next look."""
         for task in self._tasks.values():
             task.outcome = replace(task.outcome, looks=0)
 
-    def answer(self, request: Request) -> tuple[int, dict[str, Any] | str]:
-        """Return the status and the body for a request; the status 0 says to hang up."""
+    def answer(self, request: Request) -> tuple[int, str]:
+        """Status and body for a request."""
         with self._lock:
             self.requests.append(request)
-            for fault in self.faults:
-                if fault.operation in {None, request.operation}:
-                    self.faults.remove(fault)
-                    return fault.status, self._error(fault.code, fault.message) if fault.code else fault.message
-            if request.operation == CREATE:
-                return self._create(request.body)
-            if request.operation == DESCRIBE:
-                return self._describe(request.body)
-            return 400, self._error("UnknownOperationException", request.operation)
+            fault = next((fault for fault in self.faults if fault.operation in {None, request.operation}), None)
+            if fault:
+                self.faults.remove(fault)
+                return fault.status, fault.body
+            answer = self._create(request.body) if request.operation == CREATE else self._describe(request.body)
+            return (answer.status, answer.body) if isinstance(answer, Fault) else (200, json.dumps(answer))
 
-    @staticmethod
-    def _error(code: str, message: str) -> dict[str, Any]:
-        return {"__type": f"com.amazonaws.fsx#{code}", "Message": message}
+    def _create(self, request: dict[str, Any]) -> Fault | dict[str, Any]:
+        token, number = request["ClientRequestToken"], len(self._tasks)
+        if not re.fullmatch(r"[A-Za-z0-9_.-]{1,63}", token) or "Report" not in request:
+            return Fault(code="BadRequest", message="1 validation error detected")
+        outcome = self.outcomes[min(number, len(self.outcomes) - 1)]
+        task = self._tasks.setdefault(token, _Task(id=f"task-{number:017x}", request=request, outcome=outcome))
+        if task.request != request:
+            return Fault(code="IncompatibleParameterError", message="the same token with other parameters")
+        return {"DataRepositoryTask": task.described()}
 
-    def _create(self, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
-        token = body["ClientRequestToken"]
-        if not re.fullmatch(r"[A-Za-z0-9_.-]{1,63}", token) or "Report" not in body:
-            return 400, self._error("BadRequest", "1 validation error detected")
-        if token not in self._tasks:
-            number = len(self._tasks)
-            self._tasks[token] = _Task(
-                id=f"task-{number:017x}",
-                parameters=body,
-                outcome=self.outcomes[min(number, len(self.outcomes) - 1)],
-                created=time.time(),
-            )
-        task = self._tasks[token]
-        if task.parameters != body:
-            return 400, self._error("IncompatibleParameterError", "the same token with other parameters")
-        return 200, {"DataRepositoryTask": task.described()}
-
-    def _describe(self, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
-        tasks = {task.id: task for task in self._tasks.values()}
-        described = []
-        for task_id in body["TaskIds"]:
-            if task_id not in tasks:
-                return 400, self._error("DataRepositoryTaskNotFound", task_id)
-            described.append(tasks[task_id].described())
-            tasks[task_id].looked += 1
-        return 200, {"DataRepositoryTasks": described}
+    def _describe(self, request: dict[str, Any]) -> Fault | dict[str, Any]:
+        [task] = [task for task in self._tasks.values() if task.id in request["TaskIds"]]
+        described = task.described()
+        task.looked += 1
+        return {"DataRepositoryTasks": [described]}
 
 
-def _handler(endpoint: FsxEndpoint) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+@contextmanager
+def fsx_endpoint(
+    *outcomes: Outcome, faults: Sequence[Fault] = (), tls: ssl.SSLContext | None = None
+) -> Iterator[FsxEndpoint]:
+    """Serves until the block ends. The faults are used up in their order, each by a request of its operation."""
+    endpoint = FsxEndpoint(outcomes=outcomes or (Outcome(),), faults=list(faults))
 
-        def do_POST(self) -> None:
+    class FsxHandler(Handler):
+        def do_POST(self) -> None:  # noqa: N802  # the name that http.server has for it
             length = int(self.headers["Content-Length"])
             content = self.rfile.read(length)
-            if len(content) < length:  # a client that was killed
+            status = 0
+            if len(content) == length:  # else its client was killed
+                operation = self.headers["X-Amz-Target"].rpartition(".")[2]
+                authorization = self.headers.get("Authorization", "")
+                request = Request(operation=operation, body=json.loads(content), authorization=authorization)
+                status, text = endpoint.answer(request)
+            if status:
+                self.reply(status, "application/x-amz-json-1.1", text)
+            else:
                 self.close_connection = True
-                return
-            body = json.loads(content)
-            operation = self.headers["X-Amz-Target"].removeprefix(TARGET)
-            request = Request(operation=operation, body=body, authorization=self.headers.get("Authorization", ""))
-            status, answer = endpoint.answer(request)
-            if status == 0:
-                self.close_connection = True
-                return
-            encoded = (answer if isinstance(answer, str) else json.dumps(answer)).encode()
-            self.send_response_only(status)
-            self.send_header("Date", formatdate(usegmt=True))
-            self.send_header("Content-Type", "application/x-amz-json-1.1")
-            self.send_header("Content-Length", str(len(encoded)))
-            self.end_headers()
-            self.wfile.write(encoded)
 
-        def log_message(self, *_arguments: object) -> None:
-            """Keep quiet."""
-
-    return Handler
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """Say nothing of clients that hung up; anything else is a fault of the stand-in, and shown."""
-        if not isinstance(sys.exception(), ConnectionError):
-            super().handle_error(request, client_address)  # type: ignore[arg-type]
-
-
-@contextlib.contextmanager
-def fsx_endpoint(
-    *outcomes: Outcome, faults: Sequence[Fault] = (), host: str = "127.0.0.1", tls: ssl.SSLContext | None = None
-) -> Iterator[FsxEndpoint]:
-    """Serve until the block ends. The faults are used up in their order, each by a request of its operation."""
-    endpoint = FsxEndpoint(outcomes=list(outcomes) or [Outcome()], faults=list(faults))
-    server = _Server((host, 0), _handler(endpoint))
-    if tls:
-        server.socket = tls.wrap_socket(server.socket, server_side=True)
-    endpoint.url = f"{'https' if tls else 'http'}://{host}:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    try:
+    with serve(FsxHandler, tls) as endpoint.url:
         yield endpoint
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
