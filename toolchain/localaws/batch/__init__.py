@@ -1,22 +1,25 @@
-"""AWS Batch: every job is run through toolchain/docker/container.py on the Docker engine of this machine.
+"""AWS Batch: moto's, with jobs that run through toolchain/docker/container.py on the Docker engine of this machine."""
 
-moto keeps queues, compute environments and job definitions; what becomes of a job is decided here.
-"""
+from typing import Any
+
+import moto.batch.urls
+from moto.batch import models
 
 from toolchain.localaws.access import Access
+from toolchain.localaws.batch.api import LocalBatchResponse
+from toolchain.localaws.batch.backend import LocalBatchBackend
+from toolchain.localaws.batch.host import Host
+from toolchain.localaws.batch.scheduler import Queue
 from toolchain.localaws.config import LocalConfig
 
 
-def install(world: LocalConfig, access: Access) -> None:
-    """Gives moto these jobs, and removes the containers that a dead server of the same root left."""
-    from moto.batch.models import batch_backends
-
-    from toolchain.localaws.batch import api
-    from toolchain.localaws.batch.backend import LocalBatchBackend
-    from toolchain.localaws.batch.host import Host
-
-    LocalBatchBackend.host = Host(world, access)
+def install(config: LocalConfig, access: Access) -> None:
+    """Puts ours in the place of moto's, and removes the containers that a dead server of the same root left."""
+    LocalBatchBackend.host = Host(config, access)
     LocalBatchBackend.host.sweep()
     LocalBatchBackend.host.close()
-    batch_backends.backend = LocalBatchBackend
-    api.install()
+    batch: Any = models
+    batch.JobQueue = Queue
+    batch.batch_backends.backend = LocalBatchBackend
+    for path in moto.batch.urls.url_paths:
+        moto.batch.urls.url_paths[path] = LocalBatchResponse.dispatch

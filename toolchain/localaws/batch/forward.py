@@ -1,7 +1,7 @@
-"""Runs in an export's container, as its first process: `PORT SOCKET COMMAND...`.
+"""Runs as the first process of a container that exports: `PORT SOCKET COMMAND...`.
 
-The container has no network. A port of its loopback stands for the socket that is mounted into it, and then the
-command takes this process's place.
+The container has no network. This forwards a port of its loopback to a mounted unix socket, and the command takes
+this process's place.
 """
 
 import os
@@ -9,13 +9,13 @@ import socket
 import sys
 import threading
 
-_PIECE = 65536
+_CHUNK = 65536
 
 
 def copy(source: socket.socket, target: socket.socket) -> None:
-    """Sends on what comes until nothing more does."""
+    """Copies until the source ends."""
     try:
-        while data := source.recv(_PIECE):
+        while data := source.recv(_CHUNK):
             target.sendall(data)
         target.shutdown(socket.SHUT_WR)
     except OSError:  # the other side is gone, and the program hears of it
@@ -23,7 +23,7 @@ def copy(source: socket.socket, target: socket.socket) -> None:
 
 
 def serve(listener: socket.socket, path: str) -> None:
-    """Joins each connection to one with the socket."""
+    """Connects each client to the socket."""
     while True:
         client, _ = listener.accept()
         server = socket.socket(socket.AF_UNIX)
@@ -37,7 +37,7 @@ def serve(listener: socket.socket, path: str) -> None:
 
 
 def main() -> None:
-    """Starts to listen before the command runs."""
+    """Listens before the command starts."""
     port, path, *command = sys.argv[1:]
     listener = socket.create_server(("127.0.0.1", int(port)))
     if os.fork():

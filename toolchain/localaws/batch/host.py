@@ -3,40 +3,39 @@
 import contextlib
 import hashlib
 import threading
-import uuid
+from dataclasses import replace
+from pathlib import Path
 from typing import Final
 
-from toolchain.docker.container import Container
+from docker.errors import DockerException
+
+from toolchain.docker.container import Container, Mount
 from toolchain.docker.engine import LABEL, Engine
 from toolchain.errors import UnavailableError
 from toolchain.localaws.access import Access
-from toolchain.localaws.batch import guard
-from toolchain.localaws.batch.export import with_fsx
-from toolchain.localaws.batch.placing import Placing
-from toolchain.localaws.config import LocalConfig
+from toolchain.localaws.batch import forward, guard
+from toolchain.localaws.batch.scheduler import Scheduler
+from toolchain.localaws.config import EXPORT_SOCKET, LocalConfig
 
 JOB_LABEL: Final = "genomics.localaws.job"
 ROOT_LABEL: Final = "genomics.localaws.root"
+_SOCKET_FOLDER: Final = "/run/embedded-aws"
 
 
 class Host:
     """Where jobs run."""
 
-    def __init__(self, world: LocalConfig, access: Access) -> None:
-        self.world = world
+    def __init__(self, config: LocalConfig, access: Access) -> None:
+        self.config = config
         self.access = access
-        self.placing = Placing(vcpus=world.vcpus, memory=world.memory)
-        self._root = str(world.root.resolve())
+        self.scheduler = Scheduler(vcpus=config.vcpus, memory=config.memory)
+        self._root = str(config.root.resolve())
+        self.instance_id = "i-" + hashlib.sha256(self._root.encode()).hexdigest()[:17]
         self._engine: Engine | None = None
-        self._guard = threading.Lock()
+        self._lock = threading.Lock()
 
-    @property
-    def instance(self) -> str:
-        """The id of the EC2 instance that this machine stands for."""
-        return "i-" + hashlib.sha256(self._root.encode()).hexdigest()[:17]
-
-    def confined(self, container: Container, *, exports: bool) -> Container:
-        """What the engine is asked to run for a job.
+    def confine(self, container: Container, *, exports: bool) -> Container:
+        """A job's container as the engine may run it.
 
         Args:
             container: What its definition asks for.
@@ -50,44 +49,59 @@ class Host:
         if not user:
             image = self.engine().client.images.get(container.image)
             user = str((image.attrs.get("Config") or {}).get("User") or "")
-        allowed = guard.confined(container, user, self.world)
-        return with_fsx(allowed, self.world, self.access) if exports else allowed
+        confined = guard.confine(container, user, self.config)
+        return self._with_fsx(confined) if exports and confined.command else confined
+
+    def _with_fsx(self, container: Container) -> Container:
+        """Gives a container without a network the socket of FSx, and the key for it.
+
+        In the cloud its role's credentials come from the ECS agent. The image must have python3.
+        """
+        program = Path(forward.__file__).read_text(encoding="utf-8")
+        port = self.access.endpoint.rpartition(":")[2]
+        socket = f"{_SOCKET_FOLDER}/{EXPORT_SOCKET}"
+        mount = Mount(source=str(self.config.door.resolve()), target=_SOCKET_FOLDER, read_only=True)
+        return replace(
+            container,
+            command=("python3", "-I", "-c", program, port, socket, *container.command),
+            environment={
+                "AWS_ENDPOINT_URL": self.access.endpoint,
+                "AWS_ACCESS_KEY_ID": self.access.export.id,
+                "AWS_SECRET_ACCESS_KEY": self.access.export.secret,
+                "AWS_EC2_METADATA_DISABLED": "true",
+                # An export takes milliseconds here.
+                "EXPORT_POLL_SECONDS": "0.05",
+                **container.environment,
+            },
+            mounts=(*container.mounts, mount),
+        )
 
     def labels(self, job_id: str) -> dict[str, str]:
-        """What a job's containers carry."""
+        """The labels of a job's containers."""
         return {LABEL: "1", JOB_LABEL: job_id, ROOT_LABEL: self._root}
 
     def engine(self) -> Engine:
-        """The engine, looked for when a job first needs it.
+        """The engine, connected when a job first needs it.
 
         Raises:
             UnavailableError: None answers.
         """
-        with self._guard:
+        with self._lock:
             if self._engine is None:
                 self._engine = Engine.connect()
             return self._engine
 
     def sweep(self) -> None:
-        """Removes every container of this root: those that a server which died left, or that still run."""
-        from docker.errors import DockerException
-
+        """Removes every container of this root: what a dead server left, and what still runs."""
         with contextlib.suppress(UnavailableError, DockerException):  # without an engine there are none
-            containers = self.engine().client.api.containers(
-                all=True, quiet=True, filters={"label": f"{ROOT_LABEL}={self._root}"}
-            )
-            for container in containers:
+            api = self.engine().client.api
+            for container in api.containers(all=True, quiet=True, filters={"label": f"{ROOT_LABEL}={self._root}"}):
                 with contextlib.suppress(DockerException):  # it may be gone by now
-                    self.engine().client.api.remove_container(container["Id"], force=True, v=True)
+                    api.remove_container(container["Id"], force=True, v=True)
 
     def close(self) -> None:
-        """Lets go of the engine; it is looked for again when a job needs it."""
-        with self._guard:
+        """Disconnects from the engine until a job needs it."""
+        with self._lock:
             engine, self._engine = self._engine, None
         if engine:
             engine.client.close()
-
-
-def task_id() -> str:
-    """An id as ECS gives one to a task."""
-    return uuid.uuid4().hex

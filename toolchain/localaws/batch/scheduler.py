@@ -1,0 +1,133 @@
+"""Places jobs on this machine by vCPUs and memory: the queue of higher priority first, each first in, first out.
+
+A job at the head of its queue that has to wait holds up those behind it, as in Batch. One that can never be placed
+does not, where Batch would let all others wait until the queue's time limit cancels it.
+"""
+
+import threading
+from bisect import insort
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from moto.batch.models import ComputeEnvironment, JobQueue
+
+TOO_LARGE_FOR_ENVIRONMENTS: Final = (
+    "MISCONFIGURATION:COMPUTE_ENVIRONMENT_MAX_RESOURCE - CE(s) associated with the job queue cannot meet the CPU "
+    "requirement of the job."
+)
+TOO_LARGE_FOR_INSTANCES: Final = (
+    "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT - The job resource requirement (vCPU/memory/GPU) is higher than that "
+    "can be met by the CE(s) attached to the job queue."
+)
+
+
+class Queue(JobQueue):
+    """A job queue that keeps its time limits. moto 5.2.5: jobStateTimeLimitActions are dropped."""
+
+    time_limits: Sequence[Mapping[str, Any]] = ()
+
+    def describe(self) -> dict[str, Any]:
+        """The queue as DescribeJobQueues shows it."""
+        return {**super().describe(), "jobStateTimeLimitActions": list(self.time_limits)}
+
+    def time_limit(self, status_reason: str) -> tuple[float, str] | None:
+        """Seconds that a job may be RUNNABLE for a reason, and the reason that it is cancelled with."""
+        for action in self.time_limits:
+            if action["state"] == "RUNNABLE" and status_reason.startswith(action["reason"]):
+                return action["maxTimeSeconds"], action["reason"]
+        return None
+
+    def enabled_environments(self) -> Sequence[ComputeEnvironment]:
+        """Its enabled compute environments, the preferred one first."""
+        return [environment for environment in self.environments if environment.state != "DISABLED"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ResourceRequest:
+    """What a job needs to run.
+
+    Attributes:
+        memory: MiB.
+        order: Requests of a queue are served by it, the lowest first.
+        on_placed: Called with the job's compute environment; must return at once.
+    """
+
+    queue: Queue
+    vcpus: int
+    memory: int
+    order: tuple[int, int]
+    on_placed: Callable[[ComputeEnvironment], None]
+
+
+class Scheduler:
+    """The machine that all compute environments share, and the queues before it.
+
+    Args:
+        vcpus: What the machine has for jobs.
+        memory: Likewise, in MiB.
+    """
+
+    def __init__(self, *, vcpus: int, memory: int) -> None:
+        self._vcpus = vcpus
+        self._memory = memory
+        self._lock = threading.Lock()
+        self._waiting: dict[Queue, list[ResourceRequest]] = {}
+        self._placed: dict[ResourceRequest, ComputeEnvironment] = {}
+
+    def enter(self, request: ResourceRequest) -> None:
+        """Queues a request; it may be placed before this returns."""
+        with self._lock:
+            insort(self._waiting.setdefault(request.queue, []), request, key=lambda other: other.order)
+        self.schedule()
+
+    def leave(self, request: ResourceRequest) -> None:
+        """Withdraws a request, waiting or placed, and gives what it had to others."""
+        with self._lock:
+            self._placed.pop(request, None)
+            waiting = self._waiting.get(request.queue, [])
+            if request in waiting:
+                waiting.remove(request)
+        self.schedule()
+
+    def schedule(self) -> None:
+        """Places every request that fits now."""
+        with self._lock:
+            before = len(self._placed)
+            for queue in sorted(self._waiting, key=lambda queue: -int(queue.priority)):
+                for request in tuple(self._waiting[queue]):
+                    if self.misfit(request):
+                        continue
+                    environment = self._room(request)
+                    if environment is None:
+                        break
+                    self._waiting[queue].remove(request)
+                    self._placed[request] = environment
+                if not self._waiting[queue]:
+                    del self._waiting[queue]
+            placed = list(self._placed.items())[before:]
+        for request, environment in placed:
+            request.on_placed(environment)
+
+    def misfit(self, request: ResourceRequest) -> str | None:
+        """Why a request can never be placed, as queues and environments are now."""
+        if request.vcpus > max(map(_max_vcpus, request.queue.enabled_environments()), default=0):
+            return TOO_LARGE_FOR_ENVIRONMENTS
+        if request.vcpus > self._vcpus or request.memory > self._memory:
+            return TOO_LARGE_FOR_INSTANCES
+        return None
+
+    def _room(self, request: ResourceRequest) -> ComputeEnvironment | None:
+        vcpus = sum(other.vcpus for other in self._placed)
+        memory = sum(other.memory for other in self._placed)
+        if vcpus + request.vcpus > self._vcpus or memory + request.memory > self._memory:
+            return None
+        for environment in request.queue.enabled_environments():
+            used = sum(other.vcpus for other, placed in self._placed.items() if placed is environment)
+            if used + request.vcpus <= _max_vcpus(environment):
+                return environment
+        return None
+
+
+def _max_vcpus(environment: ComputeEnvironment) -> int:
+    return int((environment.compute_resources or {}).get("maxvCpus", 0))
