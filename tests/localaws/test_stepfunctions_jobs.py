@@ -36,7 +36,7 @@ def engine() -> Iterator[Engine]:
 
 
 def running(cloud: Cloud, engine: Engine) -> list[Any]:
-    label = f"{ROOT_LABEL}={cloud.world.root.resolve()}"
+    label = f"{ROOT_LABEL}={cloud.config.root.resolve()}"
     return list(engine.client.api.containers(filters={"label": label}))
 
 

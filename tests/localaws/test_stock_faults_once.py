@@ -49,7 +49,7 @@ def test_moto_makes_backends_anew_at_its_end(stock: dict[str, object]) -> None:
 
 
 def test_the_policies_of_aws_are_there_in_the_partition_of_the_region(cloud: Cloud) -> None:
-    assert cloud.world
+    assert cloud.config
     names = {
         policy["PolicyName"]
         for page in boto3.client("iam").get_paginator("list_policies").paginate(Scope="AWS")
@@ -59,6 +59,6 @@ def test_the_policies_of_aws_are_there_in_the_partition_of_the_region(cloud: Clo
 
 
 def test_sessions_share_what_they_read(cloud: Cloud) -> None:
-    assert cloud.world
+    assert cloud.config
     first, second = (boto3.Session().client("batch").meta.service_model.metadata for _ in range(2))
     assert first is second

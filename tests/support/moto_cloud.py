@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import count
 from typing import Any, TypeVar
 
@@ -23,7 +23,7 @@ _T = TypeVar("_T")
 
 
 def until(look: Callable[[], _T | None], seconds: float = SECONDS) -> _T:
-    """What a look finds, as soon as it finds something."""
+    """Polls until `look` returns something true, and returns that."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if found := look():
@@ -36,14 +36,13 @@ def until(look: Callable[[], _T | None], seconds: float = SECONDS) -> _T:
 class Cloud:
     """Clients, and a queue that takes jobs."""
 
-    world: LocalConfig
+    config: LocalConfig
     batch: Any
     logs: Any
     states: Any
-    definitions: dict[str, str] = field(default_factory=dict)
 
     def define(self, image: str, name: str | None = None, **properties: Any) -> str:
-        """Registers a definition whose jobs run a shell script, and gives its name."""
+        """Registers a job definition that runs the parameter `script` in a shell, and returns its name."""
         name = name or f"definition-{next(_NUMBERS)}"
         extra = {key: properties.pop(key) for key in ("retryStrategy", "timeout", "parameters") if key in properties}
         self.batch.register_job_definition(
@@ -62,21 +61,21 @@ class Cloud:
         return name
 
     def submit(self, definition: str, script: str = "true", **request: Any) -> str:
-        """Submits a job and gives its id."""
+        """Submits a job and returns its id."""
         given = {"jobName": "job", "jobQueue": QUEUE, "parameters": {"script": script}, **request}
         return str(self.batch.submit_job(jobDefinition=definition, **given)["jobId"])
 
     def job(self, job_id: str) -> dict[str, Any]:
-        """What DescribeJobs says of it."""
-        found: dict[str, Any] = self.batch.describe_jobs(jobs=[job_id])["jobs"][0]
-        return found
+        """A job as DescribeJobs shows it."""
+        job: dict[str, Any] = self.batch.describe_jobs(jobs=[job_id])["jobs"][0]
+        return job
 
     def ended(self, job_id: str) -> dict[str, Any]:
-        """The same, when it has ended."""
+        """Waits for a job's end."""
         return until(lambda: job if (job := self.job(job_id))["status"] in {"SUCCEEDED", "FAILED"} else None)
 
     def reaches(self, job_id: str, status: str) -> dict[str, Any]:
-        """The same, when it has come to a status."""
+        """Waits for a job's status."""
         return until(lambda: job if (job := self.job(job_id))["status"] == status else None)
 
     def run(self, definition: str, script: str = "true", **request: Any) -> dict[str, Any]:
@@ -84,7 +83,7 @@ class Cloud:
         return self.ended(self.submit(definition, script, **request))
 
     def lines(self, job: Mapping[str, Any]) -> list[str]:
-        """What it wrote, from its log stream."""
+        """A job's output, from its log stream."""
         events = self.logs.get_log_events(
             logGroupName=GROUP, logStreamName=job["container"]["logStreamName"], startFromHead=True
         )["events"]
@@ -136,8 +135,8 @@ def submit_job(definition: str, script: str, **state: Any) -> dict[str, Any]:
     return task if "Next" in task else {**task, "End": True}
 
 
-def cloud_of(world: LocalConfig, *, vcpus: int = 2) -> Cloud:
-    """The clients, and a queue before an environment of so many vCPUs."""
+def cloud_of(config: LocalConfig, *, vcpus: int = 2) -> Cloud:
+    """The clients, and a queue with a compute environment of so many vCPUs."""
     clients: Any = boto3.client
     iam, ec2, batch, logs = (clients(name) for name in ("iam", "ec2", "batch", "logs"))
     role = iam.create_role(RoleName="service", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
@@ -163,7 +162,7 @@ def cloud_of(world: LocalConfig, *, vcpus: int = 2) -> Cloud:
         computeEnvironmentOrder=[{"order": 1, "computeEnvironment": environment["computeEnvironmentArn"]}],
     )
     logs.create_log_group(logGroupName=GROUP)
-    return Cloud(world=world, batch=batch, logs=logs, states=clients("stepfunctions"))
+    return Cloud(config=config, batch=batch, logs=logs, states=clients("stepfunctions"))
 
 
 def image_of(built: Mapping[str, Built]) -> str:
