@@ -1,6 +1,5 @@
 """Array jobs: one submission, many children that differ in their index."""
 
-import time
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -58,11 +57,6 @@ class ArrayJob:
     def array_properties(self) -> dict[str, Any]:
         """DescribeJobs' arrayProperties."""
         return {"size": len(self.children), "statusSummary": self.status_summary}
-
-    def wait(self, seconds: float) -> bool:
-        """Waits for the end of the last child, and says whether it came."""
-        end = time.monotonic() + seconds
-        return all(child.wait(max(0.0, end - time.monotonic())) for child in self.children)
 
     def cancel(self, reason: str) -> None:
         """Ends the children that wait."""
