@@ -41,10 +41,10 @@ def main(arguments: Sequence[str]) -> int:
 
 @contextmanager
 def _ending_as_by_ctrl_c() -> Iterator[None]:
-    """SIGTERM, and the SIGHUP of a terminal that is closed, end a command as Ctrl-C does: its jobs end with it."""
+    """SIGTERM and SIGHUP (a closed terminal) end a command as Ctrl-C does, and its jobs with it."""
 
     def interrupt(_number: int, _frame: object) -> None:
-        # Closing a session sends both: the second must not end what the first began to clear away.
+        # Closing a session sends both; the second must not interrupt the cleaning up.
         for number in before:
             signal.signal(number, signal.SIG_IGN)
         raise KeyboardInterrupt
@@ -52,7 +52,7 @@ def _ending_as_by_ctrl_c() -> Iterator[None]:
     before = {}
     if threading.current_thread() is threading.main_thread():
         both = (signal.SIGTERM, signal.SIGHUP)
-        # Under nohup, say, one is ignored, and is to be.
+        # Under nohup SIGHUP is ignored, and stays so.
         before = {number: signal.SIG_DFL for number in both if signal.getsignal(number) is signal.SIG_DFL}
     for number in before:
         signal.signal(number, interrupt)
@@ -76,10 +76,10 @@ def _run(arguments: Sequence[str], typed: str) -> int:
     try:
         result = _called(arguments, typed)
     except ToolchainError as error:
-        for one in error.errors if isinstance(error, SeveralFailedError) else (error,):
-            if one.details:
-                console.note(one.details.rstrip())
-            console.note(f"error: {one}")
+        for failure in error.errors if isinstance(error, SeveralFailedError) else (error,):
+            if failure.details:
+                console.note(failure.details.rstrip())
+            console.note(f"error: {failure}")
         return error.exit_code
     except click.exceptions.Abort:
         console.note("stopped")
@@ -91,7 +91,7 @@ def _run(arguments: Sequence[str], typed: str) -> int:
         console.note("stopped")
         return 130
     except SystemExit:
-        # How click says that whoever read our output has gone: no fault of ours, and there is nobody to tell.
+        # click's way to say that the reader of our output has gone (EPIPE).
         return 0
     return result if isinstance(result, int) else 0
 
@@ -102,7 +102,7 @@ def _called(arguments: Sequence[str], typed: str) -> object:
     except PermissionError as error:
         if error.filename is None:
             raise
-        # Whatever a command reads and writes may be another user's.
+        # A file that a command reads or writes may belong to another user.
         reason = files.unwritable(Path(error.filename), error)
         raise CannotCreateError(f"no access to {error.filename}", why=reason.why, fix=reason.fix) from error
 

@@ -32,7 +32,6 @@ from toolchain.workflow.samples import Skip, in_order
 
 
 def _runs(target: Target) -> Runs:
-
     project = settings.load(target.checkout.settings).project
     return Runs(Account(), project, state_machine(target.checkout.stacks))
 
@@ -118,7 +117,6 @@ def run(  # noqa: PLR0913  # an argument for each option
 
 
 def _plan(target: Target, run_input: RunInput, file: Path) -> None:
-
     run_input.dump()  # an input that is too large is refused here already
     text = json.dumps(run_input.as_json(), indent=2) + "\n"
     jobs = plan.jobs(state_machine(target.checkout.stacks), run_input.as_json())
@@ -138,11 +136,7 @@ def _plan(target: Target, run_input: RunInput, file: Path) -> None:
 
 
 def _write_new(file: Path, text: str) -> None:
-    """Writes a file that is not there, or that holds this very text.
-
-    Raises:
-        OSError: It cannot be written, or holds something else.
-    """
+    """Writes a new file; an OSError if it exists with another content, or cannot be written."""
     try:
         with file.open("x", encoding="utf-8") as out:
             out.write(text)
@@ -152,7 +146,6 @@ def _write_new(file: Path, text: str) -> None:
 
 
 def _follow(target: Target, runs: Runs, run: Run) -> int:
-
     again = typed("status", "--follow", run.name)
     try:
         ended = following.follow(runs, run)
@@ -163,7 +156,6 @@ def _follow(target: Target, runs: Runs, run: Run) -> int:
             console.note(f"stopped: run {run.name} ends with its embedded AWS. What is done is kept.")
         return 130
     except UnavailableError as error:
-        # Whatever ends the looking on, the run goes on, if its AWS does.
         raise UnavailableError(
             f"no longer following run {run.name}",
             why=f"{error.what}: {error.why}",
@@ -175,7 +167,7 @@ def _follow(target: Target, runs: Runs, run: Run) -> int:
 
 
 def say_notes(runs: Runs, ended: Run) -> None:
-    """Says what the user should know of the samples' figures."""
+    """Prints the remarks of the steps."""
     try:
         for text in runs.notes(ended):
             console.note(f"note: {text}")
@@ -184,11 +176,7 @@ def say_notes(runs: Runs, ended: Run) -> None:
 
 
 def _outcome(target: Target, run: Run) -> int:
-    """Says how a run ended: its VCFs on stdout.
-
-    Raises:
-        StepFailedError: It failed.
-    """
+    """Prints how a run ended, and its VCFs on stdout; raises StepFailedError if it failed."""
     if run.status == "SUCCEEDED":
         console.note(f"run {run.name} is done in {clock(run.seconds)}")
         for sample, vcf in sorted(run.vcfs.items()):
@@ -231,7 +219,6 @@ def _list(runs: Runs, last: int, *, as_json: bool) -> None:
         entries = [{"run": run.name, "status": run.status, "start": run.start.isoformat()} for run in listed]
         click.echo(json.dumps({"runs": entries}, indent=2))
         return
-
     table = Table("run", "status", "started", "time", box=None, pad_edge=False)
     for run in listed:
         table.add_row(run.name, run.status.lower(), f"{run.start:%Y-%m-%d %H:%M}", clock(run.seconds))
@@ -241,7 +228,6 @@ def _list(runs: Runs, last: int, *, as_json: bool) -> None:
 
 
 def _show(target: Target, run: Run, jobs: tuple[BatchJob, ...]) -> None:
-
     out = console.stdout()
     out.print(following.table(run, jobs))
     for job in jobs:
@@ -249,6 +235,9 @@ def _show(target: Target, run: Run, jobs: tuple[BatchJob, ...]) -> None:
             out.print(f"{label(job)}: {following.describe(job)}  (job {job.job_id})", soft_wrap=True, markup=False)
     if run.status != "RUNNING":
         _outcome(target, run)
+
+
+_JOB_FIELDS = ("sample", "step", "status", "reason", "exit_code", "start", "stop")
 
 
 def _as_json(run: Run, jobs: tuple[BatchJob, ...]) -> dict[str, object]:
@@ -260,19 +249,7 @@ def _as_json(run: Run, jobs: tuple[BatchJob, ...]) -> dict[str, object]:
         "error": run.error,
         "cause": run.cause,
         "vcfs": run.vcfs,
-        "jobs": [
-            {
-                "id": job.job_id,
-                "sample": job.sample,
-                "step": job.step,
-                "status": job.status,
-                "reason": job.reason,
-                "exit_code": job.exit_code,
-                "start": job.start,
-                "stop": job.stop,
-            }
-            for job in jobs
-        ],
+        "jobs": [{"id": job.job_id, **{field: getattr(job, field) for field in _JOB_FIELDS}} for job in jobs],
     }
 
 

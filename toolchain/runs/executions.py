@@ -4,7 +4,7 @@ import json
 import re
 from collections import ChainMap
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from types_boto3_batch import BatchClient
     from types_boto3_batch.type_defs import JobDetailTypeDef
     from types_boto3_stepfunctions import SFNClient
+    from types_boto3_stepfunctions.type_defs import DescribeExecutionOutputTypeDef, ExecutionListItemTypeDef
 
 Status = Literal["RUNNING", "SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED", "PENDING_REDRIVE"]
 JobStatus = Literal["SUBMITTED", "PENDING", "RUNNABLE", "STARTING", "RUNNING", "SUCCEEDED", "FAILED"]
@@ -189,14 +190,7 @@ class Runs:
                 stateMachineArn=self.deployment.state_machine, PaginationConfig={"MaxItems": most}
             )
             for page in pages:
-                for execution in page["executions"]:
-                    yield Run(
-                        name=execution["name"],
-                        arn=execution["executionArn"],
-                        status=execution["status"],
-                        start=execution["startDate"],
-                        stop=execution.get("stopDate"),
-                    )
+                yield from map(_run, page["executions"])
 
     def find(self, name: str) -> Run:
         """A run by its name, with its jobs and its outcome.
@@ -218,12 +212,8 @@ class Runs:
                     fix=f"Type: {typed('status')}",
                 ) from error
         output = json.loads(execution.get("output") or "{}")
-        return Run(
-            name=execution["name"],
-            arn=execution["executionArn"],
-            status=execution["status"],
-            start=execution["startDate"],
-            stop=execution.get("stopDate"),
+        return replace(
+            _run(execution),
             planned=self._plan(execution["input"]),
             error=execution.get("error", ""),
             cause=execution.get("cause", ""),
@@ -295,6 +285,16 @@ class Runs:
             environment = {entry["name"]: entry["value"] for entry in job.get("container", {}).get("environment", [])}
             execution = environment.get("EXECUTION_ID", "")
             self._described[job["jobId"]] = (execution, *_sample_and_step(job.get("parameters", {})))
+
+
+def _run(execution: "DescribeExecutionOutputTypeDef | ExecutionListItemTypeDef") -> Run:
+    return Run(
+        name=execution["name"],
+        arn=execution["executionArn"],
+        status=execution["status"],
+        start=execution["startDate"],
+        stop=execution.get("stopDate"),
+    )
 
 
 def _sample_and_step(parameters: Mapping[str, str]) -> tuple[str | None, str]:
