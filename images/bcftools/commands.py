@@ -3,61 +3,70 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from step import references, regions, sample_bam
-from step.arguments import check_number, check_path, check_sample, is_given, positional
-from step.bam import BrokenIndexError, index_suffix, needs_csi, read_index
+from step import regions, sample_bam
+from step.arguments import (
+    COUNT_ORPHANS,
+    check_number,
+    check_path,
+    check_sample,
+    check_shards,
+    is_given,
+    positional,
+)
+from step.bam import BrokenIndexError, index_suffix, read_index, vcf_index_suffix
 from step.errors import BadDataError, ToolFailedError, UsageError, printable
 from step.job import Job, check_input
 from step.pipeline import Program
-from step.steps import Step, recorded, say
-from step.vcf import check_calls
+from step.records import output_digests
+from step.references import check_origin, find_reference
+from step.steps import Step, log
+from step.vcf import check_vcf
 
-# Above any depth that sequencing reaches, so that mpileup neither drops reads (-d, else 250) nor leaves out indels (-L,
-# else 250) where data is deep. It drops in silence, so the limit must be one that is never met.
-DEEPEST = "1000000"
-MOST_SHARDS = 9999
-ORPHANS = "count-orphans"
+# Beyond the default limits of 250, mpileup silently drops reads (-d) and skips indels (-L). No sequencing is this deep.
+MAX_DEPTH = "1000000"
 
 
 def call(job: Job, arguments: Sequence[str]) -> None:
-    """`step call REFERENCE SAMPLE SHARDS [SHARD [PLOIDY [count-orphans]]]`: variants of one shard of the genome.
+    """`step call REFERENCE SAMPLE SHARDS [SHARD [PLOIDY [count-orphans]]]`: calls one shard of the genome.
 
-    SHARD counts from 0; it defaults to the array job's index. The variants are left-aligned and trimmed:
+    SHARD counts from 0 and defaults to the array job's index. Writes left-aligned, trimmed variants to
     shards/SHARD-of-SHARDS.vcf.gz.
     """
     given = positional(arguments, "reference", "sample", "shards", "shard", "ploidy", "orphans")
     name = check_path("reference", given["reference"])
     sample = check_sample(given["sample"])
     folder = job.run / sample
-    shards = check_number("number of shards", given["shards"], 1, MOST_SHARDS)
+    shards = check_shards(given["shards"])
     text = given["shard"] if is_given(given["shard"]) else job.environment.get("AWS_BATCH_JOB_ARRAY_INDEX", "")
     number = check_number("shard", text, 0, shards - 1)
     ploidy = check_number("ploidy", given["ploidy"], 1, 2) if is_given(given["ploidy"]) else 2
-    if is_given(given["orphans"]) and given["orphans"] != ORPHANS:
+    if is_given(given["orphans"]) and given["orphans"] != COUNT_ORPHANS:
         raise UsageError(
-            f"bad argument '{printable(given['orphans'])}'", why=f"it is not '{ORPHANS}'", fix="Give that word, or '-'."
+            f"bad argument '{printable(given['orphans'])}'",
+            why=f"it is not '{COUNT_ORPHANS}'",
+            fix="Give that word, or '-'.",
         )
     orphans = is_given(given["orphans"])
     job.check_mounts("reference", "data", "working")
     bam = check_input(folder / f"{sample}.bam", step_before=True)
-    reference = references.find(job, name)
+    reference = find_reference(job, name)
     lengths = reference.lengths
-    index = check_input(Path(f"{bam}{index_suffix(tuple(lengths.values()))}"), step_before=True)
+    index = check_input(Path(f"{bam}{index_suffix(lengths.values())}"), step_before=True)
     part = f"{number}-of-{shards}"
     command = ["step", "call", name, sample, str(shards), str(number), str(ploidy)]
     step = Step(
         job=job,
         name=f"call.{part}",
         folder=folder,
-        command=(*command, ORPHANS) if orphans else command,
+        command=(*command, COUNT_ORPHANS) if orphans else command,
         inputs=(bam, index),
-        known=recorded(folder, "mem.*", "finish"),
+        input_digests=output_digests(folder, *sample_bam.WRITERS),
         reference=reference.record,
     )
     if step.is_done():
         return
     with step:
-        references.check_origin(reference, folder, [bam], "mem.*", "finish")
+        check_origin(reference, folder, [bam], *sample_bam.WRITERS)
         header = sample_bam.check_sample(bam, sample)
         if header.sequences != lengths:
             raise BadDataError(
@@ -68,91 +77,81 @@ def call(job: Job, arguments: Sequence[str]) -> None:
         try:
             spans = read_index(index).spans
         except BrokenIndexError as error:
-            say(f"note: shards are of equal length: {index.name} cannot be read: {error}")
+            log(f"note: shards are of equal length: {index.name} cannot be read: {error}")
             spans = None
-        mine = regions.shard(lengths, spans, number, shards)
-        if not mine:
+        shard = regions.shard_regions(lengths, spans, number, shards)
+        if not shard:
             raise UsageError(
                 "too many shards", why=f"the genome of {name} has fewer bases than that", fix="Give fewer."
             )
-        # What mpileup says of a base depends on the reads around it: it begins before the shard and ends behind it,
-        # and `norm` takes the records of the shard's own bases, as they are before it moves any.
-        step.write("wide.bed", regions.bed(regions.widened(mine, lengths)))
-        step.write("shard.tsv", regions.table(mine))
+        # A pileup depends on the reads around a base, so mpileup covers the shard with a margin. Of the resulting
+        # records, `norm` keeps those that start in the shard before it moves them.
+        step.write("wide.bed", regions.bed_lines(regions.widen(shard, lengths)))
+        step.write("shard.tsv", regions.target_lines(shard))
         step.write("header", f"##genomicsImage={job.image}\n")
         fasta = str(reference.fasta)
-        # --gvcf has mpileup hand on sites without a variant as blocks, which `call -v` drops as it drops the sites: the
-        # records are the same, and a fifth of the time is saved. END and MIN_DP are of those blocks alone.
-        pileup = ("bcftools", "mpileup", "--no-version", "-f", fasta, "-R", "wide.bed", "-d", DEEPEST, "-L", DEEPEST)
-        further = ("-a", "FORMAT/AD,FORMAT/DP", "--gvcf", "0", *(["-A"] if orphans else []), "-Ou", str(bam))
+        # With --gvcf, mpileup writes sites without a variant as blocks, which `call -v` drops like single sites. That
+        # saves a fifth of the time and gives the same records, apart from the blocks' fields END and MIN_DP.
+        depth = ("-d", MAX_DEPTH, "-L", MAX_DEPTH)
+        pileup = ("bcftools", "mpileup", "--no-version", "-f", fasta, "-R", "wide.bed", *depth)
+        output = ("-a", "FORMAT/AD,FORMAT/DP", "--gvcf", "0", *(["-A"] if orphans else []), "-Ou", str(bam))
         calls = ("bcftools", "call", "--no-version", "-mv", "--ploidy", str(ploidy), "-Ou")
-        # `call -T` drops every record where a region does not begin with its sequence; `norm -T` takes those that begin
-        # in one, as they are before it moves them.
-        mine_alone = ("-T", "shard.tsv", "--targets-overlap", "0")
-        norm = ("bcftools", "norm", "--no-version", "-f", fasta, *mine_alone, "-Ou", "-")
+        # `call -T` would drop every record of a region that does not start with its sequence.
+        targets = ("-T", "shard.tsv", "--targets-overlap", "0")
+        norm = ("bcftools", "norm", "--no-version", "-f", fasta, *targets, "-Ou", "-")
         annotate = ("bcftools", "annotate", "--no-version", "-h", "header", "-x", "INFO/END,INFO/MIN_DP", "-Oz", "-")
         step.run(
-            Program(name="mpileup", command=(*pileup, *further)),
+            Program(name="mpileup", command=(*pileup, *output)),
             Program(name="call", command=calls),
             Program(name="norm", command=norm),
             Program(name="annotate", command=annotate),
             sink="shard.vcf.gz",
         )
-        _made_whole(step.work / "shard.vcf.gz", sample)
+        step.check_output("shard.vcf.gz", lambda file: check_vcf(file, sample))
         step.publish("shard.vcf.gz", folder / "shards" / f"{part}.vcf.gz")
         step.finish()
 
 
-def _made_whole(file: Path, sample: str) -> None:
-    try:
-        check_calls(file, sample)
-    except BadDataError as error:
-        raise ToolFailedError(
-            f"{file.name} came out broken", why=str(error).rstrip("."), fix="Run the step again."
-        ) from error
-
-
 def gather(job: Job, arguments: Sequence[str]) -> None:
-    """`step gather REFERENCE SAMPLE SHARDS`: concatenates the shards and indexes: SAMPLE.vcf.gz, with its figures."""
+    """`step gather REFERENCE SAMPLE SHARDS`: concatenates the shards into SAMPLE.vcf.gz, with index and statistics."""
     given = positional(arguments, "reference", "sample", "shards")
     name = check_path("reference", given["reference"])
     sample = check_sample(given["sample"])
     folder = job.run / sample
-    shards = check_number("number of shards", given["shards"], 1, MOST_SHARDS)
+    shards = check_shards(given["shards"])
     job.check_mounts("reference", "data", "working")
     files = [
         check_input(folder / "shards" / f"{number}-of-{shards}.vcf.gz", step_before=True) for number in range(shards)
     ]
-    reference = references.find(job, name)
+    reference = find_reference(job, name)
     step = Step(
         job=job,
         name="gather",
         folder=folder,
         command=("step", "gather", name, sample, str(shards)),
         inputs=files,
-        known=recorded(folder, f"call.*-of-{shards}"),
+        input_digests=output_digests(folder, f"call.*-of-{shards}"),
         reference=reference.record,
     )
     if step.is_done():
         return
-    suffix = "csi" if needs_csi(tuple(reference.lengths.values())) else "tbi"
+    suffix = vcf_index_suffix(reference.lengths.values())
     index = Program(
-        name="index", command=("bcftools", "index", "--force", f"--{suffix}", "calls.vcf.gz"), is_quiet=True
+        name="index", command=("bcftools", "index", "--force", f"--{suffix[1:]}", "calls.vcf.gz"), is_quiet=True
     )
     with step:
-        references.check_origin(reference, folder, files, f"call.*-of-{shards}")
+        check_origin(reference, folder, files, f"call.*-of-{shards}")
         for file in files:
-            check_calls(file, sample)
+            check_vcf(file, sample)
         paths = step.write("shards", "".join(f"{file}\n" for file in files)).name
-        # Compressed blocks are copied as they are. Left-aligned, an indel at the start of a shard may come to stand
-        # before the last records of the one before: then the index, which takes nothing but order, is refused, and the
-        # records are put in order.
+        # Copies compressed blocks unchanged. Left-aligning may move an indel at the start of a shard before the last
+        # records of the shard before it; indexing then fails, and the records are sorted.
         concat = ("bcftools", "concat", "--no-version", "--file-list", paths)
         step.run(Program(name="concat", command=(*concat, "--naive")), sink="calls.vcf.gz")
         try:
             step.run(index)
         except ToolFailedError:
-            say("note: an indel moved from one shard to the one before: the records are put in order")
+            log("note: an indel moved from one shard to the one before: the records are put in order")
             norm = ("bcftools", "norm", "--no-version", "-f", str(reference.fasta), "-Oz", "-")
             step.run(
                 Program(name="concat", command=(*concat, "-Ou")),
@@ -161,11 +160,11 @@ def gather(job: Job, arguments: Sequence[str]) -> None:
             )
             step.run(index)
         step.run(Program(name="stats", command=("bcftools", "stats", "calls.vcf.gz")), sink="stats.txt")
-        _made_whole(step.work / "calls.vcf.gz", sample)
+        step.check_output("calls.vcf.gz", lambda file: check_vcf(file, sample))
         step.publish("stats.txt", folder / "qc" / f"{sample}.bcftools.txt")
-        for other in {"tbi", "csi"} - {suffix}:
-            sample_bam.remove(folder / f"{sample}.vcf.gz.{other}")
-        step.publish(f"calls.vcf.gz.{suffix}", folder / f"{sample}.vcf.gz.{suffix}")
+        for other in {".tbi", ".csi"} - {suffix}:
+            sample_bam.remove(folder / f"{sample}.vcf.gz{other}")
+        step.publish(f"calls.vcf.gz{suffix}", folder / f"{sample}.vcf.gz{suffix}")
         step.publish("calls.vcf.gz", folder / f"{sample}.vcf.gz")
         step.finish()
 

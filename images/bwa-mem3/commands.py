@@ -3,16 +3,16 @@
 import re
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
-from step import lanes, references
-from step.arguments import check_path, positional
+from step import index, lanes
 from step.errors import UsageError
 from step.job import Job
 
-BATCH_MIB = 320  # what a batch of 10 Mb takes while it is aligned
-PACKED = 9  # bytes in memory for one of .pac: itself, and the bases of both strands
-INDEXER = references.Indexer(
+BATCH_MIB = 320  # memory of a batch of 10 Mb while it is aligned
+PAC_FACTOR = 9  # bytes in memory for each byte of .pac: itself, and the bases of both strands
+INDEXER = index.Indexer(
     aligner="bwa-mem3",
     command=lambda fasta, prefix: ("bwa-mem2", "index", "-p", str(prefix), str(fasta)),
     bytes_per_base=25,
@@ -22,19 +22,13 @@ PROGRAM = Path("/usr/local/lib/step/aligner")
 CPUINFO = Path("/proc/cpuinfo")
 
 
-def index(job: Job, arguments: Sequence[str]) -> None:
-    """`step index REFERENCE`: prepares a reference once."""
-    given = positional(arguments, "reference")
-    references.prepare_reference(job, check_path("reference", given["reference"]), INDEXER)
-
-
 def _index_bytes(prefix: Path) -> int:
-    return Path(f"{prefix}.bwt.2bit.64").stat().st_size + PACKED * Path(f"{prefix}.pac").stat().st_size
+    return Path(f"{prefix}.bwt.2bit.64").stat().st_size + PAC_FACTOR * Path(f"{prefix}.pac").stat().st_size
 
 
-def _command(job: Job, prefix: Path, group: str, memory: lanes.Memory) -> tuple[str, ...]:
+def _command(job: Job, prefix: Path, read_group: str, memory: lanes.Memory) -> tuple[str, ...]:
     batches = min(max(memory.spare_mib // BATCH_MIB, 1), job.threads)
-    options = ("--index", str(prefix), "--threads", str(batches), "--read-group", group)
+    options = ("--index", str(prefix), "--threads", str(batches), "--read-group", read_group)
     return (sys.executable or "python3", "-I", str(PROGRAM), *options)
 
 
@@ -42,7 +36,7 @@ ALIGNER = lanes.Aligner(name="bwa-mem3", index_bytes=_index_bytes, command=_comm
 
 
 def mem(job: Job, arguments: Sequence[str]) -> None:
-    """`step mem REFERENCE SAMPLE LANE R1 R2 [LIBRARY [UNIT [LANES [SKIP]]]]`: aligns a lane's FASTQ pair."""
+    """`step mem`, on processors with AVX2 only."""
     if not re.search(r"\bavx2\b", CPUINFO.read_text(encoding="ascii", errors="replace")):
         raise UsageError(
             "this processor has no AVX2",
@@ -52,4 +46,4 @@ def mem(job: Job, arguments: Sequence[str]) -> None:
     lanes.mem(ALIGNER, job, arguments)
 
 
-COMMANDS = {"index": index, "mem": mem}
+COMMANDS = {"index": partial(index.prepare, INDEXER), "mem": mem}

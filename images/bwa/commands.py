@@ -1,16 +1,15 @@
 """The commands of the bwa image; see README.md."""
 
-from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
-from step import lanes, references
-from step.arguments import check_path, positional
+from step import index, lanes
 from step.job import Job
 
-# How many bases BWA takes at a time, and learns insert sizes from: the records are those of one thread, whatever the
-# number of threads. Small batches also let reading, aligning and sorting overlap from the first second.
+# Bases that BWA aligns at a time and learns insert sizes from. A fixed number makes the records independent of the
+# number of threads, and small batches let reading, aligning and sorting overlap from the first second.
 BATCH = "10000000"
-INDEXER = references.Indexer(
+INDEXER = index.Indexer(
     aligner="bwa",
     command=lambda fasta, prefix: ("bwa", "index", "-p", str(prefix), str(fasta)),
     bytes_per_base=1,
@@ -18,26 +17,13 @@ INDEXER = references.Indexer(
 )
 
 
-def index(job: Job, arguments: Sequence[str]) -> None:
-    """`step index REFERENCE`: prepares a reference once."""
-    given = positional(arguments, "reference")
-    references.prepare_reference(job, check_path("reference", given["reference"]), INDEXER)
-
-
 def _index_bytes(prefix: Path) -> int:
     return sum(Path(f"{prefix}{suffix}").stat().st_size for suffix in (".bwt", ".sa", ".pac"))
 
 
-def _command(job: Job, prefix: Path, group: str, _: lanes.Memory) -> tuple[str, ...]:
-    return ("bwa", "mem", "-t", str(job.threads), "-K", BATCH, "-p", "-R", group, str(prefix), "-")
+def _command(job: Job, prefix: Path, read_group: str, _: lanes.Memory) -> tuple[str, ...]:
+    return ("bwa", "mem", "-t", str(job.threads), "-K", BATCH, "-p", "-R", read_group, str(prefix), "-")
 
 
 ALIGNER = lanes.Aligner(name="bwa", index_bytes=_index_bytes, command=_command)
-
-
-def mem(job: Job, arguments: Sequence[str]) -> None:
-    """`step mem REFERENCE SAMPLE LANE R1 R2 [LIBRARY [UNIT [LANES [SKIP]]]]`: aligns a lane's FASTQ pair."""
-    lanes.mem(ALIGNER, job, arguments)
-
-
-COMMANDS = {"index": index, "mem": mem}
+COMMANDS = {"index": partial(index.prepare, INDEXER), "mem": partial(lanes.mem, ALIGNER)}

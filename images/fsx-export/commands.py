@@ -10,7 +10,8 @@ from step.arguments import check_path, check_sample, check_variable, is_given, p
 from step.errors import UsageError, printable
 from step.job import Job
 from step.pipeline import Cost
-from step.steps import RECORDS, Step, say
+from step.records import RECORDS
+from step.steps import Step, log
 
 NAME = "export"
 RECEIPT = "export.json"
@@ -28,12 +29,14 @@ def export(job: Job, arguments: Sequence[str]) -> None:
         check_path("reference", reference)
     check_variable(job.environment, "WORKFLOW_NAME")
     check_variable(job.environment, "EXECUTION_ID")
-    file_system = _file_system(job)
-    report = _optional(job, "EXPORT_REPORT", _REPORT, "it is not an s3:// URI without a '/' at its end")
-    working = _optional(job, "WORKING_PATH", _PATH, "it is not a relative path of letters, digits, '.', '_' and '-'")
+    file_system = _parse_file_system(job)
+    report = _optional_variable(job, "EXPORT_REPORT", _REPORT, "it is not an s3:// URI without a '/' at its end")
+    working = _optional_variable(
+        job, "WORKING_PATH", _PATH, "it is not a relative path of letters, digits, '.', '_' and '-'"
+    )
     folder = job.run / check_sample(sample) if is_given(sample) else job.run
     job.check_mounts("working")
-    contents = Contents.of(folder, but=(folder / RECEIPT, folder / RECORDS / f"{NAME}.json"))
+    contents = Contents.scan(folder, exclude=(folder / RECEIPT, folder / RECORDS / f"{NAME}.json"))
     path = str(folder.relative_to(job.root / "working"))
     step = Step(
         job=job,
@@ -47,28 +50,28 @@ def export(job: Job, arguments: Sequence[str]) -> None:
     if step.is_done():
         return
     with step:
-        say(f"{NAME}: {contents.files} files, {contents.size} bytes beneath {path}")
-        # boto3 takes longer to import than all the rest, and none of the above needs it.
+        log(f"{NAME}: {contents.count} files, {contents.size} bytes beneath {path}")
+        # Imported here because boto3 takes longer than everything above, which does not need it.
         from export import run, write_receipt
-        from service import Bounds, Service
+        from service import Service, Timeouts
         from task import Export
 
-        wanted = Export(
+        request = Export(
             file_system=file_system,
             path=f"{working}/{path}" if working else path,
             contents=contents.digest,
             report=report or None,
         )
-        bounds = Bounds.of(job.environment)
-        task = run(Service.connect(job.environment, bounds), wanted, bounds)
-        write_receipt(step.work / RECEIPT, wanted, task)
+        timeouts = Timeouts.parse(job.environment)
+        task = run(Service.connect(job.environment, timeouts), request, timeouts)
+        write_receipt(step.work / RECEIPT, request, task)
         step.publish(RECEIPT, folder / RECEIPT)
         step.costs.append(_own_cost())
         step.finish()
 
 
-def _file_system(job: Job) -> str:
-    """The file system's id. Raises UsageError unless the environment gives one."""
+def _parse_file_system(job: Job) -> str:
+    """The file system's id from the environment. Raises UsageError."""
     value = job.environment.get("FILE_SYSTEM_ID", "")
     if not value:
         raise UsageError(
@@ -85,20 +88,18 @@ def _file_system(job: Job) -> str:
     return value
 
 
-def _optional(job: Job, name: str, pattern: re.Pattern[str], otherwise: str) -> str:
-    """A variable that may be absent, then the empty string. Raises UsageError if it does not match."""
+def _optional_variable(job: Job, name: str, pattern: re.Pattern[str], why: str) -> str:
+    """A variable of the environment, "" if it is absent. Raises UsageError if it does not match the pattern."""
     value = job.environment.get(name, "")
     if not is_given(value):
         return ""
     if not pattern.fullmatch(value):
-        raise UsageError(
-            f"bad {name} '{printable(value)}'", why=otherwise, fix="See the image's README for what it takes."
-        )
+        raise UsageError(f"bad {name} '{printable(value)}'", why=why, fix="See the image's README for what it takes.")
     return value
 
 
 def _own_cost() -> Cost:
-    """What this process took: it is the step's only stage."""
+    """The cost of this process, the only stage of the step."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
     return Cost(
         name=NAME,

@@ -1,4 +1,4 @@
-"""What a run holds that can be exported."""
+"""Lists the files of a run to export."""
 
 import hashlib
 import os
@@ -16,29 +16,25 @@ class Contents:
 
     Attributes:
         digest: Over every file's name, size, time, mode and owner.
-        files: How many there are.
-        size: Of all of them, in bytes.
+        count: The number of files.
+        size: In bytes, of all files.
     """
 
     digest: str
-    files: int
+    count: int
     size: int
 
     @classmethod
-    def of(cls, folder: Path, but: Collection[Path]) -> "Contents":
-        """Lists a directory.
-
-        Args:
-            folder: The directory.
-            but: Files below it that do not count.
+    def scan(cls, folder: Path, exclude: Collection[Path]) -> "Contents":
+        """Lists a directory, without the excluded files.
 
         Raises:
-            MissingInputError: Nothing is there.
-            InputOutputError: Some of it cannot be listed.
+            MissingInputError: It is missing or has no files.
+            InputOutputError: A directory in it cannot be listed.
             TryAgainError: It changes while it is listed.
         """
         try:
-            found = {path: path.lstat() for path in _files(folder) if path not in but}
+            files = {path: path.lstat() for path in _walk(folder) if path not in exclude}
         except FileNotFoundError as error:
             if not folder.exists():
                 raise MissingInputError(
@@ -57,19 +53,19 @@ class Contents:
                 why=f"{printable(str(error.filename), 400)}: {error.strerror}, for user {os.getuid()}",
                 fix="Check its permissions.",
             ) from error
-        if not found:
+        if not files:
             raise MissingInputError(
                 "nothing to export", why=f"{folder} holds no file", fix="Check that the steps before this one have run."
             )
         digest = hashlib.sha256()
-        for path, status in sorted(found.items()):
-            facts = (status.st_size, status.st_mtime_ns, status.st_mode, status.st_uid, status.st_gid)
-            digest.update(os.fsencode(path.relative_to(folder)) + b"\0" + repr(facts).encode() + b"\0")
-        return cls(digest=digest.hexdigest(), files=len(found), size=sum(status.st_size for status in found.values()))
+        for path, status in sorted(files.items()):
+            metadata = (status.st_size, status.st_mtime_ns, status.st_mode, status.st_uid, status.st_gid)
+            digest.update(os.fsencode(path.relative_to(folder)) + b"\0" + repr(metadata).encode() + b"\0")
+        return cls(digest=digest.hexdigest(), count=len(files), size=sum(status.st_size for status in files.values()))
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    """Every file and link below a directory. Raises OSError."""
+def _walk(folder: Path) -> Iterator[Path]:
+    """Every file and symbolic link below a directory. Raises OSError."""
     for parent, folders, names in os.walk(folder, onerror=_raise):
         for name in names:
             yield Path(parent, name)

@@ -1,7 +1,7 @@
-"""One export: its task made or taken up, followed to its end, checked, and put on record.
+"""Runs an export: creates or resumes its task, waits for the end, checks the result and writes a receipt.
 
-A task goes on if the step dies. A step that runs again for the same content takes up that task instead of making a
-second one; if it ended badly, it makes another.
+A task continues if the step dies. A step that runs again for the same content resumes that task, or creates another one
+if it ended badly.
 """
 
 import json
@@ -10,68 +10,68 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from faults import one_line
-from service import QUIET_SECONDS, Bounds, Service
+from aws_errors import one_line
+from service import QUIET_SECONDS, Service, Timeouts
 from task import Export, Task
 
 from step.errors import BadDataError, InputOutputError, ToolFailedError, TryAgainError
-from step.steps import say
+from step.steps import log
 
-MOST_TASKS = 20  # for the same content: each beyond the first means that the one before ended badly
-SHORTEST_POLL = 0.25  # seconds before the second look at a task, then twice as long each time
+MAX_TASKS = 20  # for the same content; each follows one that ended badly
+FIRST_POLL = 0.25  # seconds before the second look at a task; doubles each time
 
 
-def run(service: Service, export: Export, bounds: Bounds) -> Task:
+def run(service: Service, export: Export, timeouts: Timeouts) -> Task:
     """Exports, and returns the task once every file is in S3. Raises StepError."""
-    task = follow(service, obtain(service, export), bounds)
+    task = follow(service, create_or_resume(service, export), timeouts)
     check(export, task)
     return task
 
 
-def obtain(service: Service, export: Export) -> Task:
-    """Makes the task, or takes up that of an earlier attempt unless it ended badly. Raises StepError."""
-    for attempt in range(MOST_TASKS):
+def create_or_resume(service: Service, export: Export) -> Task:
+    """Creates the task, or resumes that of an earlier attempt unless it ended badly. Raises StepError."""
+    for attempt in range(MAX_TASKS):
         task = service.create(export, attempt)
         if not service.predates(task):
-            say(f"export: {task.task_id} exports {export.path} of {export.file_system}")
+            log(f"export: {task.task_id} exports {export.path} of {export.file_system}")
             return task
         task = service.describe(task.task_id)
         if not task.has_ended or task.is_complete:
-            say(f"export: {task.task_id} of an earlier attempt is {task.lifecycle}: taking it up")
+            log(f"export: {task.task_id} of an earlier attempt is {task.lifecycle}: taking it up")
             return task
-        say(f"export: {task.progress}; that was an earlier attempt: making another task")
+        log(f"export: {task.progress}; that was an earlier attempt: making another task")
     raise ToolFailedError(
         f"{export.path} cannot be exported",
-        why=f"{MOST_TASKS} tasks for the same files ended badly",
+        why=f"{MAX_TASKS} tasks for the same files ended badly",
         fix="See the failures of the last one (aws fsx describe-data-repository-tasks).",
     )
 
 
-def follow(service: Service, task: Task, bounds: Bounds) -> Task:
-    """Looks at a task until it has ended, telling its progress. Raises TryAgainError if that takes too long."""
-    end = time.monotonic() + bounds.wait
-    told, told_at = "", -math.inf
-    pause = SHORTEST_POLL
+def follow(service: Service, task: Task, timeouts: Timeouts) -> Task:
+    """Polls a task until it has ended, logging its progress. Raises TryAgainError after the timeout."""
+    end = time.monotonic() + timeouts.wait
+    logged, logged_at = "", -math.inf
+    interval = FIRST_POLL
     while True:
         task = service.describe(task.task_id)
         now = time.monotonic()
-        if task.lifecycle != told or now - told_at >= QUIET_SECONDS:
-            told, told_at = task.lifecycle, now
-            say(f"export: {task.progress}")
+        if task.lifecycle != logged or now - logged_at >= QUIET_SECONDS:
+            logged, logged_at = task.lifecycle, now
+            log(f"export: {task.progress}")
         if task.has_ended:
             return task
         if now >= end:
             raise TryAgainError(
                 f"{task.task_id} is still {task.lifecycle}",
-                why=f"the {bounds.wait:.0f} s to wait for it are over",
+                why=f"the {timeouts.wait:.0f} s to wait for it are over",
                 fix="Run the step again to go on waiting for the same task, or raise EXPORT_WAIT_SECONDS.",
             )
-        time.sleep(min(pause, bounds.poll, max(0.0, end - now)))
-        pause *= 2
+        time.sleep(min(interval, timeouts.poll, max(0.0, end - now)))
+        interval *= 2
 
 
 def check(export: Export, task: Task) -> None:
-    """Raises StepError unless the task ended with every file in S3."""
+    """Checks that the task ended with every file in S3. Raises StepError."""
     if task.lifecycle == "FAILED":
         raise ToolFailedError(
             f"{task.task_id} failed",
@@ -83,9 +83,9 @@ def check(export: Export, task: Task) -> None:
             f"{task.task_id} was canceled", why="someone stopped it", fix="Run the step again: it makes a new task."
         )
     if task.failed:
-        listed = export.failures(task)
-        see = f"See {listed}"
-        if not listed:
+        failure_list = export.failure_list(task)
+        see = f"See {failure_list}"
+        if not failure_list:
             see = "Set EXPORT_REPORT to an s3:// path beneath the file system's link for a list"
         raise BadDataError(
             f"{task.failed} of {task.total or '?'} files were not exported",
@@ -95,7 +95,7 @@ def check(export: Export, task: Task) -> None:
 
 
 def write_receipt(file: Path, export: Export, task: Task) -> None:
-    """Writes what was exported, as JSON. Raises InputOutputError."""
+    """Writes the receipt as JSON. Raises InputOutputError."""
     receipt = {
         "task": task.task_id,
         "lifecycle": task.lifecycle,
@@ -106,7 +106,7 @@ def write_receipt(file: Path, export: Export, task: Task) -> None:
         "created": _timestamp(task.created),
         "start": _timestamp(task.started),
         "end": _timestamp(task.ended),
-        "report": export.failures(task),
+        "report": export.failure_list(task),
     }
     try:
         file.write_text(json.dumps(receipt, indent=2) + "\n", encoding="utf-8")
@@ -119,5 +119,5 @@ def write_receipt(file: Path, export: Export, task: Task) -> None:
 
 
 def _timestamp(moment: datetime | None) -> str | None:
-    """A moment in UTC, to the second, as ISO 8601."""
+    """ISO 8601 in UTC, to the second."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if moment else None

@@ -1,40 +1,39 @@
-"""FSx, with its passing faults waited out."""
+"""The FSx API, with retries of temporary errors."""
 
 import math
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any, Protocol
 
 import boto3
+from aws_errors import BUSY, code_of, is_temporary, message_of, one_line, step_error
 from botocore import exceptions as aws
 from botocore.config import Config
 from botocore.parsers import ResponseParserError
-from faults import BUSY, code_of, explained, message_of, one_line, passes
 from task import Export, Task
 
 from step.errors import StepError, TryAgainError, UsageError, printable
-from step.steps import say
+from step.steps import log
 
-QUIET_SECONDS = 60.0  # the least between two lines that say the same
-_LONGEST_PAUSE = 32  # times the first one
+QUIET_SECONDS = 60.0  # between two log lines that say the same
+_MAX_FACTOR = 32  # of the longest delay to the first one
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bounds:
-    """How long to wait for what, in seconds.
+class Timeouts:
+    """How long to wait, in seconds.
 
-    All together are to be less than the job's timeout, for Batch tries a job again that ends with 75, but none that it
-    had to end.
+    Their sum must be less than the job's timeout: Batch retries a job that exits with 75, but none that timed out.
 
     Attributes:
-        poll: The longest between two looks at a task.
-        pause: The first pause before a call is made again; each next one may be twice as long.
-        fault: For a service that does not answer, or answers with throttling or 5xx.
-        busy: For another task on the same file system.
+        poll: The longest interval between two looks at a task.
+        pause: The first delay before a call is retried; it doubles each time.
+        fault: In total for throttling, 5xx and lost connections.
+        busy: In total for another task on the same file system.
         wait: For the task itself.
     """
 
@@ -45,8 +44,8 @@ class Bounds:
     wait: float
 
     @classmethod
-    def of(cls, environment: Mapping[str, str]) -> "Bounds":
-        """Those that the environment gives. Raises UsageError unless each is a number above 0."""
+    def parse(cls, environment: Mapping[str, str]) -> "Timeouts":
+        """Parses the environment variables. Raises UsageError unless each is a number above 0."""
         return cls(
             poll=_seconds(environment, "EXPORT_POLL_SECONDS", 10),
             pause=_seconds(environment, "EXPORT_PAUSE_SECONDS", 1),
@@ -68,7 +67,7 @@ def _seconds(environment: Mapping[str, str], name: str, default: float) -> float
 
 
 class FsxClient(Protocol):
-    """The two operations of boto3's FSx client that are used here."""
+    """The operations of boto3's FSx client that are used here."""
 
     def create_data_repository_task(self, **parameters: object) -> dict[str, Any]:
         """Creates a task."""
@@ -78,22 +77,18 @@ class FsxClient(Protocol):
 
 
 class Service:
-    """FSx's operations on tasks. Each raises StepError for what does not pass within its bound."""
+    """FSx's operations on tasks. Each raises StepError for permanent errors, and for others after their timeout."""
 
-    def __init__(self, client: FsxClient, bounds: Bounds) -> None:
-        """Starts the clock that tells tasks of this run from those of an earlier one."""
+    def __init__(self, client: FsxClient, timeouts: Timeouts) -> None:
+        """Starts the clock that tells this attempt's tasks from those of earlier ones."""
         self._client = client
-        self._bounds = bounds
-        self._born = time.monotonic()
+        self._timeouts = timeouts
+        self._start_clock = time.monotonic()
         self._started: datetime | None = None
 
     @classmethod
-    def connect(cls, environment: Mapping[str, str], bounds: Bounds) -> "Service":
-        """FSx in the job's region.
-
-        Raises:
-            StepError: There is no region, or no credentials come.
-        """
+    def connect(cls, environment: Mapping[str, str], timeouts: Timeouts) -> "Service":
+        """Connects to FSx in the job's region. Raises StepError without a region or credentials."""
         region = environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION")
         if not region:
             raise UsageError(
@@ -101,7 +96,7 @@ class Service:
                 why="AWS_REGION is not set",
                 fix="Set it in the job's environment (containerOverrides.environment).",
             )
-        # botocore's own retries are off: `_call` waits by the bounds, and tells why.
+        # No retries by botocore: `_call` retries within the timeouts and logs the reason.
         config = Config(connect_timeout=10, read_timeout=30, retries={"mode": "standard", "total_max_attempts": 1})
         try:
             client: Any = boto3.client("fsx", region_name=region, config=config)
@@ -115,25 +110,26 @@ class Service:
             raise UsageError(
                 "no way to FSx", why=one_line(str(error)), fix="Check AWS_REGION and AWS_ENDPOINT_URL_FSX."
             ) from error
-        return cls(client, bounds)
+        return cls(client, timeouts)
 
     def create(self, export: Export, attempt: int) -> Task:
-        """Creates the task of this attempt, or finds the one that its token made before.
+        """Creates the task of this attempt, or returns the one that its idempotency token created before.
 
         Waits while another task runs on the file system.
         """
-        pauses = Pauses(self._bounds.pause, self._bounds.busy)
+        backoff = Backoff(self._timeouts.pause, self._timeouts.busy)
         while True:
             try:
                 answer = self._call(
                     "CreateDataRepositoryTask", self._client.create_data_repository_task, export.parameters(attempt)
                 )
             except aws.ClientError as error:
-                pauses.sleep(
+                why = f"another data repository task still runs after {backoff.timeout:.0f} s ({message_of(error)})"
+                backoff.sleep(
                     f"another data repository task runs on {export.file_system}",
                     TryAgainError(
                         f"{export.file_system} is busy",
-                        why=f"another data repository task still runs after {pauses.bound:.0f} s ({message_of(error)})",
+                        why=why,
                         fix="Run the step again when it has ended, or raise EXPORT_BUSY_SECONDS.",
                     ),
                 )
@@ -141,7 +137,7 @@ class Service:
                 return Task.parse(answer["DataRepositoryTask"])
 
     def describe(self, task_id: str) -> Task:
-        """A task as it is now."""
+        """The current state of a task."""
         answer = self._call(
             "DescribeDataRepositoryTasks", self._client.describe_data_repository_tasks, {"TaskIds": [task_id]}
         )
@@ -153,30 +149,30 @@ class Service:
         return Task.parse(tasks[0])
 
     def predates(self, task: Task) -> bool:
-        """Whether a task was made before this process began, by the service's own clock."""
+        """Whether a task was created before this process started, by the service's clock."""
         return self._started is not None and task.created < self._started
 
     def _call(
         self, operation: str, method: Callable[..., dict[str, Any]], parameters: Mapping[str, object]
     ) -> dict[str, Any]:
-        """Calls until it answers, the bound is reached (TryAgainError), or it will never answer (StepError).
+        """Calls an operation, retrying temporary errors. Raises TryAgainError after the timeout, else StepError.
 
-        A busy file system's ClientError is let through: how long to wait for that is another question.
+        The ClientError of a busy file system is passed on, since it has a timeout of its own.
         """
-        pauses = Pauses(self._bounds.pause, self._bounds.fault)
+        backoff = Backoff(self._timeouts.pause, self._timeouts.fault)
         while True:
             try:
                 answer = method(**parameters)
             except (aws.BotoCoreError, aws.ClientError, ResponseParserError) as error:
                 if code_of(error) == BUSY:
                     raise
-                if not passes(error):
-                    raise explained(operation, error) from error
-                pauses.sleep(
+                if not is_temporary(error):
+                    raise step_error(operation, error) from error
+                backoff.sleep(
                     f"{operation}: {message_of(error)}",
                     TryAgainError(
                         f"FSx does not answer {operation}",
-                        why=f"{pauses.bound:.0f} s of trying ended with: {message_of(error)}",
+                        why=f"{backoff.timeout:.0f} s of trying ended with: {message_of(error)}",
                         fix="Run the step again; it takes up its task where that stands.",
                     ),
                 )
@@ -185,37 +181,31 @@ class Service:
                 return answer
 
     def _note_clock(self, answer: Mapping[str, Any]) -> None:
-        """Learns from the first answer what time it was for the service when this process began."""
+        """Computes from the first answer when this process started by the service's clock."""
         if self._started is None:
             date = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
             now = parsedate_to_datetime(date) if date else datetime.now(tz=UTC)
-            self._started = now - timedelta(seconds=time.monotonic() - self._born)
+            self._started = now - timedelta(seconds=time.monotonic() - self._start_clock)
 
 
-class Pauses:
-    """Exponential backoff with full jitter, for a bounded time in all."""
+class Backoff:
+    """Exponential backoff with full jitter and a total timeout."""
 
-    def __init__(self, first: float, bound: float) -> None:
-        """Takes the length of the first pause, and of all together, in seconds."""
-        self.bound = bound
-        self._end = time.monotonic() + bound
-        self._lengths = self._doubling(first)
+    def __init__(self, first: float, timeout: float) -> None:
+        """Takes the first delay and the timeout in seconds."""
+        self.timeout = timeout
+        self._end = time.monotonic() + timeout
+        self._delay, self._longest = first, first * _MAX_FACTOR
         self._random = random.SystemRandom()
-        self._told = -math.inf
+        self._logged = -math.inf
 
-    @staticmethod
-    def _doubling(first: float) -> Iterator[float]:
-        factor = 1
-        while True:
-            yield first * factor
-            factor = min(2 * factor, _LONGEST_PAUSE)
-
-    def sleep(self, reason: str, at_the_end: StepError) -> None:
-        """Sleeps, having told why from time to time; raises the given error once the time is up."""
+    def sleep(self, reason: str, timeout_error: StepError) -> None:
+        """Sleeps, logging the reason from time to time; raises the given error after the timeout."""
         now = time.monotonic()
         if now >= self._end:
-            raise at_the_end
-        if now - self._told >= QUIET_SECONDS:
-            self._told = now
-            say(f"export: {reason}: trying again for {self._end - now:.0f} s")
-        time.sleep(min(self._random.uniform(0, next(self._lengths)), self._end - now))
+            raise timeout_error
+        if now - self._logged >= QUIET_SECONDS:
+            self._logged = now
+            log(f"export: {reason}: trying again for {self._end - now:.0f} s")
+        time.sleep(min(self._random.uniform(0, self._delay), self._end - now))
+        self._delay = min(2 * self._delay, self._longest)

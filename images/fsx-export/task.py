@@ -1,4 +1,4 @@
-"""A data repository task: what is asked of FSx, and what it answers."""
+"""The request for a data repository task, and the task that FSx describes."""
 
 import hashlib
 from collections.abc import Mapping
@@ -14,15 +14,11 @@ class Task:
     """A task, as FSx describes it.
 
     Attributes:
-        task_id: Its id.
         lifecycle: PENDING, EXECUTING, CANCELING, or one of ENDED.
-        created: When it was made.
-        started: When it began; None before.
-        ended: When it ended; None before.
-        total: How many files it exports; None until FSx has counted.
-        succeeded: How many are in S3; None likewise.
-        failed: How many could not be exported.
-        failure: Why it failed, in FSx's words.
+        total: The number of files to export; None until FSx has counted them.
+        succeeded: The number of files in S3; None likewise.
+        failed: The number of files that could not be exported.
+        failure: FSx's reason for a failed task.
     """
 
     task_id: str
@@ -37,7 +33,7 @@ class Task:
 
     @classmethod
     def parse(cls, answer: Mapping[str, Any]) -> "Task":
-        """Reads a DataRepositoryTask of botocore's. A missing member that FSx always sends is a KeyError."""
+        """Parses botocore's DataRepositoryTask. Raises KeyError if a member is missing that FSx always sends."""
         status = answer.get("Status") or {}
         return cls(
             task_id=answer["TaskId"],
@@ -53,30 +49,30 @@ class Task:
 
     @property
     def has_ended(self) -> bool:
-        """Whether nothing more will come of it."""
+        """Whether the task has ended, well or not."""
         return self.lifecycle in ENDED
 
     @property
     def is_complete(self) -> bool:
-        """Whether every file is in S3: SUCCEEDED alone does not say that."""
+        """Whether every file is in S3, which SUCCEEDED alone does not guarantee."""
         return self.lifecycle == "SUCCEEDED" and self.failed == 0
 
     @property
     def progress(self) -> str:
-        """How far it is, on one line."""
+        """The state on one line."""
         total = "?" if self.total is None else self.total
         return f"{self.task_id} {self.lifecycle}: {self.succeeded or 0} of {total} files, {self.failed} failed"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Export:
-    """What is to be exported.
+    """A request for an export.
 
     Attributes:
         file_system: The file system's id.
-        path: Relative to the file system's root, whatever the mount is called.
-        contents: Digest over what there is to export: other content is another task.
-        report: Where FSx is to list the files that failed, an s3:// URI; None for no list.
+        path: Relative to the file system's root, independent of the mount point.
+        contents: A digest of what is exported, so that changed content gets a new task.
+        report: The s3:// URI for FSx's list of files that failed; None for no list.
     """
 
     file_system: str
@@ -85,12 +81,12 @@ class Export:
     report: str | None
 
     def token(self, attempt: int) -> str:
-        """The idempotency token of the task that an attempt makes: 1 to 63 of A-Za-z0-9, `_`, `.` and `-`."""
-        what = "\n".join((self.file_system, self.path, self.contents, self.report or ""))
-        return f"export-{hashlib.sha256(what.encode()).hexdigest()[:48]}-{attempt}"
+        """The idempotency token of an attempt's task: 1 to 63 of A-Za-z0-9, `_`, `.` and `-`."""
+        text = "\n".join((self.file_system, self.path, self.contents, self.report or ""))
+        return f"export-{hashlib.sha256(text.encode()).hexdigest()[:48]}-{attempt}"
 
     def parameters(self, attempt: int) -> dict[str, object]:
-        """The parameters of CreateDataRepositoryTask. It requires Report, wanted or not."""
+        """The parameters of CreateDataRepositoryTask, which requires Report even if it is disabled."""
         report: dict[str, object] = {"Enabled": False}
         if self.report:
             report = {
@@ -107,6 +103,6 @@ class Export:
             "ClientRequestToken": self.token(attempt),
         }
 
-    def failures(self, task: Task) -> str | None:
-        """Where FSx lists the files of a task that failed; None if no report was asked for."""
+    def failure_list(self, task: Task) -> str | None:
+        """The URI of FSx's list of a task's files that failed; None without a report."""
         return f"{self.report}/{task.task_id}/failures.csv" if self.report else None

@@ -3,25 +3,26 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from contract import check
+from contract import FIGURES, check
 
-from step import references, sample_bam
+from step import sample_bam
 from step.arguments import check_lanes, check_path, check_sample, check_skip, positional
 from step.bam import index_suffix
 from step.errors import BadDataError, cannot_write, printable
+from step.files import make_folder
 from step.job import Job, check_input
 from step.pipeline import Program
-from step.steps import Step, make_folder, recorded
+from step.records import output_digests
+from step.references import check_origin, find_reference
+from step.steps import Step
 
 LINKS = "in"
-FIGURES = ("flagstat", "coverage", "idxstats", "stats")
 
 
-def by_name(step: Step, file: Path) -> str:
-    """A link of the file's own name below the work directory, in which no output can stand in its way.
+def link_input(step: Step, file: Path) -> str:
+    """Links an input into a directory of the work directory, and returns the relative path.
 
-    What SAMtools writes holds its command line, which then says nothing of the run's directory: the same reads give the
-    same bytes in every run.
+    SAMtools writes its command line into its output. Relative paths make that the same in every run.
     """
     link = make_folder(step.work / LINKS) / file.name
     try:
@@ -32,7 +33,7 @@ def by_name(step: Step, file: Path) -> str:
 
 
 def finish(job: Job, arguments: Sequence[str]) -> None:
-    """`step finish REFERENCE SAMPLE LANE[,LANE...] [SKIP]`: merges the lanes, marks duplicates, indexes: SAMPLE.bam."""
+    """`step finish REFERENCE SAMPLE LANE[,LANE...] [SKIP]`: merges lanes, marks duplicates, indexes: SAMPLE.bam."""
     given = positional(arguments, "reference", "sample", "lanes", "skip")
     marks = "duplicates" not in check_skip(given["skip"])
     name = check_path("reference", given["reference"])
@@ -40,40 +41,42 @@ def finish(job: Job, arguments: Sequence[str]) -> None:
     folder = job.run / sample
     job.check_mounts("reference", "data", "working")
     bams = [check_input(folder / "lanes" / f"{lane}.bam", step_before=True) for lane in check_lanes(given["lanes"])]
-    reference = references.find(job, name)
+    reference = find_reference(job, name)
     step = Step(
         job=job,
         name="finish",
         folder=folder,
         command=("step", "finish", name, sample, given["lanes"], "-" if marks else "duplicates"),
         inputs=bams,
-        known=recorded(folder, "mem.*"),
+        input_digests=output_digests(folder, "mem.*"),
         reference=reference.record,
     )
     if step.is_done():
         return
     with step:
-        references.check_origin(reference, folder, bams, "mem.*")
+        check_origin(reference, folder, bams, "mem.*")
         for bam in bams:
             _check_lane(bam, sample)
-        lengths = tuple(reference.lengths.values())
-        names = [by_name(step, bam) for bam in bams]
+        lengths = reference.lengths.values()
+        links = [link_input(step, bam) for bam in bams]
         merge = ("samtools", "merge", "-@", str(job.threads - 1))
         if marks:
-            programs = [Program(name="merge", command=(*merge, "-u", "-", *names))]
-            programs.append(sample_bam.markdup("-", job.threads, lengths))
+            programs = [
+                Program(name="merge", command=(*merge, "-u", "-", *links)),
+                sample_bam.markdup(job.threads, lengths),
+            ]
         else:
-            options = ("-f", "-l", str(sample_bam.LEVEL), "--write-index", sample_bam.indexed(lengths))
-            programs = [Program(name="merge", command=(*merge, *options, *names))]
-        step.run(*programs, sink=sample_bam.OUT)
+            options = ("-f", "-l", str(sample_bam.LEVEL), "--write-index", sample_bam.indexed_stdout(lengths))
+            programs = [Program(name="merge", command=(*merge, *options, *links))]
+        step.run(*programs, sink=sample_bam.OUTPUT)
         sample_bam.publish(step, sample, lengths, marks_duplicates=marks)
         step.finish()
 
 
 def _check_lane(bam: Path, sample: str) -> None:
-    """A lane's BAM, of this sample and of the lane that its name says. Raises BadDataError."""
+    """Checks that a lane's BAM is of this sample and of the lane in its name. Raises BadDataError."""
     header = sample_bam.check_sample(bam, sample)
-    groups = [group.get("ID", "") for group in header.groups]
+    groups = [group.get("ID", "") for group in header.read_groups]
     if f"{sample}.{bam.stem}" not in groups:
         raise BadDataError(
             f"{bam.name} is not of lane {bam.stem}",
@@ -83,42 +86,37 @@ def _check_lane(bam: Path, sample: str) -> None:
 
 
 def qc(job: Job, arguments: Sequence[str]) -> None:
-    """`step qc REFERENCE SAMPLE`: figures of SAMPLE.bam, in the formats that MultiQC reads: qc/SAMPLE.*."""
+    """`step qc REFERENCE SAMPLE`: computes figures of SAMPLE.bam for MultiQC: qc/SAMPLE.*."""
     given = positional(arguments, "reference", "sample")
     name = check_path("reference", given["reference"])
     sample = check_sample(given["sample"])
     folder = job.run / sample
     job.check_mounts("reference", "data", "working")
     bam = check_input(folder / f"{sample}.bam", step_before=True)
-    reference = references.find(job, name)
-    index = check_input(folder / f"{sample}.bam{index_suffix(tuple(reference.lengths.values()))}", step_before=True)
+    reference = find_reference(job, name)
+    index = check_input(folder / f"{sample}.bam{index_suffix(reference.lengths.values())}", step_before=True)
     step = Step(
         job=job,
         name="qc",
         folder=folder,
         command=("step", "qc", name, sample),
         inputs=(bam, index),
-        known=recorded(folder, "mem.*", "finish"),
+        input_digests=output_digests(folder, *sample_bam.WRITERS),
         reference=reference.record,
     )
     if step.is_done():
         return
     with step:
-        references.check_origin(reference, folder, [bam], "mem.*", "finish")
+        check_origin(reference, folder, [bam], *sample_bam.WRITERS)
         sample_bam.check_sample(bam, sample)
-        by_name(step, index)
-        linked = by_name(step, bam)
-        further = {"stats": ("-@", str(job.threads - 1))}
-        # Side by side: each reads the whole BAM by itself, and idxstats only the index.
-        step.run_together(
-            *(
-                step.pipeline(
-                    Program(name=figure, command=("samtools", figure, *further.get(figure, ()), linked)),
-                    sink=f"{figure}.txt",
-                )
-                for figure in FIGURES
-            )
+        link_input(step, index)
+        link = link_input(step, bam)
+        options = {"stats": ("-@", str(job.threads - 1))}
+        # Concurrently, as each reads the whole BAM by itself, except for idxstats, which reads only the index.
+        programs = (
+            Program(name=figure, command=("samtools", figure, *options.get(figure, ()), link)) for figure in FIGURES
         )
+        step.run_together(*(step.pipeline(program, sink=f"{program.name}.txt") for program in programs))
         for figure in FIGURES:
             step.publish(f"{figure}.txt", folder / "qc" / f"{sample}.{figure}.txt")
         step.finish()

@@ -1,51 +1,42 @@
-"""The output contract: what must be there when a sample's steps have all ended, and how it must fit together.
+"""The output contract: which files a sample's steps must leave, and how they must fit together.
 
-It reads records, headers and last blocks, and no large file as a whole.
+Reads records, headers and last blocks, but no large file completely.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from step import bgzf, references, sample_bam
+from step import bgzf, sample_bam
 from step.arguments import (
     ABSENT,
+    COUNT_ORPHANS,
     Skip,
     check_lanes,
-    check_number,
     check_path,
     check_sample,
+    check_shards,
     check_skip,
     positional,
 )
-from step.bam import index_suffix, needs_csi
+from step.bam import index_suffix, vcf_index_suffix
 from step.errors import BadDataError, MissingInputError, StepError, printable
-from step.job import Job, is_there
-from step.references import Reference
-from step.steps import File, Record, Step, is_as
-from step.vcf import samples_of
+from step.job import Job, file_exists
+from step.records import RECORDS, File, Record
+from step.references import Reference, find_reference
+from step.steps import Step
+from step.vcf import read_samples
 
 FIGURES = ("flagstat", "coverage", "idxstats", "stats")
-MOST_SHARDS = 9999
 AGAIN = "Remove it and run the sample again."
-# From which part on duplicates, or pairs that are not proper, are more likely the library's or the reference's nature.
+# Beyond these fractions of reads or pairs, the kind of library or reference is the likely reason.
 MANY_DUPLICATES = 0.8
 FEW_PROPER = 0.5
-ORPHANS = "count-orphans"  # the last word of a call that reads such pairs too
 
 
 @dataclass(frozen=True, kw_only=True)
 class Contract:
-    """What a sample's run is to leave.
-
-    Attributes:
-        folder: The sample's.
-        sample: Its name.
-        reference: What it was aligned to.
-        lanes: The names of its lanes.
-        skip: What the run does without.
-        shards: How many there are.
-    """
+    """What a sample's run must leave."""
 
     folder: Path
     sample: str
@@ -62,7 +53,7 @@ class Contract:
     @property
     def bam_index(self) -> Path:
         """Its index."""
-        return Path(f"{self.bam}{index_suffix(self._lengths)}")
+        return Path(f"{self.bam}{index_suffix(self.reference.lengths.values())}")
 
     @property
     def vcf(self) -> Path:
@@ -72,34 +63,34 @@ class Contract:
     @property
     def vcf_index(self) -> Path:
         """Its index."""
-        return Path(f"{self.vcf}{'.csi' if needs_csi(self._lengths) else '.tbi'}")
-
-    @property
-    def _lengths(self) -> tuple[int, ...]:
-        return tuple(self.reference.lengths.values())
+        return Path(f"{self.vcf}{vcf_index_suffix(self.reference.lengths.values())}")
 
     @property
     def bam_step(self) -> str:
-        """The step that writes the BAM: of a sample of one lane the one that aligns it, unless it left only a lane."""
+        """The step that wrote the BAM: `finish`, or `mem` of an only lane unless that wrote just the lane's BAM."""
         if len(self.lanes) > 1:
             return "finish"
         step = f"mem.{self.lanes[0]}"
         record = self.record(step)
         lane = str(self.folder / "lanes" / f"{self.lanes[0]}.bam")
-        return "finish" if record and lane in {entry.path for entry in record.outputs} else step
+        return "finish" if record and lane in {file.path for file in record.outputs} else step
 
     @property
     def calls(self) -> dict[str, Path]:
-        """The steps that call, and the shard that each writes."""
+        """The calling steps with the shard that each writes."""
         names = [f"{shard}-of-{self.shards}" for shard in range(self.shards)]
         return {f"call.{name}": self.folder / "shards" / f"{name}.vcf.gz" for name in names}
 
+    def record_path(self, step: str) -> Path:
+        """The path of a step's record."""
+        return self.folder / RECORDS / f"{step}.json"
+
     def record(self, step: str) -> Record | None:
         """A step's record, if there is one."""
-        return Record.read(self.folder / "steps" / f"{step}.json")
+        return Record.read(self.record_path(step))
 
     def files(self) -> Iterator[tuple[str, Path]]:
-        """Each file, after the step that writes it."""
+        """Pairs of a step and a file that it writes."""
         qc = self.folder / "qc"
         yield self.bam_step, self.bam
         yield self.bam_step, self.bam_index
@@ -115,10 +106,10 @@ class Contract:
 
 
 def check(job: Job, arguments: Sequence[str]) -> None:
-    """`step check REFERENCE SAMPLE LANE[,LANE...] SKIP SHARDS`: holds what a sample's run left against the contract.
+    """`step check REFERENCE SAMPLE LANE[,LANE...] SKIP SHARDS`: checks a sample's results against the contract.
 
     Raises:
-        StepError: For its first breach.
+        StepError: For the first breach.
     """
     given = positional(arguments, "reference", "sample", "lanes", "skip", "shards")
     skip = check_skip(given["skip"])
@@ -127,50 +118,50 @@ def check(job: Job, arguments: Sequence[str]) -> None:
     folder = job.run / sample
     job.check_mounts("reference", "data", "working")
     lanes = check_lanes(given["lanes"])
-    shards = check_number("number of shards", given["shards"], 1, MOST_SHARDS)
+    shards = check_shards(given["shards"])
     contract = Contract(
         folder=folder,
         sample=sample,
-        reference=references.find(job, name),
+        reference=find_reference(job, name),
         lanes=lanes,
         skip=skip,
         shards=shards,
     )
     writers = dict.fromkeys(writer for writer, _ in contract.files())
     mems = [f"mem.{lane}" for lane in lanes if contract.bam_step == "finish"]
-    records = [folder / "steps" / f"{writer}.json" for writer in (*mems, *writers)]
-    inputs = [contract.bam, contract.bam_index, contract.vcf, contract.vcf_index, *records]
+    record_paths = [contract.record_path(writer) for writer in (*mems, *writers)]
+    inputs = [contract.bam, contract.bam_index, contract.vcf, contract.vcf_index, *record_paths]
     step = Step(
         job=job,
         name="check",
         folder=folder,
         command=("step", "check", name, sample, given["lanes"], given["skip"] or ABSENT, given["shards"]),
-        inputs=[file for file in inputs if is_there(file)],
+        inputs=[file for file in inputs if file_exists(file)],
         reference=contract.reference.record,
     )
     if step.is_done():
         return
     with step:
-        sample_bam.remove(step.record)  # only a run that keeps the contract now has the record that says so
-        found = _check_records(contract, given)
+        sample_bam.remove(step.record_path)  # a run that breaks the contract must have no record of this step
+        records = _check_records(contract, given)
         for writer, file in contract.files():
             _check_file(contract, writer, file)
         _check_alignments(contract)
         _check_variants(contract)
         for writer, file in contract.files():
-            step.outputs.append(_entry(contract, found[writer], writer, file))
-        _check_origins(contract, found)
-        step.notes += _notes(contract, found)
+            step.outputs.append(_recorded_file(contract, records[writer], writer, file))
+        _check_origins(contract, records)
+        step.notes += _notes(contract, records)
         step.finish()
 
 
 def _breach(error: type[StepError], what: str, why: str, step: str) -> StepError:
-    """The error for what running the sample again mends, since that step then finds its work not done."""
+    """The error for a breach that running the sample again repairs, because that step does its work again."""
     return error(what, why=why, fix=f"Run the sample again: {step} does its work anew, and what is whole is kept.")
 
 
 def _check_records(contract: Contract, given: dict[str, str]) -> dict[str, Record]:
-    """The record of each step, of this command on this sample and this reference."""
+    """The record of each step, if it is one of this command, sample and reference."""
     shards = given["shards"]
     expected: dict[str, tuple[str, ...]] = {contract.bam_step: (contract.bam_step.partition(".")[0],)}
     if contract.bam_step == "finish":
@@ -180,14 +171,12 @@ def _check_records(contract: Contract, given: dict[str, str]) -> dict[str, Recor
     for name in contract.calls:
         expected[name] = ("call", shards, name.removeprefix("call.").partition("-")[0])
     expected["gather"] = ("gather", shards)
-    found = {}
+    records = {}
     for writer, (command, *rest) in expected.items():
-        file = contract.folder / "steps" / f"{writer}.json"
         record = contract.record(writer)
         if record is None:
-            raise _breach(
-                MissingInputError, f"no record of {writer}", f"{file} is not there, or cannot be read", writer
-            )
+            why = f"{contract.record_path(writer)} is not there, or cannot be read"
+            raise _breach(MissingInputError, f"no record of {writer}", why, writer)
         words = ("step", command, given["reference"], contract.sample, *rest)
         if record.command[: len(words)] != words:
             raise _breach(
@@ -203,30 +192,30 @@ def _check_records(contract: Contract, given: dict[str, str]) -> dict[str, Recor
                 f"its record says {printable(str(record.reference))}, and the run's is {contract.reference.sha256}",
                 writer,
             )
-        found[writer] = record
-    return found
+        records[writer] = record
+    return records
 
 
-def _short(contract: Contract, file: Path) -> str:
+def _relative(contract: Contract, file: Path) -> str:
     return str(file.relative_to(contract.folder))
 
 
 def _check_file(contract: Contract, writer: str, file: Path) -> None:
     if not file.is_file():
-        raise _breach(MissingInputError, f"no {_short(contract, file)}", f"{file} is not there", writer)
+        raise _breach(MissingInputError, f"no {_relative(contract, file)}", f"{file} is not there", writer)
     if not file.stat().st_size:
-        raise _breach(BadDataError, f"{_short(contract, file)} is empty", f"{writer} leaves none that is", writer)
+        raise _breach(BadDataError, f"{_relative(contract, file)} is empty", f"{writer} leaves none that is", writer)
 
 
-def _entry(contract: Contract, record: Record, writer: str, file: Path) -> File:
-    """The file as the record of its step names it, which is what it still is."""
-    entry = next((entry for entry in record.outputs if entry.path == str(file)), None)
-    what = f"{_short(contract, file)} is not what {writer} wrote"
+def _recorded_file(contract: Contract, record: Record, writer: str, file: Path) -> File:
+    """A file's entry in the record of its step, if the file is unchanged."""
+    entry = next((output for output in record.outputs if output.path == str(file)), None)
+    what = f"{_relative(contract, file)} is not what {writer} wrote"
     if entry is None:
         raise _breach(BadDataError, what, f"steps/{writer}.json does not name it", writer)
-    if not is_as(entry):
-        said = [f"size {state.size}, mtime {state.mtime_ns}" for state in (File.of(file), entry)]
-        why = f"it has {said[0]}, and steps/{writer}.json says {said[1]}"
+    if not entry.is_unchanged:
+        states = [f"size {state.size}, mtime {state.mtime_ns}" for state in (File.of(file), entry)]
+        why = f"it has {states[0]}, and steps/{writer}.json says {states[1]}"
         raise _breach(BadDataError, what, why, writer)
     return entry
 
@@ -238,7 +227,7 @@ def _check_age(file: Path, index: Path) -> None:
 
 def _check_alignments(contract: Contract) -> None:
     header = sample_bam.check_sample(contract.bam, contract.sample)
-    groups = sorted(group.get("ID", "") for group in header.groups)
+    groups = sorted(group.get("ID", "") for group in header.read_groups)
     if groups != sorted(f"{contract.sample}.{lane}" for lane in contract.lanes):
         raise _breach(
             BadDataError,
@@ -254,17 +243,17 @@ def _check_alignments(contract: Contract) -> None:
             contract.bam_step,
         )
     _check_age(contract.bam, contract.bam_index)
-    if wrong := sample_bam.check_index(contract.bam, contract.bam_index, header):
-        raise BadDataError(f"{contract.bam_index.name} is broken", why=wrong, fix=AGAIN)
+    if fault := sample_bam.index_fault(contract.bam, contract.bam_index, header):
+        raise BadDataError(f"{contract.bam_index.name} is broken", why=fault, fix=AGAIN)
 
 
 def _check_variants(contract: Contract) -> None:
     for file in (contract.vcf, contract.vcf_index, *contract.calls.values()):
-        if not bgzf.is_whole(file):
+        if not bgzf.has_eof_marker(file):
             raise BadDataError(
-                f"{_short(contract, file)} is broken", why="it was cut off: its last block is missing", fix=AGAIN
+                f"{_relative(contract, file)} is broken", why="it was cut off: its last block is missing", fix=AGAIN
             )
-    samples = samples_of(contract.vcf)
+    samples = read_samples(contract.vcf)
     if samples != [contract.sample]:
         raise BadDataError(
             f"{contract.vcf.name} is not of sample {contract.sample}",
@@ -274,30 +263,30 @@ def _check_variants(contract: Contract) -> None:
     _check_age(contract.vcf, contract.vcf_index)
 
 
-def _check_origins(contract: Contract, found: dict[str, Record]) -> None:
-    """Whether the files were made from each other: QC and every shard from this BAM, the VCF from these shards."""
-    bam = next(entry.content for entry in found[contract.bam_step].outputs if entry.path == str(contract.bam))
-    for name in [*(["qc"] if "qc" in found else []), *contract.calls]:
-        if bam not in {entry.content for entry in found[name].inputs}:
+def _check_origins(contract: Contract, records: dict[str, Record]) -> None:
+    """Checks that QC and every shard were made from this BAM, and the VCF from these shards."""
+    bam = next(file.content for file in records[contract.bam_step].outputs if file.path == str(contract.bam))
+    for name in [*(["qc"] if "qc" in records else []), *contract.calls]:
+        if bam not in {file.content for file in records[name].inputs}:
             raise _breach(
                 BadDataError,
                 f"{name} was not made from {contract.bam.name}",
                 f"steps/{name}.json names an earlier one",
                 name,
             )
-    gathered = {entry.content for entry in found["gather"].inputs}
+    gathered = {file.content for file in records["gather"].inputs}
     for name, shard in contract.calls.items():
-        if not {entry.content for entry in found[name].outputs if entry.path == str(shard)} <= gathered:
+        if not {file.content for file in records[name].outputs if file.path == str(shard)} <= gathered:
             raise _breach(
                 BadDataError,
-                f"{contract.vcf.name} was not made from {_short(contract, shard)}",
+                f"{contract.vcf.name} was not made from {_relative(contract, shard)}",
                 "steps/gather.json does not name it, or an earlier one",
                 "gather",
             )
 
 
-def _notes(contract: Contract, found: dict[str, Record]) -> list[str]:
-    """What the user should know of the figures, and what to do about it."""
+def _notes(contract: Contract, records: dict[str, Record]) -> list[str]:
+    """What the user should know about the figures, and do about it."""
     if "qc" in contract.skip:
         return []
     counts = flagstat((contract.folder / "qc" / f"{contract.sample}.flagstat.txt").read_text(encoding="ascii"))
@@ -309,7 +298,7 @@ def _notes(contract: Contract, found: dict[str, Record]) -> list[str]:
             "If they are amplicons, run it with --skip duplicates."
         )
     pairs, proper = counts.get("with itself and mate mapped", 0), counts.get("properly paired", 0)
-    are_called = all(found[name].command[-1] == ORPHANS for name in contract.calls)
+    are_called = all(records[name].command[-1] == COUNT_ORPHANS for name in contract.calls)
     if pairs and proper < FEW_PROPER * pairs and not are_called:
         notes.append(
             f"{1 - proper / pairs:.0%} of the mapped pairs of {contract.sample} are not proper pairs, and not called. "
@@ -319,7 +308,7 @@ def _notes(contract: Contract, found: dict[str, Record]) -> list[str]:
 
 
 def flagstat(text: str) -> dict[str, int]:
-    """What `samtools flagstat` counts of reads that passed quality control, by its own words."""
+    """Parses the counts of `samtools flagstat` for reads that passed quality control."""
     counts: dict[str, int] = {}
     for line in text.splitlines():
         count, _, rest = line.partition(" + ")

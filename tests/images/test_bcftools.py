@@ -80,7 +80,7 @@ def test_shards_have_about_as_many_reads_each(job_runner: JobRunner) -> None:
     starts = [int(line.split("\t")[3]) - 1 for line in job_runner.records("NA1", "NA1.bam")]
     counts = []
     for number in range(4):
-        shard = regions.shard(sequences, spans, number, 4)
+        shard = regions.shard_regions(sequences, spans, number, 4)
         counts.append(
             sum(region.start <= at < region.end for region in shard if region.sequence == "chrA" for at in starts)
         )

@@ -43,9 +43,9 @@ def file(tmp_path: Path) -> Path:
 def test_a_header_gives_sequences_in_order_and_read_groups(file: Path, block: int) -> None:
     sequences = {"HLA:HLA00001": 8, "chr2": 248_956_422, "chr1": 1, "chr20:100000-120000": 9, "long": 0x7FFFFFFF}
     file.write_bytes(bgzipped(bam_of(sequences) + b"records that nobody reads", block))
-    header = bam.header(file)
+    header = bam.read_header(file)
     assert list(header.sequences.items()) == list(sequences.items())
-    assert header.groups[0] == {"ID": "NA1.L001", "SM": "NA1", "PU": "H:1"}
+    assert header.read_groups[0] == {"ID": "NA1.L001", "SM": "NA1", "PU": "H:1"}
     assert header.samples == ["NA1"]
 
 
@@ -53,23 +53,23 @@ def test_a_header_of_thousands_of_sequences_is_read(file: Path) -> None:
     sequences = {f"HLA-A*{number:05}:01": number for number in range(3366)}
     lines = "".join(f"@SQ\tSN:{name}\tLN:{length}\n" for name, length in sequences.items())
     file.write_bytes(bgzipped(bam_of(sequences, lines + GROUPS), 65280))
-    assert bam.header(file).sequences == sequences
-    assert bam.header(file).samples == ["NA1"]
+    assert bam.read_header(file).sequences == sequences
+    assert bam.read_header(file).samples == ["NA1"]
 
 
 def test_samples_are_each_named_once_and_sorted(file: Path) -> None:
     file.write_bytes(bgzipped(bam_of({}, "@RG\tID:b\tSM:b\n@RG\tID:a\tSM:a\n@RG\tID:c\tSM:b\n@RG\tID:d\n")))
-    assert bam.header(file).samples == ["", "a", "b"]
+    assert bam.read_header(file).samples == ["", "a", "b"]
 
 
 def test_a_header_without_read_groups_has_no_sample(file: Path) -> None:
     file.write_bytes(bgzipped(bam_of({"chr1": 5}, "@CO\t@RG\tSM:x\n")))
-    assert (bam.header(file).groups, bam.header(file).samples) == ((), [])
+    assert (bam.read_header(file).read_groups, bam.read_header(file).samples) == ((), [])
 
 
 def test_zeros_that_pad_the_text_are_no_part_of_it(file: Path) -> None:
     file.write_bytes(bgzipped(bam_of({"chr1": 5}, "@RG\tID:x\tSM:NA1\n", bytes(50))))
-    assert bam.header(file).samples == ["NA1"]
+    assert bam.read_header(file).samples == ["NA1"]
 
 
 @pytest.mark.parametrize(
@@ -92,21 +92,21 @@ def test_what_is_no_bam_is_broken(file: Path, content: bytes) -> None:
     with pytest.raises(
         BadDataError, match=r"^NA1\.bam is broken: it (has no BAM header|is not a BAM file)\. Remove it"
     ):
-        bam.header(file)
+        bam.read_header(file)
 
 
 @pytest.mark.parametrize("cut", [1, 10, 27, 28])
 def test_a_bam_without_its_last_block_was_cut_off(file: Path, cut: int) -> None:
     whole = bgzipped(bam_of({"chr1": 5}) + bytes(500))
     file.write_bytes(whole)
-    assert bam.check_whole(file).samples == ["NA1"]
+    assert bam.check_complete(file).samples == ["NA1"]
     file.write_bytes(whole[:-cut])
     with pytest.raises(BadDataError, match="it was cut off: its last block is missing"):
-        bam.check_whole(file)
+        bam.check_complete(file)
 
 
 def test_a_bam_that_cannot_be_read_is_said_to_be_so(file: Path) -> None:
-    for read in (bam.header, bam.check_whole, bgzf.is_whole, bam.read_index):
+    for read in (bam.read_header, bam.check_complete, bgzf.has_eof_marker, bam.read_index):
         with pytest.raises(StepError, match=r"cannot read .*NA1\.bam"):
             read(file)
 

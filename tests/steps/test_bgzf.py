@@ -17,13 +17,13 @@ def test_a_file_is_whole_if_it_ends_with_the_last_block(tmp_path: Path) -> None:
     whole = bgzipped(b"x" * 500)
     for content, is_whole in (
         (whole, True),
-        (bgzf.END, True),
+        (bgzf.EOF_MARKER, True),
         (whole[:-1], False),
         (b"", False),
         (whole + b"\0", False),
     ):
         file.write_bytes(content)
-        assert bgzf.is_whole(file) == is_whole
+        assert bgzf.has_eof_marker(file) == is_whole
 
 
 @settings(deadline=None)
@@ -32,7 +32,7 @@ def test_a_file_is_whole_if_it_ends_with_the_last_block(tmp_path: Path) -> None:
 )
 def test_bytes_are_read_by_number_wherever_blocks_end(data: bytes, block: int, chunk: int, sizes: list[int]) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bgzf, "CHUNK", chunk)
+        patch.setattr(bgzf, "CHUNK_BYTES", chunk)
         reader, at = bgzf.Reader(io.BytesIO(bgzipped(data, block))), 0
         for size in sizes:
             if at + size > len(data):
@@ -41,8 +41,8 @@ def test_bytes_are_read_by_number_wherever_blocks_end(data: bytes, block: int, c
                 return
             assert reader.read(size) == data[at : at + size]
             at += size
-        assert reader.rest() == data[at:]
-        assert reader.rest() == b""
+        assert reader.read_all() == data[at:]
+        assert reader.read_all() == b""
 
 
 @settings(deadline=None)
@@ -55,10 +55,10 @@ def test_lines_are_read_wherever_blocks_end(lines: list[bytes], block: int) -> N
 
 def test_data_that_were_cut_off_within_a_member_end_early() -> None:
     with pytest.raises(EOFError):
-        bgzf.Reader(io.BytesIO(gzipped(b"x" * 500)[:-3])).rest()
+        bgzf.Reader(io.BytesIO(gzipped(b"x" * 500)[:-3])).read_all()
 
 
 @pytest.mark.parametrize("content", [b"plain", gzipped(b"x") + b"garbage"])
 def test_what_is_not_gzip_cannot_be_unpacked(content: bytes) -> None:
     with pytest.raises(zlib.error):
-        bgzf.Reader(io.BytesIO(content)).rest()
+        bgzf.Reader(io.BytesIO(content)).read_all()

@@ -16,7 +16,7 @@ from step import sample_bam
 from step.errors import StepError, UsageError
 from step.job import Job
 from step.lanes import Lane, Memory
-from step.steps import Record
+from step.records import Record
 
 
 def sha256(file: Path) -> str:
@@ -198,10 +198,10 @@ def parse(*words: str) -> Lane:
 
 
 def test_a_lane_alone_makes_the_sample_s_bam() -> None:
-    assert parse("-", "-", "L001").is_alone
-    assert not parse("-", "-", "L001,L002").is_alone
-    assert not parse("-", "-", "-").is_alone
-    assert not parse().is_alone
+    assert parse("-", "-", "L001").is_only
+    assert not parse("-", "-", "L001,L002").is_only
+    assert not parse("-", "-", "-").is_only
+    assert not parse().is_only
     with pytest.raises(UsageError, match="'L001' is not among the sample's lanes"):
         parse("-", "-", "L002")
 
@@ -268,8 +268,8 @@ def test_duplicates_that_are_no_longer_marked_leave_no_figures_of_them(tiny: Tin
 
 
 def test_an_index_is_named_after_the_output_that_is_a_pipe() -> None:
-    assert sample_bam.indexed([1 << 29]) == "/dev/stdout##idx##out.bam.csi"
-    assert sample_bam.indexed([(1 << 29) - 1]) == "/dev/stdout##idx##out.bam.bai"
+    assert sample_bam.indexed_stdout([1 << 29]) == "/dev/stdout##idx##out.bam.csi"
+    assert sample_bam.indexed_stdout([(1 << 29) - 1]) == "/dev/stdout##idx##out.bam.bai"
 
 
 def test_the_other_aligner_runs_its_own_program_and_needs_avx2(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:

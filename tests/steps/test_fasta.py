@@ -38,7 +38,7 @@ def prepared(file: Path, content: str | bytes) -> str:
     """The copy of a FASTA file."""
     file.write_bytes(content if isinstance(content, bytes) else content.encode("latin-1"))
     out: list[bytes] = []
-    digest = fasta.prepare(file, "ref.fa", out.append)
+    digest = fasta.normalise(file, "ref.fa", out.append)
     assert digest == hashlib.sha256(file.read_bytes()).hexdigest()
     return b"".join(out).decode("latin-1")
 
@@ -110,7 +110,7 @@ def test_where_a_file_is_cut_into_blocks_does_not_show_in_the_copy(
         part if part.startswith(">") else part.replace("R", "N").replace("y", "n") for part in parts
     ) + text[len(end.join(parts)) :].replace("\r", "")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fasta, "BLOCK", block)
+        patch.setattr(fasta, "BLOCK_BYTES", block)
         assert prepared(file, compress(text.encode())) == expected
 
 
@@ -119,7 +119,7 @@ def test_where_a_file_is_cut_into_blocks_does_not_show_in_the_copy(
 def test_lines_of_one_length_and_a_shorter_last_one_are_accepted(
     file: Path, lines: str, block: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fasta, "BLOCK", block)
+    monkeypatch.setattr(fasta, "BLOCK_BYTES", block)
     text = f"\n>ok\nA\n>a\n{lines}"
     assert prepared(file, text) == text
     assert prepared(file, f"{text}\n>b\nACGTAC\nAC") == f"{text}\n>b\nACGTAC\nAC"
@@ -132,7 +132,7 @@ def test_lines_of_one_length_and_a_shorter_last_one_are_accepted(
 def test_lines_that_no_index_can_find_are_refused(
     file: Path, lines: str, block: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fasta, "BLOCK", block)
+    monkeypatch.setattr(fasta, "BLOCK_BYTES", block)
     assert "sequence 'a' has lines of different lengths" in refused(file, f">ok\nAC\n>a\n{lines}")
     assert "sequence 'a' has lines of different lengths" in refused(file, f">a\n{lines}\n>b\nAC\n")
 
@@ -161,7 +161,7 @@ def test_a_sequence_without_a_name_is_refused(file: Path, header: str) -> None:
 
 @pytest.mark.parametrize("block", [4, 1 << 22])
 def test_a_name_that_stands_twice_is_refused(file: Path, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fasta, "BLOCK", block)
+    monkeypatch.setattr(fasta, "BLOCK_BYTES", block)
     assert "sequence 'a' stands in it twice" in refused(file, ">a one\nAC\n>b\nAC\n>a two\nAC\n")
 
 
@@ -170,7 +170,7 @@ def test_a_name_that_stands_twice_is_refused(file: Path, block: int, monkeypatch
 def test_a_sequence_without_a_base_is_refused(
     file: Path, text: str, block: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fasta, "BLOCK", block)
+    monkeypatch.setattr(fasta, "BLOCK_BYTES", block)
     assert "sequence 'a' has no base" in refused(file, text)
 
 
@@ -198,7 +198,7 @@ def test_letters_that_are_none_of_dna_are_refused_with_their_sequence(
     text = f">ok\nACGT\n>a\nACGT\n{bases}\n>b\nAC\n"
     if block == 4 and "protein" in said:
         said = "sequence 'a' is protein"  # only the letters of the first block are known
-    monkeypatch.setattr(fasta, "BLOCK", block)
+    monkeypatch.setattr(fasta, "BLOCK_BYTES", block)
     assert said in refused(file, text)
 
 
@@ -237,22 +237,22 @@ def test_gzip_with_garbage_behind_it_or_cut_off_is_refused(file: Path) -> None:
 def test_a_file_whose_lines_have_no_newlines_is_refused_before_all_of_it_is_read(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fasta, "BLOCK", 100)
-    monkeypatch.setattr(fasta, "LONGEST_HEADER", 50)
+    monkeypatch.setattr(fasta, "BLOCK_BYTES", 100)
+    monkeypatch.setattr(fasta, "MAX_HEADER", 50)
     assert "a line that starts with '>' is longer than 50 characters" in refused(file, ">a\r" + "ACGT\r" * 1000)
 
 
 def test_a_chromosome_on_one_line_is_written_block_by_block(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fasta, "BLOCK", 100)
+    monkeypatch.setattr(fasta, "BLOCK_BYTES", 100)
     file.write_text(">a\n" + "ACGT" * 1000)
     pieces: list[bytes] = []
-    fasta.prepare(file, "ref.fa", pieces.append)
+    fasta.normalise(file, "ref.fa", pieces.append)
     assert max(map(len, pieces)) <= 200
 
 
 def test_a_file_that_cannot_be_read_is_said_to_be_so(tmp_path: Path) -> None:
     with pytest.raises(StepError, match="cannot read"):
-        fasta.prepare(tmp_path, "ref.fa", lambda _: None)
+        fasta.normalise(tmp_path, "ref.fa", lambda _: None)
 
 
 @pytest.mark.parametrize("text", [">a\rACGT\r>b\rAC\r", ">a\rACGT\n", ">a\nAC\rGT\n", ">a one\rtwo\nACGT\n"])

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.compressed import bgzipped, gzipped
 
-from step import fastq
+from step import compression, fastq
 from step.errors import BadDataError, StepError
 
 GOOD = "FFFF:,#"  # qualities of the usual scale
@@ -44,13 +44,13 @@ class Lane:
 
     folder: Path
 
-    def mates(self, first: str | bytes, second: str | bytes) -> fastq.Mates:
+    def mates(self, first: str | bytes, second: str | bytes) -> fastq.ReadPairs:
         sources = []
         for name, content in (("R1.fq", first), ("R2.fq", second)):
             file = self.folder / name
             file.write_bytes(content.encode("latin-1") if isinstance(content, str) else content)
-            sources.append(fastq.Source(name=name, file=file))
-        return fastq.Mates(one=sources[0], two=sources[1])
+            sources.append(fastq.FastqFile(name=name, path=file))
+        return fastq.ReadPairs(r1=sources[0], r2=sources[1])
 
     def interleaved(self, first: str | bytes, second: str | bytes) -> str:
         return b"".join(self.mates(first, second).blocks()).decode("latin-1")
@@ -70,9 +70,9 @@ def lane(tmp_path: Path) -> Lane:
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks of two records, out of plain files that are read 64 bytes at a time."""
-    monkeypatch.setattr(fastq, "BLOCK", 8)
-    monkeypatch.setattr(fastq, "CHUNK", 64)
-    monkeypatch.setattr(fastq, "PIECE", 64)
+    monkeypatch.setattr(fastq, "BLOCK_LINES", 8)
+    monkeypatch.setattr(fastq, "CHUNK_BYTES", 64)
+    monkeypatch.setattr(compression, "PIECE_BYTES", 64)
 
 
 def woven(first: str, second: str) -> str:
@@ -94,8 +94,8 @@ def test_what_is_written_counted_and_digested_is_the_whole_of_both_files(lane: L
     mates, pipe = lane.mates(first, second), io.BytesIO()
     assert mates(pipe) >= 0
     assert pipe.getvalue().decode() == woven(side(1, 50), side(2, 50))
-    assert mates.pairs == 50
-    assert [mates.one.sha256, mates.two.sha256] == [hashlib.sha256(data).hexdigest() for data in (first, second)]
+    assert mates.count == 50
+    assert [mates.r1.sha256, mates.r2.sha256] == [hashlib.sha256(data).hexdigest() for data in (first, second)]
 
 
 @pytest.mark.parametrize(
@@ -205,9 +205,9 @@ def test_where_files_are_cut_into_blocks_does_not_show_in_the_result(
     ]
     sides = [record("r", bases(30, number)) + text for number, text in enumerate(sides)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fastq, "BLOCK", block * fastq.LINES)
-        patch.setattr(fastq, "CHUNK", chunk)
-        patch.setattr(fastq, "PIECE", chunk)
+        patch.setattr(fastq, "BLOCK_LINES", block * fastq.LINES)
+        patch.setattr(fastq, "CHUNK_BYTES", chunk)
+        patch.setattr(compression, "PIECE_BYTES", chunk)
         patch.setattr(fastq, "are_copies", lambda *_, **__: False)
         content = [compress(text.encode()) for compress, text in zip(compressions, sides, strict=True)]
         assert lane.interleaved(*content) == woven(*sides)
@@ -343,7 +343,7 @@ def test_one_interleaved_file_given_twice_is_refused(lane: Lane, head: str) -> N
 
 @pytest.mark.usefixtures("small_blocks")
 def test_a_copy_is_found_behind_a_start_that_tells_nothing(lane: Lane, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fastq, "BLOCK", 80)
+    monkeypatch.setattr(fastq, "BLOCK_LINES", 80)
     start = "".join(record(f"g{number}", "G" * 30) for number in range(60))
     same = start + side(1, 100, UNMARKED)
     assert "its reads are those of" in lane.refused(same, same)
@@ -404,7 +404,7 @@ def second() -> bytes:
 def test_members_and_padding_of_zeros_are_accepted(
     lane: Lane, second: bytes, chunk: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fastq, "CHUNK", chunk)
+    monkeypatch.setattr(fastq, "CHUNK_BYTES", chunk)
     data = side(1, PAIRS).encode()
     expected = woven(data.decode(), second.decode())
     members = b"".join(gzipped(data[at : at + 97]) for at in range(0, len(data), 97))
@@ -427,7 +427,7 @@ def test_members_and_padding_of_zeros_are_accepted(
 def test_what_is_not_gzip_behind_the_end_of_gzip_is_refused(
     lane: Lane, second: bytes, garbage: bytes, chunk: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fastq, "CHUNK", chunk)
+    monkeypatch.setattr(fastq, "CHUNK_BYTES", chunk)
     said = lane.refused(gzipped(side(1, PAIRS).encode()) + garbage, second)
     assert "cannot unpack R1.fq: something that is not gzip stands behind the end" in said
 
@@ -492,9 +492,9 @@ def test_the_scale_is_old_if_none_is_below_64_and_some_above_75(lane: Lane, scal
 def test_the_scale_is_known_by_the_first_reads_and_no_later_one(
     lane: Lane, low: int, block: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fastq, "FIRST_READS", 5)
-    monkeypatch.setattr(fastq, "BLOCK", block * fastq.LINES)
-    monkeypatch.setattr(fastq, "CHUNK", 50)
+    monkeypatch.setattr(fastq, "SCALE_READS", 5)
+    monkeypatch.setattr(fastq, "BLOCK_LINES", block * fastq.LINES)
+    monkeypatch.setattr(fastq, "CHUNK_BYTES", 50)
     first = scaled(1, low, OLD) + record("low", bases(30, 99), "#" * 30) + record("more", bases(30, 98), "h" * 30)
     second = scaled(2, low, GOOD) + record("low", bases(30, 97)) + record("more", bases(30, 96))
     if low < 5:
@@ -582,7 +582,7 @@ def test_long_lines_are_read_a_few_at_a_time(lane: Lane) -> None:
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert (mates.pairs, written > 60_000_000) == (60, True)
+    assert (mates.count, written > 60_000_000) == (60, True)
     assert peak < 100_000_000
 
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from step import ending, errors, main
-from step.errors import InputOutputError, MissingInputError, StepError, ToldToEndError, UsageError, cannot_write
+from step import errors, main, signals
+from step.errors import InputOutputError, MissingInputError, StepError, TerminatedError, UsageError, cannot_write
 from step.job import Job, check_input
 
 # The table of images/base/README.md.
@@ -150,8 +150,8 @@ def test_a_link_that_leads_in_a_circle_is_an_error_of_the_file_system(tmp_path: 
 @pytest.fixture
 def heeded() -> Iterator[None]:
     """Signals as a step takes them; as they were afterwards."""
-    handlers = {number: signal.getsignal(number) for number in ending.SIGNALS}
-    ending.heed()
+    handlers = {number: signal.getsignal(number) for number in signals.SIGNALS}
+    signals.install_handlers()
     yield
     for number, handler in handlers.items():
         signal.signal(number, handler)
@@ -159,7 +159,7 @@ def heeded() -> Iterator[None]:
 
 @pytest.mark.usefixtures("heeded")
 def test_a_signal_ends_the_step_where_it_stands() -> None:
-    with pytest.raises(ToldToEndError) as caught:
+    with pytest.raises(TerminatedError) as caught:
         signal.raise_signal(signal.SIGTERM)
     assert caught.value.code == 143
     signal.raise_signal(signal.SIGINT)  # a second one is too late to change anything
@@ -170,14 +170,14 @@ def test_a_signal_waits_until_what_must_not_be_torn_apart_is_done() -> None:
     done = []
 
     def work() -> None:
-        with ending.held_back():
-            with ending.held_back():
+        with signals.deferred():
+            with signals.deferred():
                 signal.raise_signal(signal.SIGINT)
                 done.append("inner")
             done.append("outer")
         done.append("after")
 
-    with pytest.raises(ToldToEndError) as caught:
+    with pytest.raises(TerminatedError) as caught:
         work()
     assert caught.value.code == 130
     assert done == ["inner", "outer"]
@@ -196,7 +196,7 @@ def test_the_door_returns_the_code_of_whatever_ends_a_command(
         error = kind("a", why="b", fix="C.")
         assert main.main({"x": failing(error)}, ["x"], job) == CODES[kind.__name__]
         assert capfd.readouterr().err == "step: error: a: b. C.\n"
-    assert main.main({"x": failing(ToldToEndError(signal.SIGTERM))}, ["x"], job) == 143
+    assert main.main({"x": failing(TerminatedError(signal.SIGTERM))}, ["x"], job) == 143
     assert main.main({"x": lambda *_: None}, ["x"], job) == 0
     assert capfd.readouterr().err == ""
     assert heeded is None

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from support.finished_sample import FASTA, REFERENCE, SAMPLE, Tiny, bam, commands
 
-from step import fasta, references
+from step import fasta, index, references
 from step.errors import BadDataError, MissingInputError, ToolFailedError, TryAgainError, UsageError
 from step.job import Job
 
@@ -43,7 +43,7 @@ def other_run(tiny: Tiny, execution: str = "run2", **variables: str) -> Job:
 
 def test_a_reference_is_found_by_the_digest_of_its_fasta(tiny: Tiny) -> None:
     tiny.index()
-    reference = references.find(tiny.job, REFERENCE)
+    reference = references.find_reference(tiny.job, REFERENCE)
     assert reference.sha256 == digest()
     assert reference.folder == prepared(tiny, digest())
     assert reference.fasta.read_text() == FASTA
@@ -75,7 +75,7 @@ def test_stale_files_beside_a_fasta_are_not_used(tiny: Tiny) -> None:
     for suffix in (".fai", ".bwt", ".sa", ".pac", ".amb", ".ann", ".bwt.2bit.64"):
         tiny.fasta.with_name(tiny.fasta.name + suffix).write_text("stale\t99\t0\t60\t61\n")
     tiny.index()
-    reference = references.find(tiny.job, REFERENCE)
+    reference = references.find_reference(tiny.job, REFERENCE)
     assert reference.lengths == tiny.lengths
     assert not any(b"stale" in file.read_bytes() for file in reference.folder.rglob("*") if file.is_file())
 
@@ -88,8 +88,8 @@ def test_another_fasta_of_the_same_size_and_time_is_another_reference(tiny: Tiny
     replaced(tiny)
     second = other_run(tiny)
     tiny.index(job=second)
-    assert references.find(second, REFERENCE).sha256 == digest(OTHER)
-    assert references.find(second, REFERENCE).fasta.read_text() == OTHER
+    assert references.find_reference(second, REFERENCE).sha256 == digest(OTHER)
+    assert references.find_reference(second, REFERENCE).fasta.read_text() == OTHER
 
 
 def test_a_run_keeps_the_reference_that_it_began_with_and_another_gets_the_new_one(tiny: Tiny) -> None:
@@ -101,24 +101,24 @@ def test_a_run_keeps_the_reference_that_it_began_with_and_another_gets_the_new_o
         image = "bcftools" if step in ("call", "gather") else "samtools"
         tiny.step(image, step, *tiny.words(step, lanes="L001,L002"))
     assert tiny.record("check")["reference"]["sha256"] == digest()
-    assert references.find(second, REFERENCE).sha256 == digest(OTHER)
+    assert references.find_reference(second, REFERENCE).sha256 == digest(OTHER)
 
 
 def test_a_run_that_was_prepared_by_another_keeps_what_it_met_first(tiny: Tiny) -> None:
     tiny.index()
     second = other_run(tiny)
-    assert references.find(second, REFERENCE).sha256 == digest()
+    assert references.find_reference(second, REFERENCE).sha256 == digest()
     replaced(tiny)
     tiny.index(job=other_run(tiny, "run3"))
-    assert references.find(second, REFERENCE).sha256 == digest()
-    assert references.find(other_run(tiny, "run4"), REFERENCE).sha256 == digest(OTHER)
+    assert references.find_reference(second, REFERENCE).sha256 == digest()
+    assert references.find_reference(other_run(tiny, "run4"), REFERENCE).sha256 == digest(OTHER)
 
 
 def test_prepared_outside_a_run_no_run_is_noted(tiny: Tiny) -> None:
     environment = {name: value for name, value in tiny.job.environment.items() if name != "EXECUTION_ID"}
     tiny.index(job=replace(tiny.job, environment=environment))
     assert not tiny.job.run.exists()
-    assert references.find(tiny.job, REFERENCE).sha256 == digest()
+    assert references.find_reference(tiny.job, REFERENCE).sha256 == digest()
 
 
 def test_a_bad_name_of_the_run_is_told_before_an_hour_of_work(tiny: Tiny) -> None:
@@ -128,13 +128,13 @@ def test_a_bad_name_of_the_run_is_told_before_an_hour_of_work(tiny: Tiny) -> Non
 
 
 def test_a_reference_that_changes_while_it_is_read_is_tried_again(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = fasta.prepare
+    real = fasta.normalise
 
     def prepare(source: Path, name: str, write: Callable[[bytes], object]) -> str:
         source.write_text(OTHER, encoding="ascii")
         return real(source, name, write)
 
-    monkeypatch.setattr(references, "prepare", prepare)
+    monkeypatch.setattr(index, "normalise", prepare)
     with pytest.raises(TryAgainError, match=r"changed while it was read"):
         tiny.index()
     assert tiny.finished() == []
@@ -184,7 +184,7 @@ def test_two_runs_and_two_aligners_prepare_one_reference_at_once(tiny: Tiny) -> 
         )
     )
     for job in jobs:
-        reference = references.find(job, REFERENCE)
+        reference = references.find_reference(job, REFERENCE)
         assert {reference.index(name).parent.name for name in ("bwa", "bwa-mem3")} == {"bwa", "bwa-mem3"}
     assert tiny.left_over() == []
     assert not [name for name in tiny.finished() if Path(name).name.startswith(".")]
@@ -196,7 +196,7 @@ def test_steps_that_begin_a_run_at_once_agree_on_its_reference(tiny: Tiny) -> No
 
     def find() -> None:
         with contextlib.suppress(MissingInputError):  # replaced, and not yet prepared
-            digests.append(references.find(tiny.job, REFERENCE).sha256)
+            digests.append(references.find_reference(tiny.job, REFERENCE).sha256)
 
     def republish() -> None:
         replaced(tiny)
@@ -303,10 +303,10 @@ def test_an_index_is_made_anew_where_the_delivered_one_is(
 
 def test_the_alternatives_beside_a_fasta_are_part_of_the_reference(tiny: Tiny) -> None:
     tiny.index()
-    plain = references.find(tiny.job, REFERENCE).sha256
+    plain = references.find_reference(tiny.job, REFERENCE).sha256
     tiny.fasta.with_name(f"{REFERENCE}.alt").write_text("@HD\tVN:1.6\n\nchrB\t0\tchrA\t1\t60\t8M\n")
     tiny.index()
-    reference = references.find(tiny.job, REFERENCE)
+    reference = references.find_reference(tiny.job, REFERENCE)
     assert reference.sha256 not in (plain, digest())
     assert reference.index("bwa").with_name("reference.fa.alt").read_text().splitlines()[2].startswith("chrB")
 
@@ -422,16 +422,16 @@ def test_a_new_run_does_not_begin_with_a_fasta_that_was_replaced_since_it_was_pr
     with pytest.raises(
         MissingInputError, match=r"was replaced or changed since it was\. Run 'step index ref\.fa' again"
     ):
-        references.find(second, REFERENCE)
-    assert references.find(tiny.job, REFERENCE).sha256 == digest()  # it began before
+        references.find_reference(second, REFERENCE)
+    assert references.find_reference(tiny.job, REFERENCE).sha256 == digest()  # it began before
     tiny.index(job=second)
-    assert references.find(second, REFERENCE).sha256 == digest(OTHER)
+    assert references.find_reference(second, REFERENCE).sha256 == digest(OTHER)
 
 
 def test_a_prepared_reference_outlives_its_fasta(tiny: Tiny) -> None:
     tiny.index()
     tiny.fasta.unlink()
-    assert references.find(other_run(tiny), REFERENCE).sha256 == digest()
+    assert references.find_reference(other_run(tiny), REFERENCE).sha256 == digest()
 
 
 @pytest.mark.parametrize("file", ["fasta/reference.fa", "fasta/reference.fa.fai", "bwa/reference.fa.bwt"])

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from support.bam_indexes import Indexed, bai, csi, virtual
 
 from step.bam import Span, parse_index
-from step.regions import BASES_PER_BYTE, MARGIN, Region, bed, shard, widened
+from step.regions import BASES_PER_BYTE, MARGIN, Region, bed_lines, shard_regions, widen
 
 WINDOW = 1 << 14
 
@@ -23,7 +23,7 @@ def spans_of(draw: st.DrawFn) -> Span:
 
 
 def all_shards(lengths: Mapping[str, int], spans: Sequence[Sequence[Span]] | None, shards: int) -> list[list[Region]]:
-    return [shard(lengths, spans, number, shards) for number in range(shards)]
+    return [shard_regions(lengths, spans, number, shards) for number in range(shards)]
 
 
 def check_every_base_once(lengths: Mapping[str, int], shards: Sequence[Sequence[Region]]) -> None:
@@ -64,7 +64,7 @@ def test_every_base_of_a_whole_genome_is_in_one_shard(shards: int) -> None:
 
 def test_regions_of_a_shard_that_touch_are_one() -> None:
     spans = [[Span(start=at, end=at + 10, weight=at) for at in range(0, 100, 10)]]
-    assert shard({"a": 100}, spans, 0, 1) == [Region(sequence="a", start=0, end=100)]
+    assert shard_regions({"a": 100}, spans, 0, 1) == [Region(sequence="a", start=0, end=100)]
 
 
 def test_where_nothing_is_known_every_base_costs_the_same() -> None:
@@ -78,12 +78,12 @@ def test_where_nothing_is_known_every_base_costs_the_same() -> None:
 def test_more_shards_than_bases_leave_some_empty() -> None:
     made = all_shards({"a": 3}, None, 8)
     assert sorted(len(regions) for regions in made) == [0] * 5 + [1] * 3
-    assert shard({}, None, 0, 1) == []
+    assert shard_regions({}, None, 0, 1) == []
 
 
 def test_the_order_of_sequences_is_that_of_the_genome_not_of_their_names() -> None:
     genome = {"b": 10, "HLA:HLA00001": 10, "a": 10}
-    assert [region.sequence for region in shard(genome, None, 0, 1)] == list(genome)
+    assert [region.sequence for region in shard_regions(genome, None, 0, 1)] == list(genome)
 
 
 # ---- balance ---------------------------------------------------------------------------------------------------------
@@ -174,7 +174,7 @@ def test_spans_within_each_other_count_together() -> None:
 def test_a_margin_stays_within_its_sequence() -> None:
     lengths = {"a": 5000, "b": 100}
     regions = [Region(sequence="a", start=500, end=3000), Region(sequence="b", start=0, end=100)]
-    assert widened(regions, lengths) == [
+    assert widen(regions, lengths) == [
         Region(sequence="a", start=0, end=3000 + MARGIN),
         Region(sequence="b", start=0, end=100),
     ]
@@ -182,6 +182,6 @@ def test_a_margin_stays_within_its_sequence() -> None:
 
 @pytest.mark.parametrize("name", ["HLA-A*01:01:01:01", "HLA:HLA00001", "chr20:100000-120000", "gi|1|ref|NC|"])
 def test_names_stand_in_a_bed_file_as_they_are(name: str) -> None:
-    assert bed([Region(sequence=name, start=0, end=9), Region(sequence=name, start=20, end=21)]) == (
+    assert bed_lines([Region(sequence=name, start=0, end=9), Region(sequence=name, start=20, end=21)]) == (
         f"{name}\t0\t9\n{name}\t20\t21\n"
     )

@@ -3,7 +3,7 @@
 import gzip
 import zlib
 
-from step.bgzf import END
+from step.bgzf import EOF_MARKER
 
 _START = bytes.fromhex("1f8b08040000000000ff060042430200")
 
@@ -28,4 +28,4 @@ def bgzipped(data: bytes, block: int = 100) -> bytes:
         size = len(body) + 25
         parts += [_START + size.to_bytes(2, "little"), body]
         parts += [zlib.crc32(piece).to_bytes(4, "little"), len(piece).to_bytes(4, "little")]
-    return b"".join(parts) + END
+    return b"".join(parts) + EOF_MARKER

@@ -97,7 +97,7 @@ def blocks(data: bytes) -> bytes:
     compressor = zlib.compressobj(6, zlib.DEFLATED, -15)
     packed = compressor.compress(data) + compressor.flush()
     head = bytes.fromhex("1f8b08040000000000ff0600424302 00".replace(" ", "")) + struct.pack("<H", len(packed) + 25)
-    return head + packed + struct.pack("<II", zlib.crc32(data), len(data)) + bgzf.END
+    return head + packed + struct.pack("<II", zlib.crc32(data), len(data)) + bgzf.EOF_MARKER
 
 
 def bam(sample: str, lanes: Sequence[str], lengths: Mapping[str, int]) -> bytes:

@@ -72,10 +72,10 @@ def test_reads_are_cut_as_bwa_cuts_them_whatever_the_blocks_they_are_read_in(
     pairs: list[tuple[int, int]], bases: int, block: int
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module("batches"), "BLOCK", block * module("batches").LINES)
+        patch.setattr(module("batches"), "BLOCK_LINES", block * module("batches").LINES)
         made = list(module("batches").batches(io.BytesIO(interleaved(pairs)), bases))
-    assert [len(batch.lines) // 8 for batch in made] == as_bwa_cuts(pairs, bases)
-    assert b"".join(line for batch in made for line in batch.lines) == interleaved(pairs)
+    assert [len(batch) // 8 for batch in made] == as_bwa_cuts(pairs, bases)
+    assert b"".join(line for batch in made for line in batch) == interleaved(pairs)
 
 
 def test_no_read_makes_no_batch() -> None:
@@ -118,7 +118,7 @@ def wheel() -> Wheel:
 
 @pytest.fixture
 def aligner(wheel: Wheel) -> Any:  # noqa: ANN401  # a module's that is no package
-    return program().Aligner(module=wheel, index=None, options=None, group=GROUP, alternative=frozenset())
+    return program().Aligner(module=wheel, index=None, options=None, rg_tag=GROUP, alt_contigs=frozenset())
 
 
 def program() -> ModuleType:
@@ -134,14 +134,14 @@ def program() -> ModuleType:
 
 def test_pairs_are_handed_on_without_the_ends_of_lines_and_the_marks_of_mates(aligner: Any, wheel: Wheel) -> None:  # noqa: ANN401
     lines = [b"@a/1 x\n", b"AC\n", b"+\n", b"IJ\n", b"@a/2 y\n", b"GGT\n", b"+\n", b"KLM\n"]
-    assert aligner.align(module("batches").Batch(lines=lines)) == record(GROUP) + record(GROUP, flag=141)
+    assert aligner.align(lines) == record(GROUP) + record(GROUP, flag=141)
     assert wheel.pairs == [Pair(b"a", b"AC", b"a", b"GGT", b"IJ", b"KLM")]
 
 
 def test_a_read_without_bases_is_aligned_as_one_and_written_as_none(aligner: Any, wheel: Wheel) -> None:  # noqa: ANN401
     lines = interleaved([(5, 0), (0, 5)]).splitlines(keepends=True)
     one, two = (functools.partial(record, GROUP, flag=flag) for flag in (77, 141))
-    assert aligner.align(module("batches").Batch(lines=lines)) == one() + two(bases=0) + one(bases=0) + two()
+    assert aligner.align(lines) == one() + two(bases=0) + one(bases=0) + two()
     assert [(pair.bases, pair.mate_bases) for pair in wheel.pairs] == [(b"AAAAA", b"N"), (b"N", b"AAAAA")]
     assert [(pair.qualities, pair.mate_qualities) for pair in wheel.pairs] == [(b"IIIII", b"!"), (b"!", b"IIIII")]
 
@@ -151,7 +151,7 @@ def test_a_read_without_bases_is_aligned_as_one_and_written_as_none(aligner: Any
     [(b"@a 1:N:0", b"a"), (b"@a\tx", b"a"), (b"@a/1", b"a"), (b"@a/3 x/1", b"a"), (b"@/1", b"/1"), (b"@a.1", b"a.1")],
 )
 def test_a_name_is_the_first_word_without_a_mate_s_number(head: bytes, name: bytes) -> None:
-    assert program().name_of(head + b"\n") == name
+    assert program().read_name(head + b"\n") == name
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
@@ -163,7 +163,7 @@ def test_batches_are_written_in_the_order_of_the_reads_whichever_ends_first(thre
             time.sleep((9 - batch) / 1000)
             return b"%d" % batch
 
-    assert b"".join(program().in_order(Slow(), iter(range(9)), threads)) == b"012345678"
+    assert b"".join(program().align_in_order(Slow(), iter(range(9)), threads)) == b"012345678"
 
 
 def test_no_more_is_read_than_one_batch_beyond_those_in_flight() -> None:
@@ -175,7 +175,7 @@ def test_no_more_is_read_than_one_batch_beyond_those_in_flight() -> None:
             yield number
 
     aligner = SimpleNamespace(align=lambda batch: b"%d" % batch)
-    records = program().in_order(aligner, work(), 2)
+    records = program().align_in_order(aligner, work(), 2)
     assert next(records) == b"0"
     assert taken == [0, 1, 2]
     records.close()
@@ -184,28 +184,28 @@ def test_no_more_is_read_than_one_batch_beyond_those_in_flight() -> None:
 @pytest.mark.parametrize("hits", [b"HNc\x05", b"HNC\xff", b"HNs\x00\x01", b"HNS\x00\xf0", b"HNi\x00\x00\x01\x00"])
 @pytest.mark.parametrize("before", [GROUP, GROUP + b"XAZchr1,+5,9M,0;\0"])
 def test_the_number_of_hits_is_taken_off_a_record(hits: bytes, before: bytes) -> None:
-    assert module("bam").without_hits(record(before + hits), GROUP) == record(before)
+    assert module("bam").strip_hits(record(before + hits), GROUP) == record(before)
 
 
 def test_a_read_group_that_looks_like_the_number_of_hits_stays() -> None:
-    assert module("bam").without_hits(record(GROUP), GROUP) == record(GROUP)
+    assert module("bam").strip_hits(record(GROUP), GROUP) == record(GROUP)
 
 
 def test_the_base_that_stood_for_none_is_taken_off_a_record() -> None:
-    assert module("bam").without_bases(record(GROUP)) == record(GROUP, bases=0)
+    assert module("bam").strip_base(record(GROUP)) == record(GROUP, bases=0)
     assert (module("bam").is_second(record(b"", flag=141)), module("bam").is_second(record(b""))) == (True, False)
 
 
 def test_the_share_of_an_alt_hit_is_rounded_as_bwa_prints_it() -> None:
     before, after = (GROUP + b"paf" + struct.pack("<f", share) + b"XAZx,+1,9M,0;\0" for share in (60 / 61, 0.984))
-    assert module("bam").with_short_shares(record(before)) == record(after)
-    assert module("bam").with_short_shares(record(GROUP)) == record(GROUP)
+    assert module("bam").round_alt_score(record(before)) == record(after)
+    assert module("bam").round_alt_score(record(GROUP)) == record(GROUP)
 
 
 def test_the_header_is_that_of_bwa(tmp_path: Path) -> None:
     (tmp_path / "a.alt").write_text("@SQ\tSN:x\nalt1\t0\tchr1\n\n", encoding="utf-8")
-    alternative = module("bam").alternatives(tmp_path / "a.alt")
-    assert module("bam").alternatives(tmp_path / "none") == frozenset()
+    alternative = module("bam").read_alt(tmp_path / "a.alt")
+    assert module("bam").read_alt(tmp_path / "none") == frozenset()
     made = module("bam").header([("chr1", 9), ("alt1", 8)], alternative, "@RG\tID:g", "@PG\tID:p")
     text = "@HD\tVN:1.5\tSO:unsorted\tGO:query\n@SQ\tSN:chr1\tLN:9\n@SQ\tSN:alt1\tLN:8\tAH:*\n@RG\tID:g\n@PG\tID:p\n"
     assert made[:8] == b"BAM\1" + struct.pack("<i", len(text))

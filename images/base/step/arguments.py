@@ -1,6 +1,6 @@
-"""Arguments of steps: each is checked against a pattern, and none is ever evaluated.
+"""Checks the arguments of steps against patterns. None is ever evaluated.
 
-An argument of `-` is one that is not given: a job definition's command has a fixed length, whatever its command needs.
+`-` stands for an argument that is not given, because the command in a job definition has a fixed length.
 """
 
 import re
@@ -12,7 +12,9 @@ from step.errors import UsageError, printable
 ABSENT = "-"
 LONGEST_NAME = 64
 LONGEST_PATH = 1024
-RESERVED = frozenset({"steps"})  # of sample names: a run keeps its own records there
+MAX_SHARDS = 9999
+RESERVED = frozenset({"steps"})  # not for samples: a run keeps its records in a directory of this name
+COUNT_ORPHANS = "count-orphans"  # the argument of `step call` for reads whose pair is not a proper one
 
 Skip = Literal["duplicates", "qc"]
 SKIPS: tuple[Skip, ...] = get_args(Skip)
@@ -23,11 +25,7 @@ _NUMBER = re.compile(r"0|[1-9][0-9]{0,6}", flags=re.ASCII)
 
 
 def positional(arguments: Sequence[str], *names: str) -> dict[str, str]:
-    """Names the arguments of a command; one that is not there is absent.
-
-    Raises:
-        UsageError: There are more than have names.
-    """
+    """The arguments of a command by name, "" for those that are missing. Raises UsageError if there are too many."""
     for argument in arguments[len(names) :]:
         if argument != ABSENT:
             raise UsageError(
@@ -40,12 +38,12 @@ def positional(arguments: Sequence[str], *names: str) -> dict[str, str]:
 
 
 def is_given(value: str) -> bool:
-    """Whether an optional argument is there."""
+    """Whether an optional argument is given."""
     return value not in ("", ABSENT)
 
 
 def check_name(what: str, value: str, longest: int = LONGEST_NAME) -> str:
-    """A name that is safe as a file name, a read group's field and a JSON string."""
+    """Checks a name that must be safe as a file name, in a read group and in JSON."""
     if not value:
         raise UsageError(f"no {what}", why="it is empty", fix="Give a name of letters, digits, '.', '_' and '-'.")
     if not _NAME.fullmatch(value):
@@ -64,7 +62,7 @@ def check_name(what: str, value: str, longest: int = LONGEST_NAME) -> str:
 
 
 def check_sample(value: str) -> str:
-    """A sample's name: it is a directory of the run, in which some names have their meaning already."""
+    """Checks a sample's name, which becomes a directory of the run."""
     if check_name("sample name", value) in RESERVED:
         raise UsageError(
             f"bad sample name '{value}'", why="a run keeps its own files under that name", fix="Choose another."
@@ -73,7 +71,7 @@ def check_sample(value: str) -> str:
 
 
 def check_path(what: str, value: str) -> str:
-    """A path below a mount: names joined by '/', none of them '.' or '..' or hidden."""
+    """Checks a path below a mount: names joined by '/', none of them '.' or '..' or hidden."""
     if not is_given(value):
         raise UsageError(f"no {what}", why="it is not given", fix="Give its path below the mount.")
     if not all(_PART.fullmatch(part) for part in value.split("/")) or value[0] in "+=@":
@@ -90,7 +88,7 @@ def check_path(what: str, value: str) -> str:
 
 
 def check_number(what: str, value: str, lowest: int, highest: int) -> int:
-    """A whole number from the lowest to the highest, both included."""
+    """Checks a whole number from `lowest` to `highest`, both included."""
     if not _NUMBER.fullmatch(value):
         raise UsageError(
             f"bad {what} '{printable(value)}'",
@@ -105,8 +103,13 @@ def check_number(what: str, value: str, lowest: int, highest: int) -> int:
     return number
 
 
+def check_shards(value: str) -> int:
+    """Checks the number of a sample's shards."""
+    return check_number("number of shards", value, 1, MAX_SHARDS)
+
+
 def check_variable(environment: Mapping[str, str], name: str) -> str:
-    """A name that the job's environment must give."""
+    """Checks a name that the job's environment must set."""
     value = environment.get(name, "")
     if not value:
         raise UsageError(
@@ -118,7 +121,7 @@ def check_variable(environment: Mapping[str, str], name: str) -> str:
 
 
 def check_lanes(value: str) -> tuple[str, ...]:
-    """The names of a sample's lanes, separated by commas."""
+    """Checks the names of a sample's lanes, separated by commas."""
     if not is_given(value):
         raise UsageError("no lanes", why="the names of the sample's lanes are needed", fix="Give them as L001,L002.")
     lanes = value.split(",")
@@ -133,7 +136,7 @@ def check_lanes(value: str) -> tuple[str, ...]:
 
 
 def check_skip(value: str) -> frozenset[Skip]:
-    """What the run does without: `duplicates`, `qc`, both separated by a comma, or nothing."""
+    """Checks what the run skips: `duplicates`, `qc`, both separated by a comma, or nothing."""
     if not is_given(value):
         return frozenset()
     words = value.split(",")

@@ -1,4 +1,4 @@
-"""BGZF: the blocked gzip of BAM files, compressed VCFs and their indexes (SAM specification, section 4.1)."""
+"""Reads BGZF, the blocked gzip of BAM files, compressed VCFs and their indexes (SAM specification, section 4.1)."""
 
 import zlib
 from collections.abc import Iterator
@@ -7,33 +7,28 @@ from typing import BinaryIO
 
 from step.errors import cannot_read
 
-# The empty block that ends every BGZF file: without it the file was cut off.
-END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
-CHUNK = 1 << 16
+# The empty block at the end of every BGZF file. A file without it was truncated.
+EOF_MARKER = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
+CHUNK_BYTES = 1 << 16
 
 
-def is_whole(file: Path) -> bool:
-    """Whether a file ends with the block that ends every BGZF file. Raises StepError if it cannot be read."""
+def has_eof_marker(file: Path) -> bool:
+    """Whether a BGZF file is complete. Raises StepError if it cannot be read."""
     try:
         with file.open("rb") as stream:
-            if stream.seek(0, 2) < len(END):
+            if stream.seek(0, 2) < len(EOF_MARKER):
                 return False
-            stream.seek(-len(END), 2)
-            return stream.read() == END
+            stream.seek(-len(EOF_MARKER), 2)
+            return stream.read() == EOF_MARKER
     except OSError as error:
         raise cannot_read(file, error) from error
 
 
-def unpacked(stream: BinaryIO) -> Iterator[bytes]:
-    """What a file of gzip members holds, piece by piece, from where the stream stands.
-
-    Raises:
-        zlib.error: It is not gzip.
-        EOFError: It was cut off.
-    """
+def decompress(stream: BinaryIO) -> Iterator[bytes]:
+    """Decompresses gzip members piece by piece. Raises zlib.error if it is not gzip, EOFError if it was truncated."""
     decompressor = zlib.decompressobj(31)
     started = False
-    while chunk := stream.read(CHUNK):
+    while chunk := stream.read(CHUNK_BYTES):
         while chunk:
             started = True
             yield decompressor.decompress(chunk)
@@ -42,48 +37,46 @@ def unpacked(stream: BinaryIO) -> Iterator[bytes]:
                 decompressor = zlib.decompressobj(31)
                 started = False
     if started:
-        message = "the compressed data end in the middle"
-        raise EOFError(message)
+        raise EOFError("the compressed data end in the middle")
 
 
 class Reader:
-    """Reads exact numbers of bytes out of a BGZF file, from its start."""
+    """Reads the uncompressed bytes of a BGZF file."""
 
     def __init__(self, stream: BinaryIO) -> None:
-        """Take an open file."""
-        self._pieces = unpacked(stream)
-        self._held = bytearray()
+        """Takes a file, open at its start."""
+        self._pieces = decompress(stream)
+        self._buffer = bytearray()
 
     def read(self, count: int) -> bytes:
-        """The next bytes. Raises EOFError if there are fewer, zlib.error for what is not BGZF."""
-        while len(self._held) < count:
+        """Exactly that many bytes. Raises EOFError if there are fewer, zlib.error if it is not BGZF."""
+        while len(self._buffer) < count:
             piece = next(self._pieces, None)
             if piece is None:
-                message = "the data end early"
-                raise EOFError(message)
-            self._held += piece
-        data = bytes(self._held[:count])
-        del self._held[:count]
+                raise EOFError("the data end early")
+            self._buffer += piece
+        data = bytes(self._buffer[:count])
+        del self._buffer[:count]
         return data
 
-    def rest(self) -> bytes:
-        """All that is left."""
-        data = bytes(self._held) + b"".join(self._pieces)
-        self._held.clear()
+    def read_all(self) -> bytes:
+        """The remaining bytes."""
+        data = bytes(self._buffer) + b"".join(self._pieces)
+        self._buffer.clear()
         return data
 
     def lines(self) -> Iterator[bytes]:
-        """The lines that follow, without their ends."""
+        """The remaining lines, without their line ends."""
         while True:
-            at = self._held.find(b"\n")
+            at = self._buffer.find(b"\n")
             if at >= 0:
-                line = bytes(self._held[:at])
-                del self._held[: at + 1]
+                line = bytes(self._buffer[:at])
+                del self._buffer[: at + 1]
                 yield line
                 continue
             piece = next(self._pieces, None)
             if piece is None:
-                if self._held:
-                    yield bytes(self._held)
+                if self._buffer:
+                    yield bytes(self._buffer)
                 return
-            self._held += piece
+            self._buffer += piece

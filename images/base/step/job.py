@@ -1,4 +1,4 @@
-"""The job that a step runs in: its run, its scratch file systems, its threads and memory."""
+"""The Batch job that a step runs in: its run, mounts, threads and memory."""
 
 import os
 import re
@@ -13,19 +13,16 @@ from step.arguments import check_variable
 from step.errors import InputOutputError, MissingInputError, UsageError, printable
 
 Mount = Literal["reference", "data", "working"]
-REFERENCES = "reference"  # beside the runs of a workflow: its prepared references
+REFERENCES = "reference"  # the directory of prepared references, beside the runs of a workflow
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """What every step is handed.
+    """The job that every step gets.
 
     Attributes:
-        environment: The job's environment.
         root: The directory of the three mounts, `/scratch`.
         mounts: The kernel's table of mounts (proc_pid_mountinfo(5)).
-        threads: How many the job may use.
-        memory_mib: How much memory the job may use.
     """
 
     environment: Mapping[str, str]
@@ -35,7 +32,7 @@ class Job:
     memory_mib: int
 
     @classmethod
-    def here(cls) -> "Job":
+    def current(cls) -> "Job":
         """The job of this process."""
         return cls(
             environment=os.environ,
@@ -68,14 +65,11 @@ class Job:
         return self.workflow / execution
 
     def check_mounts(self, *names: Mount) -> None:
-        """Refuses to start on a directory that is not the mount it should be.
+        """Checks that directories of /scratch are mounts; raises InputOutputError.
 
         With SCRATCH=lustre, the default, each must be a Lustre file system; with SCRATCH=local, which only local
-        renderings of job definitions say, a mount of its own. Docker silently makes a missing host directory, and a
-        host that failed to mount would take the results on its root disk.
-
-        Raises:
-            InputOutputError: One is not.
+        renderings of job definitions set, it must be any mount. Docker silently creates a missing host directory, and
+        a host that failed to mount Lustre would fill its root disk with results.
         """
         mode = self.environment.get("SCRATCH") or "lustre"
         if mode not in ("lustre", "local"):
@@ -84,40 +78,37 @@ class Job:
                 why="it is neither 'lustre' nor 'local'",
                 fix="Correct the job definition.",
             )
-        kinds = self._mounted()
+        types = self._mount_types()
         for name in names:
-            place = self.root / name
-            if mode == "lustre" and kinds.get(str(place)) != "lustre":
+            path = self.root / name
+            if mode == "lustre" and types.get(str(path)) != "lustre":
                 raise InputOutputError(
-                    f"{place} is not a Lustre file system",
+                    f"{path} is not a Lustre file system",
                     why="the host did not mount it, or this job runs outside its compute environment",
                     fix="Check the host's mounts; on one machine, use a local rendering (SCRATCH=local).",
                 )
-            if str(place) not in kinds:
+            if str(path) not in types:
                 raise InputOutputError(
-                    f"{place} is not mounted",
+                    f"{path} is not mounted",
                     why="nothing of the host stands at this path",
-                    fix=f"Mount a directory there (docker run --volume DIRECTORY:{place}).",
+                    fix=f"Mount a directory there (docker run --volume DIRECTORY:{path}).",
                 )
 
-    def _mounted(self) -> dict[str, str]:
-        """Mount point to file system type; the last mount at a place is the one that shows."""
-        kinds = {}
+    def _mount_types(self) -> dict[str, str]:
+        """Mount point to file system type; of several mounts at one path, the last is visible."""
+        types = {}
         for line in self.mounts.read_text(encoding="utf-8", errors="surrogateescape").splitlines():
             left, _, right = line.partition(" - ")
-            kinds[re.sub(r"\\([0-7]{3})", lambda code: chr(int(code[1], 8)), left.split(" ")[4])] = right.split(" ")[0]
-        return kinds
+            types[re.sub(r"\\([0-7]{3})", lambda code: chr(int(code[1], 8)), left.split(" ")[4])] = right.split(" ")[0]
+        return types
 
 
 def check_input(file: Path, *, step_before: bool = False) -> Path:
-    """A file that a step reads: there, a file, readable.
+    """Checks that a step's input is a readable file; raises MissingInputError.
 
     Args:
         file: Its path.
-        step_before: Whether a step of the same run writes it.
-
-    Raises:
-        MissingInputError: It is not.
+        step_before: Whether an earlier step of the same run writes it.
     """
     try:
         is_file = stat.S_ISREG(file.stat().st_mode)
@@ -128,7 +119,7 @@ def check_input(file: Path, *, step_before: bool = False) -> Path:
             fix="Check that the step before this one has run." if step_before else "Check the name.",
         ) from None
     except PermissionError:
-        raise cannot_enter(file) from None
+        raise no_permission(file) from None
     except OSError as error:
         raise InputOutputError(
             f"cannot read {file.name}",
@@ -140,12 +131,12 @@ def check_input(file: Path, *, step_before: bool = False) -> Path:
             f"{file.name} is no file", why=f"{file} is a directory or a device", fix="Name the file itself."
         )
     if not os.access(file, os.R_OK, effective_ids=True):
-        raise cannot_enter(file)
+        raise no_permission(file)
     return file
 
 
-def cannot_enter(file: Path) -> MissingInputError:
-    """The error for a file that this user may not get at."""
+def no_permission(file: Path) -> MissingInputError:
+    """The error for a file that this user may not read, or whose directory it may not enter."""
     user = f"user {os.geteuid()}"
     closed = (parent for parent in reversed(file.parents) if not os.access(parent, os.X_OK, effective_ids=True))
     if (folder := next(closed, None)) is None:
@@ -161,9 +152,9 @@ def cannot_enter(file: Path) -> MissingInputError:
     )
 
 
-def is_there(file: Path) -> bool:
-    """Whether there is such a file. Raises StepError where this user may not know."""
+def file_exists(file: Path) -> bool:
+    """Whether a file exists. Raises StepError if a directory above it may not be entered."""
     try:
         return file.exists()
     except PermissionError as error:
-        raise cannot_enter(file) from error
+        raise no_permission(file) from error

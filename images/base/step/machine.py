@@ -1,4 +1,4 @@
-"""Threads and memory of a job, from the resources that its container has."""
+"""Threads and memory of a job, from its container's limits."""
 
 import os
 import re
@@ -12,52 +12,52 @@ from step.arguments import check_number
 SHARES_PER_VCPU = 1024
 MIB = 1024 * 1024
 METADATA = "ECS_CONTAINER_METADATA_URI_V4"
-_UNLIMITED = 1 << 53  # cgroup v1 says "no limit" by a number near 2^63
+_UNLIMITED = 1 << 53  # cgroup v1 gives "no limit" as a number near 2^63
 
 
 def threads(environment: Mapping[str, str], root: Path = Path("/")) -> int:
     """The job's vCPUs, at least 1 and at most the machine's cores.
 
-    Batch gives them as CPU shares, 1024 each. STEP_VCPUS stands in where a kernel's shares cannot be read back: cgroup
-    v2 keeps a weight, rounded.
+    Batch assigns 1024 CPU shares a vCPU. STEP_VCPUS gives the number where the shares cannot be read back, since cgroup
+    v2 keeps only a rounded weight.
 
     Args:
-        environment: The job's.
-        root: Where the kernel's files are found.
+        environment: The job's environment.
+        root: The directory that holds `sys/fs/cgroup`.
     """
     cores = len(os.sched_getaffinity(0))
     shares = _ecs_limit(environment.get(METADATA, ""), "CPU")
     if shares is None and environment.get("STEP_VCPUS"):
         shares = check_number("STEP_VCPUS", environment["STEP_VCPUS"], 1, 1024) * SHARES_PER_VCPU
     if shares is None:
-        shares = _number(root / "sys/fs/cgroup/cpu/cpu.shares")
+        shares = _read_number(root / "sys/fs/cgroup/cpu/cpu.shares")
     if shares is None:
-        weight = _number(root / "sys/fs/cgroup/cpu.weight") or 39
+        weight = _read_number(root / "sys/fs/cgroup/cpu.weight") or 39
         shares = 2 + (weight - 1) * 262142 // 9999
     return min(max((shares + SHARES_PER_VCPU // 2) // SHARES_PER_VCPU, 1), cores)
 
 
 def memory_mib(root: Path = Path("/")) -> int:
-    """The job's memory in MiB: the container's limit, or the machine's memory where that is less."""
+    """The job's memory in MiB: the container's limit, or the machine's memory if that is less."""
     text = (root / "proc/meminfo").read_text(encoding="ascii")
-    found = re.search(r"MemTotal:\s*(\d+) kB", text)
-    machine = int(found[1]) // 1024 if found else 0
+    total = re.search(r"MemTotal:\s*(\d+) kB", text)
+    machine = int(total[1]) // 1024 if total else 0
     limits = ("sys/fs/cgroup/memory.max", "sys/fs/cgroup/memory/memory.limit_in_bytes")
-    limit = next((value for name in limits if (value := _number(root / name)) is not None), None)
+    limit = next((value for name in limits if (value := _read_number(root / name)) is not None), None)
     if limit is None or limit >= _UNLIMITED:
         return machine
     return min(limit // MIB, machine) if machine else limit // MIB
 
 
-def _number(file: Path) -> int | None:
+def _read_number(file: Path) -> int | None:
     try:
         return int(file.read_text(encoding="ascii"))
-    except (OSError, ValueError):  # cgroup v2 says "max"
+    except (OSError, ValueError):  # cgroup v2 has "max" for no limit
         return None
 
 
 def _ecs_limit(address: str, name: str) -> int | None:
-    """What ECS knows of this container; nothing where there is no ECS, or it does not answer."""
+    """One of this container's limits from the ECS metadata endpoint; None without ECS, or if it does not answer."""
     if not address:
         return None
     answer = b""
@@ -70,5 +70,5 @@ def _ecs_limit(address: str, name: str) -> int | None:
                 answer += chunk
     except (OSError, ValueError):
         return None
-    found = re.search(rf'"Limits":\{{[^}}]*"{name}":(\d+)'.encode(), answer)
-    return int(found[1]) if found else None
+    limit = re.search(rf'"Limits":\{{[^}}]*"{name}":(\d+)'.encode(), answer)
+    return int(limit[1]) if limit else None

@@ -1,20 +1,20 @@
-"""The door: `step COMMAND ARGUMENT...`, and the exit codes."""
+"""Runs `step COMMAND ARGUMENT...` and turns errors into exit codes."""
 
 import os
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
-from step import ending
+from step import signals
 from step.errors import (
     KilledError,
     StepError,
-    ToldToEndError,
+    TerminatedError,
     ToolFailedError,
     UsageError,
     cannot_write,
     printable,
-    tell,
+    write_stderr,
 )
 from step.job import Job
 
@@ -22,37 +22,37 @@ Command = Callable[[Job, Sequence[str]], None]
 
 
 def main(commands: Mapping[str, Command], arguments: Sequence[str] | None = None, job: Job | None = None) -> int:
-    """Runs one command, and returns the exit code.
+    """Runs one command and returns the exit code.
 
     Args:
-        commands: What the image knows.
-        arguments: The command and its arguments; those of this process if none.
-        job: What it runs in; this process's if none.
+        commands: The image's commands by name.
+        arguments: The command and its arguments; default: those of this process.
+        job: The job to run in; default: this process's.
     """
     os.umask(0o022)
     try:
-        ending.heed()
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored by whoever started it, programs would leave no status
+        signals.install_handlers()
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # if a parent ignores it, exit statuses of programs are lost
         _run(commands, sys.argv[1:] if arguments is None else arguments, job)
     except StepError as error:
-        return _failed(error)
-    except ToldToEndError as error:
+        return _report(error)
+    except TerminatedError as error:
         return error.code
     except MemoryError:
-        return _failed(
+        return _report(
             KilledError("the step ran out of memory", why="the job has too little", fix="Raise the job's memory.")
         )
     except OSError as error:
-        return _failed(cannot_write(error.filename or "a file", error))
+        return _report(cannot_write(error.filename or "a file", error))
     except Exception as error:
         if os.environ.get("STEP_DEBUG"):
             raise
         what = f"{type(error).__name__}: {printable(str(error), 400)}"
-        return _failed(
+        return _report(
             ToolFailedError("the step failed", why=f"{what} was not foreseen", fix="Set STEP_DEBUG=1 to see where.")
         )
     finally:
-        ending.over()
+        signals.ignore()
     return 0
 
 
@@ -64,9 +64,9 @@ def _run(commands: Mapping[str, Command], arguments: Sequence[str], job: Job | N
             why=f"this image knows: {' '.join(commands)}",
             fix="Give one of them: step COMMAND REFERENCE SAMPLE INPUT...",
         )
-    commands[name](job or Job.here(), arguments[1:])
+    commands[name](job or Job.current(), arguments[1:])
 
 
-def _failed(error: StepError) -> int:
-    tell(f"step: error: {error}\n".encode(errors="backslashreplace"))
+def _report(error: StepError) -> int:
+    write_stderr(f"step: error: {error}\n".encode(errors="backslashreplace"))
     return error.code

@@ -1,7 +1,6 @@
-"""Runs programs as processes with real pipes between them, and names the first cause where one fails.
+"""Runs programs connected by pipes, without a shell, and names the program that caused a failure.
 
-Nothing passes through a shell. What each process cost comes from wait4(2). The digest of what comes out is computed
-beside the pipe, in the thread that writes it.
+The cost of each program comes from wait4(2). The thread that writes the output also computes its digest.
 """
 
 import contextlib
@@ -19,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
-from step import bgzf, ending
+from step import bgzf, signals
 from step.errors import (
     FULL_FIX,
     InputOutputError,
@@ -27,17 +26,17 @@ from step.errors import (
     StepError,
     ToolFailedError,
     cannot_write,
-    tell,
+    write_stderr,
 )
 
 PIPE_BYTES = 1 << 20
-KEPT_BYTES = 8192  # of what a program says, for the error
+STDERR_BYTES = 8192  # kept of a program's stderr, for the error message
 FEED, SINK = "reads", "output"
-_FULL_WORDS = (b"No space left on device", b"Disk quota exceeded")
-_NEARLY_FULL = 64 * 1024  # bytes: less than any program's next write
+_DISK_FULL_MESSAGES = (b"No space left on device", b"Disk quota exceeded")
+_NEARLY_FULL = 64 * 1024  # bytes: programs write in pieces that are larger
 
-# Writes to the first program's stdin, in a thread of its own. Returns the CPU seconds of threads that it started, and
-# raises StepError for bad data.
+# Writes to the first program's stdin, in its own thread. Returns the CPU seconds of threads that it started, and raises
+# StepError for bad data.
 Feed = Callable[[BinaryIO], float]
 
 
@@ -46,9 +45,9 @@ class Program:
     """One program of a pipeline.
 
     Attributes:
-        name: Of the stage, for errors and the record.
+        name: The stage's name in errors and the record.
         command: The program and its arguments.
-        is_quiet: Whether what it says is shown only where it fails.
+        is_quiet: Whether its stderr is shown only if it fails.
     """
 
     name: str
@@ -58,7 +57,7 @@ class Program:
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """What one stage took: CPU seconds, and the largest resident size in bytes."""
+    """What one stage took; the peak is that of the resident set."""
 
     name: str
     user_seconds: float
@@ -71,26 +70,25 @@ class Exit:
     """How a program ended.
 
     Attributes:
-        name: Of the stage.
-        status: As subprocess has it: the exit code, or less than 0 for a signal.
-        said: The end of what it wrote to stderr.
+        status: As in subprocess: the exit code, or the negative number of a signal.
+        stderr: The end of what it wrote to stderr.
     """
 
     name: str
     status: int
-    said: bytes = b""
+    stderr: bytes = b""
 
 
 def first_cause(exits: Sequence[Exit]) -> Exit | None:
-    """The program to name where a pipeline failed, or nothing where all went well.
+    """The program that made a pipeline fail, or None if none failed.
 
     Args:
         exits: In the order in which the programs ended.
     """
-    failed = [end for end in exits if end.status != 0]
-    killed = [end for end in failed if end.status == -signal.SIGKILL]
-    # A program that SIGPIPE ended is hardly ever the cause: the one behind it hung up.
-    others = [end for end in failed if end.status != -signal.SIGPIPE]
+    failed = [result for result in exits if result.status != 0]
+    killed = [result for result in failed if result.status == -signal.SIGKILL]
+    # SIGPIPE is hardly ever the cause: the program that reads the pipe ended first.
+    others = [result for result in failed if result.status != -signal.SIGPIPE]
     return next(iter(killed or others or failed), None)
 
 
@@ -98,24 +96,24 @@ def first_cause(exits: Sequence[Exit]) -> Exit | None:
 class _Stage:
     program: Program
     process: "subprocess.Popen[bytes]"
-    source: int  # the end of a pipe that it reads, held until it is known how it ended; less than 0 if it reads none
-    said: bytes = b""
-    is_noted: threading.Event = field(default_factory=threading.Event)  # that it ended, and how
+    source: int  # the pipe that it reads, kept open here until its exit is recorded; -1 if it reads none
+    stderr: bytes = b""
+    exit_recorded: threading.Event = field(default_factory=threading.Event)
 
 
 @dataclass(kw_only=True)
 class Pipeline:
-    """Programs, each reading what the one before it writes.
+    """Programs, each reading the output of the one before it. Enter it to start them, and `wait` for their end.
 
     Attributes:
-        programs: In the order in which the data go.
+        programs: In the order in which the data flow.
         work: The directory they run in.
-        environment: Theirs.
-        memory_mib: The job's memory, for the error of a killed program.
-        feed: Writes what the first program reads; it reads nothing if none.
-        sink: The file, below `work`, for what the last program writes.
-        costs: Of the stages, once the pipeline has ended.
-        sha256: Of the sink, likewise.
+        environment: The programs' environment variables.
+        memory_mib: The job's memory, for the error message of a killed program.
+        feed: Writes the input of the first program; without it, stdin is empty.
+        sink: The file below `work` for the output of the last program.
+        costs: The stages' costs, once the pipeline has ended.
+        sha256: The digest of the sink, likewise.
     """
 
     programs: Sequence[Program]
@@ -133,20 +131,10 @@ class Pipeline:
     _errors: dict[str, StepError] = field(default_factory=dict)
     _unforeseen: list[BaseException] = field(default_factory=list)
 
-    def run(self) -> Self:
-        """Runs all of it to its end.
-
-        Raises:
-            StepError: What went wrong first, and where.
-        """
-        with self:
-            self.wait()
-        return self
-
     def __enter__(self) -> Self:
         """Starts every program."""
         try:
-            with ending.held_back():
+            with signals.deferred():
                 self._start()
         except BaseException:
             self.kill()
@@ -156,11 +144,11 @@ class Pipeline:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Leaves no program behind."""
+        """Kills the programs that still run."""
         self.kill()
 
     def wait(self) -> None:
-        """Waits for the end. Raises StepError if anything failed."""
+        """Waits until all programs have ended. Raises StepError for the first cause of a failure."""
         for thread in self._threads:
             thread.join()
         for error in self._unforeseen:
@@ -171,17 +159,17 @@ class Pipeline:
         if SINK in self._errors and (cause is None or cause.status != -signal.SIGKILL):
             raise self._errors[SINK]
         if cause is not None:
-            raise self._explained(cause)
+            raise self._error_for(cause)
         if self._unread:
             raise ToolFailedError(
                 f"{self._unread[0]} failed", why="it did not read its input to the end", fix="Run the step again."
             )
-        if _is_nearly_full(self.work):  # not every program looks whether all of it was written
-            raise self._full(self.programs[-1].name)
+        if _is_nearly_full(self.work):  # not every program notices a short write
+            raise self._disk_full(self.programs[-1].name)
 
     def kill(self) -> None:
-        """Ends every program that still runs, and waits until it is gone."""
-        with ending.held_back():
+        """Kills the programs that still run, and waits for their end."""
+        with signals.deferred():
             self._kill_all()
         for thread in self._threads:
             thread.join()
@@ -209,19 +197,19 @@ class Pipeline:
             _close(source, target)
             raise
         if self.sink:
-            self._thread(self._write, source)
-        if self.feed is not None:  # last, so that bad data end every program
-            self._thread(self._run_feed, self.feed, target)
+            self._start_thread(self._write_sink, source)
+        if self.feed is not None:  # last, so that on bad data all programs are there to be killed
+            self._start_thread(self._run_feed, self.feed, target)
 
     def _start_program(self, program: Program, source: int, output: int) -> None:
-        """Starts a program between two pipes, of which it takes the one that it reads."""
-        errors, said = _pipe()
+        """Starts a program between two pipes, and takes over the one that it reads."""
+        errors, stderr = _pipe()
         try:
-            process = subprocess.Popen(  # a list, and no shell
+            process = subprocess.Popen(
                 program.command,
                 stdin=subprocess.DEVNULL if source < 0 else source,
                 stdout=subprocess.DEVNULL if output < 0 else output,
-                stderr=said,
+                stderr=stderr,
                 cwd=self.work,
                 env=self.environment,
             )
@@ -229,13 +217,13 @@ class Pipeline:
             _close(source, errors)
             raise self._cannot_start(program, error) from error
         finally:
-            _close(said)
-        # Out of memory, the kernel is to end this program and not the step, which then says so.
+            _close(stderr)
+        # When memory runs out, the kernel should kill this program and not the step, which then reports it.
         with contextlib.suppress(OSError):
             Path(f"/proc/{process.pid}/oom_score_adj").write_text("1000", encoding="ascii")
         stage = _Stage(program=program, process=process, source=source)
         self._stages.append(stage)
-        self._thread(self._listen, stage, errors)
+        self._start_thread(self._watch, stage, errors)
 
     def _cannot_start(self, program: Program, error: OSError) -> StepError:
         if not self.work.is_dir():
@@ -246,10 +234,10 @@ class Pipeline:
                 why="this image does not hold it",
                 fix="Use the step's own image.",
             )
-        said = (error.strerror or str(error)).lower()
-        return ToolFailedError(f"cannot start '{program.command[0]}'", why=said, fix="Use the step's own image.")
+        reason = (error.strerror or str(error)).lower()
+        return ToolFailedError(f"cannot start '{program.command[0]}'", why=reason, fix="Use the step's own image.")
 
-    def _thread(self, work: Callable[..., None], *arguments: object) -> None:
+    def _start_thread(self, work: Callable[..., None], *arguments: object) -> None:
         def guarded() -> None:
             try:
                 work(*arguments)
@@ -264,49 +252,49 @@ class Pipeline:
     # ---- threads -----------------------------------------------------------------------------------------------------
 
     def _run_feed(self, feed: Feed, target: int) -> None:
-        further = 0.0
+        thread_seconds = 0.0
         try:
             with os.fdopen(target, "wb", buffering=0) as pipe:
-                further = feed(pipe)
+                thread_seconds = feed(pipe)
         except BrokenPipeError:
-            self._unread.append(self.programs[0].name)  # what it says, and how it ended, may tell why
+            self._unread.append(self.programs[0].name)  # its exit status may show why
         except StepError as error:
-            # Programs that read on would take the end of the good data for the end of all of them.
+            # A program that read on would take this for the end of the data, and succeed.
             self._errors[FEED] = error
             self._kill_all()
-        cpu = time.thread_time() + further
+        cpu = time.thread_time() + thread_seconds
         self.costs.append(Cost(name=FEED, user_seconds=cpu, system_seconds=0.0, peak_memory_bytes=0))
 
-    def _listen(self, stage: _Stage, errors: int) -> None:
-        """Passes on what a program says, keeps the end of it, and waits for the program."""
-        held = b""
+    def _watch(self, stage: _Stage, errors: int) -> None:
+        """Copies a program's stderr to the log, waits for the program and records its exit."""
+        line = b""
         while chunk := os.read(errors, 65536):
-            stage.said = (stage.said + chunk)[-KEPT_BYTES:]
+            stage.stderr = (stage.stderr + chunk)[-STDERR_BYTES:]
             if stage.program.is_quiet:
                 continue
-            # By whole lines: a program that is killed in the middle of one must not put its half before the error.
-            held += chunk
-            end = len(held) if len(held) > KEPT_BYTES else held.rfind(b"\n") + 1
-            tell(held[:end])
-            held = held[end:]
-        if held:
-            tell(held + b"\n")
+            # Whole lines only, so that half a line of a killed program does not precede the error message.
+            line += chunk
+            end = len(line) if len(line) > STDERR_BYTES else line.rfind(b"\n") + 1
+            write_stderr(line[:end])
+            line = line[end:]
+        if line:
+            write_stderr(line + b"\n")
         os.close(errors)
         os.waitid(os.P_PID, stage.process.pid, os.WEXITED | os.WNOWAIT)
         earlier = self._stages[: self._stages.index(stage)]
         for other in earlier:
             if _has_ended(other.process):
-                other.is_noted.wait()
-        # One that closed its pipe and is about to end may be why this one missed the rest of its data.
+                other.exit_recorded.wait()
+        # If the program before closed its output and is about to end, that may be why this one failed.
         if earlier and _is_closed(stage.source):
-            earlier[-1].is_noted.wait()
+            earlier[-1].exit_recorded.wait()
         _, status, usage = os.wait4(stage.process.pid, 0)
         stage.process.returncode = os.waitstatus_to_exitcode(status)
-        self._exits.append(Exit(name=stage.program.name, status=stage.process.returncode, said=stage.said))
-        stage.is_noted.set()
-        # Only now does the program before it learn that nobody reads any more: so it never ends first for that reason.
+        self._exits.append(Exit(name=stage.program.name, status=stage.process.returncode, stderr=stage.stderr))
+        stage.exit_recorded.set()
+        # Closed only now: a SIGPIPE of the program before comes after this exit, and cannot be taken for the cause.
         if stage.source >= 0:
-            if _left(stage.source) not in (b"", bgzf.END):
+            if _peek(stage.source) not in (b"", bgzf.EOF_MARKER):
                 self._unread.append(stage.program.name)
             os.close(stage.source)
         self.costs.append(
@@ -318,8 +306,8 @@ class Pipeline:
             )
         )
 
-    def _write(self, source: int) -> None:
-        """Writes what the last program puts out, and its digest."""
+    def _write_sink(self, source: int) -> None:
+        """Writes the output of the last program to the sink, and computes its digest."""
         digest = hashlib.sha256()
         file = self.work / self.sink
         try:
@@ -335,18 +323,18 @@ class Pipeline:
 
     # ---- errors ------------------------------------------------------------------------------------------------------
 
-    def _explained(self, cause: Exit) -> StepError:
+    def _error_for(self, cause: Exit) -> StepError:
         quiet = {program.name for program in self.programs if program.is_quiet}
-        if cause.name in quiet and cause.said:
-            tell(b"\n".join(cause.said.splitlines()[-5:]) + b"\n")
+        if cause.name in quiet and cause.stderr:
+            write_stderr(b"\n".join(cause.stderr.splitlines()[-5:]) + b"\n")
         if cause.status == -signal.SIGKILL:
             return KilledError(
                 f"{cause.name} was killed",
                 why=f"most likely it needed more than the {self.memory_mib} MiB of this job",
                 fix="Raise the job's memory.",
             )
-        if any(words in cause.said for words in _FULL_WORDS) or _is_nearly_full(self.work):
-            return self._full(cause.name)
+        if any(message in cause.stderr for message in _DISK_FULL_MESSAGES) or _is_nearly_full(self.work):
+            return self._disk_full(cause.name)
         if cause.status == -signal.SIGPIPE:
             return ToolFailedError(
                 f"{cause.name} failed", why="what it wrote was not read to the end", fix="Run the step again."
@@ -356,14 +344,14 @@ class Pipeline:
             how = f"signal {-cause.status} ({signal.strsignal(-cause.status)}) ended it"
         return ToolFailedError(f"{cause.name} failed", why=how, fix="Its own messages stand above.")
 
-    def _full(self, name: str) -> StepError:
+    def _disk_full(self, name: str) -> StepError:
         return InputOutputError(
             f"{name} failed", why=f"no space is left on the file system of {self.work}", fix=FULL_FIX
         )
 
 
 def run_together(pipelines: Sequence[Pipeline]) -> None:
-    """Runs pipelines side by side. Raises StepError for the first of them, in their order, that failed."""
+    """Runs pipelines concurrently. Raises StepError for the first of them, in their order, that failed."""
     with contextlib.ExitStack() as stack:
         for pipeline in pipelines:
             stack.enter_context(pipeline)
@@ -372,7 +360,7 @@ def run_together(pipelines: Sequence[Pipeline]) -> None:
 
 
 def write_all(out: BinaryIO, data: bytes) -> None:
-    """Writes all of it to an unbuffered file: a pipe or a nearly full disk takes what it can."""
+    """Writes all data to an unbuffered file, which may take only a part at a time."""
     view = memoryview(data)
     while view:
         view = view[out.write(view) :]
@@ -380,7 +368,7 @@ def write_all(out: BinaryIO, data: bytes) -> None:
 
 def _pipe() -> tuple[int, int]:
     reading, writing = os.pipe2(os.O_CLOEXEC)
-    with contextlib.suppress(OSError):  # the user's pipes may be many: the usual size does too
+    with contextlib.suppress(OSError):  # a user's pipes are limited in total; the default size works too
         fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
     return reading, writing
 
@@ -391,17 +379,17 @@ def _close(*descriptors: int) -> None:
             os.close(descriptor)
 
 
-def _left(source: int) -> bytes:
-    """The start of what is left in a pipe that nobody reads."""
+def _peek(source: int) -> bytes:
+    """The first bytes that were not read from a pipe."""
     os.set_blocking(source, False)
     try:
-        return os.read(source, len(bgzf.END) + 1)
+        return os.read(source, len(bgzf.EOF_MARKER) + 1)
     except BlockingIOError:
         return b""
 
 
 def _is_closed(source: int) -> bool:
-    """Whether nobody can write any more to a pipe."""
+    """Whether the writing end of a pipe is closed."""
     poll = select.poll()
     poll.register(source, select.POLLIN)
     return any(events & select.POLLHUP for _, events in poll.poll(0))
@@ -421,5 +409,5 @@ def _is_nearly_full(folder: Path) -> bool:
         space = os.statvfs(folder)
     except OSError as error:
         raise cannot_write(folder, error) from error
-    # Some file systems do not know their size.
+    # Some file systems report no size.
     return space.f_blocks > 0 and space.f_bavail * space.f_frsize < _NEARLY_FULL

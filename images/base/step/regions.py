@@ -1,4 +1,4 @@
-"""Cuts a genome into shards that take about as long to call."""
+"""Cuts a genome into shards of about equal calling time."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,40 +6,42 @@ from itertools import pairwise
 
 from step.bam import Span
 
-BASES_PER_BYTE = 16  # what a base costs without a read on it, in compressed bytes of reads
-MARGIN = 1000  # bases: more than a short read spans on its reference
+BASES_PER_BYTE = 16  # a compressed byte of reads takes as long to call as 16 bases without reads
+MARGIN = 1000  # bases, more than a short read spans on its reference
 
 
 @dataclass(frozen=True, kw_only=True)
 class Region:
-    """A part of a sequence, its bases counted from 0, the end not included."""
+    """A half-open, 0-based range of a sequence."""
 
     sequence: str
     start: int
     end: int
 
 
-def shard(lengths: Mapping[str, int], spans: Sequence[Sequence[Span]] | None, number: int, shards: int) -> list[Region]:
-    """The regions of one shard, in the order of the genome; none where there are more shards than bases.
+def shard_regions(
+    lengths: Mapping[str, int], spans: Sequence[Sequence[Span]] | None, number: int, shards: int
+) -> list[Region]:
+    """The regions of one shard in genome order; empty if there are more shards than bases.
 
-    A base costs something, and the compressed bytes of the reads that begin at it cost more. Where nothing is known of
-    the reads, every base costs the same. All shards together hold every base once.
+    The cost of a region is its bases plus the compressed bytes of the reads that start in it, weighted. If `spans` are
+    unknown, every base costs the same. The shards cover every base exactly once.
 
     Args:
-        lengths: Of the sequences, in bases, in the genome's order.
-        spans: For each sequence, where its reads are: spans in order, which may lie within each other. None if unknown.
-        number: Which shard, from 0.
-        shards: How many there are.
+        lengths: Sequence lengths in bases, in genome order.
+        spans: For each sequence, where its reads are, in order; spans may be nested. None if unknown.
+        number: The shard, from 0.
+        shards: The number of shards.
     """
     if spans is None or len(spans) != len(lengths):
         spans = [[] for _ in lengths]
     pieces = [
         (name, start, end, weight)
-        for (name, length), known in zip(lengths.items(), spans, strict=True)
-        for start, end, weight in _pieces(length, known)
+        for (name, length), of_sequence in zip(lengths.items(), spans, strict=True)
+        for start, end, weight in _pieces(length, of_sequence)
     ]
     total = sum(weight for *_, weight in pieces)
-    # In whole numbers, so that the last shard ends with the genome.
+    # Integers, so that the last shard ends exactly with the genome.
     lower, upper = total * number, total * (number + 1)
     regions: list[Region] = []
     before = 0
@@ -55,37 +57,37 @@ def shard(lengths: Mapping[str, int], spans: Sequence[Sequence[Span]] | None, nu
     return regions
 
 
-def _cut(start: int, end: int, weight: int, wanted: int, shards: int) -> int:
-    """The base of a piece before which `wanted / shards` of its weight lies."""
-    if wanted <= 0:
+def _cut(start: int, end: int, weight: int, share: int, shards: int) -> int:
+    """The base of a piece before which `share / shards` of its weight lies."""
+    if share <= 0:
         return start
-    if wanted >= weight * shards:
+    if share >= weight * shards:
         return end
-    return start + wanted * (end - start) // (weight * shards)
+    return start + share * (end - start) // (weight * shards)
 
 
 def _pieces(length: int, spans: Sequence[Span]) -> list[tuple[int, int, int]]:
-    """A sequence cut at every edge of a span: start, end and weight of each piece, which is never 0."""
+    """Cuts a sequence at every edge of a span: start, end and weight (never 0) of each piece."""
     edges = sorted({0, length, *(edge for span in spans for edge in (span.start, span.end) if 0 < edge < length)})
     number = {edge: at for at, edge in enumerate(edges)}
-    added = [0.0] * len(edges)  # bytes a base, where a span begins less where it ends
+    changes = [0.0] * len(edges)  # of the bytes per base: spans that start there less spans that end there
     for span in spans:
         if span.weight and span.start < length:
             end = min(span.end, length)
             rate = span.weight / (end - span.start)
-            added[number[span.start]] += rate
-            added[number[end]] -= rate
+            changes[number[span.start]] += rate
+            changes[number[end]] -= rate
     pieces = []
     rate = 0.0
     for at, (start, end) in enumerate(pairwise(edges)):
-        rate += added[at]
+        rate += changes[at]
         bases = end - start
         pieces.append((start, end, max(round(bases * max(rate, 0.0) * BASES_PER_BYTE), 0) + bases))
     return pieces
 
 
-def widened(regions: Sequence[Region], lengths: Mapping[str, int], margin: int = MARGIN) -> list[Region]:
-    """Regions with a margin on either side, within their sequences."""
+def widen(regions: Sequence[Region], lengths: Mapping[str, int], margin: int = MARGIN) -> list[Region]:
+    """Extends regions by a margin on both sides, within their sequences."""
     return [
         Region(
             sequence=region.sequence,
@@ -96,11 +98,11 @@ def widened(regions: Sequence[Region], lengths: Mapping[str, int], margin: int =
     ]
 
 
-def bed(regions: Sequence[Region]) -> str:
-    """Regions as the lines of a BED file."""
+def bed_lines(regions: Sequence[Region]) -> str:
+    """Regions in BED format."""
     return "".join(f"{region.sequence}\t{region.start}\t{region.end}\n" for region in regions)
 
 
-def table(regions: Sequence[Region]) -> str:
-    """Regions as BCFtools reads targets: the first base and the last, counted from 1."""
+def target_lines(regions: Sequence[Region]) -> str:
+    """Regions as a tab-separated targets file of BCFtools: 1-based, both ends included."""
     return "".join(f"{region.sequence}\t{region.start + 1}\t{region.end}\n" for region in regions)

@@ -1,40 +1,40 @@
-"""A sample's BAM: what the step that aligns its only lane and the step that merges several lanes have in common."""
+"""A sample's BAM, as made by `step mem` from an only lane and by `step finish` from several lanes."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection
 from pathlib import Path
 
-from step.bam import BrokenIndexError, Header, check_whole, index_suffix, read_index
+from step.bam import BrokenIndexError, Header, check_complete, index_suffix, read_index
 from step.errors import BadDataError, ToolFailedError, cannot_write, printable
 from step.pipeline import Program
 from step.steps import Step
 
-OUT = "out.bam"
-# Of the final BAM. A level more costs half as much again in time, and saves less than a hundredth of the size.
+OUTPUT = "out.bam"
+# Compression of the final BAM. One level more takes half as much time again and saves less than 1 % of the size.
 LEVEL = 5
+WRITERS = ("mem.*", "finish")  # records of the steps that write it
 
 
-def index_name(lengths: Sequence[int]) -> str:
-    """What SAMtools is to call the index of `OUT`: beside the BAM that it writes, or for one that goes into a pipe."""
-    return OUT + index_suffix(lengths)
+def index_name(lengths: Collection[int]) -> str:
+    """The name of the index of `OUTPUT` in the work directory."""
+    return OUTPUT + index_suffix(lengths)
 
 
-def indexed(lengths: Sequence[int]) -> str:
-    """Standard output, as an output of SAMtools that is indexed while it is written."""
+def indexed_stdout(lengths: Collection[int]) -> str:
+    """An output argument for SAMtools: write to stdout and index on the fly."""
     return f"/dev/stdout##idx##{index_name(lengths)}"
 
 
-def markdup(source: str, threads: int, lengths: Sequence[int]) -> Program:
-    """Marks duplicates and indexes, in one pass, to stdout."""
-    further = str(threads - 1)
+def markdup(threads: int, lengths: Collection[int]) -> Program:
+    """Marks duplicates of a BAM from stdin to stdout and indexes it on the fly."""
     level = ("--output-fmt-option", f"level={LEVEL}")
-    command = ("samtools", "markdup", "-@", further, "-T", "markdup", "-f", "markdup.txt", *level)
-    return Program(name="markdup", command=(*command, "--write-index", source, indexed(lengths)))
+    command = ("samtools", "markdup", "-@", str(threads - 1), "-T", "markdup", "-f", "markdup.txt", *level)
+    return Program(name="markdup", command=(*command, "--write-index", "-", indexed_stdout(lengths)))
 
 
 def check_sample(file: Path, sample: str) -> Header:
-    """A BAM that must be whole, and of this sample and no other. Raises BadDataError."""
-    header = check_whole(file)
+    """Checks that a BAM is complete and of this sample only, and returns its header. Raises BadDataError."""
+    header = check_complete(file)
     if header.samples != [sample]:
         raise BadDataError(
             f"{file.name} is not of sample {sample}",
@@ -44,36 +44,26 @@ def check_sample(file: Path, sample: str) -> Header:
     return header
 
 
-def check_index(file: Path, index: Path, header: Header) -> str:
-    """What is wrong with a BAM's index; nothing if it can be read and fits. Raises StepError."""
+def index_fault(file: Path, index: Path, header: Header) -> str:
+    """What is wrong with a BAM's index, "" if nothing. Raises StepError if it cannot be read."""
     try:
-        found = read_index(index)
+        contents = read_index(index)
     except BrokenIndexError as error:
         return str(error)
-    if len(found.spans) > len(header.sequences):
+    if len(contents.spans) > len(header.sequences):
         return "it is of another reference"
-    if found.end > file.stat().st_size:
+    if contents.end > file.stat().st_size:
         return "it reaches beyond the end of the BAM"
     return ""
 
 
-def made_whole(file: Path) -> Header:
-    """The header of a BAM that this step made. Raises ToolFailedError if it came out broken."""
-    try:
-        return check_whole(file)
-    except BadDataError as error:
-        raise ToolFailedError(
-            f"{file.name} came out broken", why=str(error).rstrip("."), fix="Run the step again."
-        ) from error
-
-
-def publish(step: Step, sample: str, lengths: Sequence[int], *, marks_duplicates: bool) -> None:
-    """Publishes the BAM, its index, and what marking duplicates said, once they are found whole. Raises StepError."""
-    bam, index = step.work / OUT, step.work / index_name(lengths)
-    header = made_whole(bam)
-    if wrong := check_index(bam, index, header) if index.exists() else "it is not there":
-        raise ToolFailedError("the index came out broken", why=wrong, fix="Run the step again.")
-    # The index is saved before the BAM's last block is out; readers warn of an index that is older.
+def publish(step: Step, sample: str, lengths: Collection[int], *, marks_duplicates: bool) -> None:
+    """Checks and publishes the BAM, its index and the figures of markdup. Raises StepError."""
+    index = step.work / index_name(lengths)
+    header = step.check_output(OUTPUT, check_complete)
+    if fault := index_fault(step.work / OUTPUT, index, header) if index.exists() else "it is not there":
+        raise ToolFailedError("the index came out broken", why=fault, fix="Run the step again.")
+    # SAMtools saves the index before the last block of the BAM, and readers warn of an index older than its BAM.
     os.utime(index)
     figures = step.folder / "qc" / f"{sample}.markdup.txt"
     if marks_duplicates:
@@ -84,11 +74,11 @@ def publish(step: Step, sample: str, lengths: Sequence[int], *, marks_duplicates
     for other in {".bai", ".csi"} - {suffix}:
         remove(step.folder / f"{sample}.bam{other}")
     step.publish(index.name, step.folder / f"{sample}.bam{suffix}")
-    step.publish(OUT, step.folder / f"{sample}.bam")
+    step.publish(OUTPUT, step.folder / f"{sample}.bam")
 
 
 def remove(file: Path) -> None:
-    """Removes what an earlier attempt with other arguments left. Raises StepError."""
+    """Removes a file that an earlier attempt with other arguments left. Raises StepError."""
     try:
         file.unlink(missing_ok=True)
     except OSError as error:

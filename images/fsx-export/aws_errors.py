@@ -1,4 +1,4 @@
-"""What botocore's errors mean to whoever runs the step: whether they pass, what to do, and the exit code."""
+"""Classifies botocore's errors: whether to retry, what to do, and the exit code."""
 
 import re
 from collections.abc import Mapping
@@ -10,8 +10,8 @@ from botocore.parsers import ResponseParserError
 from step.errors import StepError, ToolFailedError, TryAgainError, UsageError, printable
 
 BUSY = "DataRepositoryTaskExecuting"
-# Not found: a task that was made a moment ago may not be there yet for the server that is asked.
-_PASSING = frozenset(
+# Not found is temporary because the API is eventually consistent: a new task may not be visible yet.
+_TEMPORARY = frozenset(
     {
         "DataRepositoryTaskNotFound",
         "InternalServerError",
@@ -24,7 +24,7 @@ _PASSING = frozenset(
 )
 _DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"})
 
-Meaning = tuple[type[StepError], str, str]  # the exit code's class, what happened, and what to do
+Meaning = tuple[type[StepError], str, str]  # the error class, what happened, and what to do
 _EXPIRED = (TryAgainError, "the credentials have expired", "Run the step again with fresh ones.")
 _BAD_CREDENTIALS = (ToolFailedError, "AWS does not accept the credentials", "Check the job's role (jobRoleArn).")
 _NO_CREDENTIALS = (ToolFailedError, "no AWS credentials", "Give the job definition a role (jobRoleArn).")
@@ -47,12 +47,12 @@ _MEANINGS: Mapping[str, Meaning] = {
 
 
 def code_of(error: Exception) -> str:
-    """The service's code of an error; the empty string if it never came to the service."""
+    """The service's error code; "" if the request never reached the service."""
     return str(error.response.get("Error", {}).get("Code", "")) if isinstance(error, aws.ClientError) else ""
 
 
 def message_of(error: Exception) -> str:
-    """An error's text, with its code, on one line. The service's texts name no secrets."""
+    """An error's code and message on one line. The service's messages contain no secrets."""
     text = str(error)
     if isinstance(error, aws.ClientError):
         text = f"{code_of(error)}: {error.response['Error'].get('Message') or 'no message'}"
@@ -60,16 +60,16 @@ def message_of(error: Exception) -> str:
 
 
 def one_line(text: str) -> str:
-    """Any text as one line of at most 600 characters, without its last full stop."""
+    """The text as one line of at most 600 characters, without a final full stop."""
     return printable(" ".join(text.split()), 600).rstrip(".")
 
 
-def passes(error: Exception) -> bool:
-    """Whether an error is one that goes away by itself."""
+def is_temporary(error: Exception) -> bool:
+    """Whether retrying may succeed."""
     if isinstance(error, aws.ClientError):
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         return (
-            code_of(error) in _PASSING
+            code_of(error) in _TEMPORARY
             or status == HTTPStatus.TOO_MANY_REQUESTS
             or status >= HTTPStatus.INTERNAL_SERVER_ERROR
         )
@@ -80,18 +80,18 @@ def passes(error: Exception) -> bool:
     )
 
 
-def explained(operation: str, error: Exception) -> StepError:
-    """The error to show for one that does not pass."""
+def step_error(operation: str, error: Exception) -> StepError:
+    """The StepError for an error that is not temporary."""
     code, message = code_of(error), message_of(error)
     meaning = _MEANINGS.get(code)
     if isinstance(error, aws.NoCredentialsError | aws.PartialCredentialsError):
         meaning = _NO_CREDENTIALS
     if meaning:
-        kind, what, fix = meaning
-        return kind(what, why=message, fix=fix)
+        error_class, what, fix = meaning
+        return error_class(what, why=message, fix=fix)
     if code in _DENIED:
-        named = re.search(r"perform: (\w+:\w+)", message)
-        permission = named[1] if named else f"fsx:{operation}"
+        match = re.search(r"perform: (\w+:\w+)", message)
+        permission = match[1] if match else f"fsx:{operation}"
         return ToolFailedError(
             f"not allowed to call {operation}",
             why=message,
