@@ -94,11 +94,8 @@ class S3Application:
             for name in after - before:
                 (self._root / name).mkdir(exist_ok=True)
             for name in before - after:
-                if (self._root / name).is_symlink():
-                    (self._root / name).unlink()
-                else:
-                    # Symbolic links are no objects: they go with their bucket, and what they lead to stays.
-                    shutil.rmtree(self._root / name, ignore_errors=True)
+                # Symbolic links are no objects: they go with their bucket, and what they lead to stays.
+                shutil.rmtree(self._root / name, ignore_errors=True)
 
 
 def _moto_backend() -> S3Backend:

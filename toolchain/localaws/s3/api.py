@@ -136,9 +136,8 @@ class ObjectApi:
             is_replaced = request.headers.get("x-amz-metadata-directive") == "REPLACE"
             made = self.objects.copy(source, bucket, key, headers if is_replaced else source.headers)
             self.listener(bucket, key, exists=True)
-            return _response(
-                "CopyObject", {"CopyObjectResult": {"ETag": f'"{made.etag}"', "LastModified": made.modified}}
-            )
+            result = {"ETag": f'"{made.etag}"', "LastModified": made.modified}
+            return _response("CopyObject", {"CopyObjectResult": result})
         if request.headers.get("If-None-Match") == "*" and self.objects.file(bucket, key).is_file:
             raise _precondition_failed()
         etag = self.objects.put(bucket, key, headers, Body(request))

@@ -87,10 +87,10 @@ class Objects:
 
         Args:
             bucket: Its bucket.
-            key: Its key; one that ends in a slash makes a folder, and its content is dropped.
+            key: One that ends in a slash makes a folder, and its content is dropped.
             headers: What it is put with.
             content: In pieces.
-            etag: Its ETag, unless that is the MD5 of the content.
+            etag: None if it is the MD5 of the content.
         """
         target = self._target(bucket, key)
         md5 = hashlib.md5(usedforsecurity=False)
@@ -102,8 +102,9 @@ class Objects:
         try:
             with target.replacing() as out:
                 for piece in content:
-                    md5.update(piece)
                     out.write(piece)
+                    if etag is None:
+                        md5.update(piece)
         except (FileExistsError, NotADirectoryError):
             raise _clash(key) from None
         return self._remember(target, etag or md5.hexdigest(), headers).etag
