@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 from support import doctor_aws
-from support.doctor_aws import DoctorAws, RefusedError, quota
+from support.aws_double import Json, RefusedError
+from support.doctor_aws import DoctorAws, quota
 
 from toolchain.aws import Account
 from toolchain.cli import doctor
@@ -26,7 +27,6 @@ from toolchain.errors import UnavailableError
 from toolchain.images import catalog
 from toolchain.paths import HERE
 
-Json = dict[str, Any]
 Change = Callable[[Json], object]
 GIB = 1024**3
 TOOLS = sorted(catalog.load(HERE.images).tools)
@@ -99,7 +99,7 @@ def test_a_deployment_without_faults_is_green_in_every_check_and_nothing_is_chan
     names = [check.name for check in run_checks.CHECKS]
     names.insert(names.index("credentials") + 1, "clock")
     assert list(dict.fromkeys(result.check for result in results)) == names
-    assert [name for name in aws.calls if not name.startswith(("Describe", "Get", "List", "BatchGet"))] == []
+    assert [name for name, _ in aws.calls if not name.startswith(("Describe", "Get", "List", "BatchGet"))] == []
 
 
 def test_a_missing_permission_makes_one_check_yellow_and_no_other(aws: DoctorAws) -> None:
@@ -218,7 +218,7 @@ def test_without_valid_credentials_nothing_else_is_asked(aws: DoctorAws, code: s
     assert [(result.check, result.status) for result in results] == [("credentials", "red"), ("AWS", "yellow")]
     assert f"{code}: so it is" in results[0].what
     assert results[0].fix == "Log in to AWS again."
-    assert aws.calls == ["GetCallerIdentity"]
+    assert [operation for operation, _ in aws.calls] == ["GetCallerIdentity"]
 
 
 def test_no_credentials_no_region_and_an_unknown_profile_are_red_with_what_to_set(

@@ -1,69 +1,55 @@
 """genomics.toml's [stack.…]: held against the templates before AWS is asked for anything."""
 
 import pytest
-from stacks.conftest import GIVEN, STORAGE, Site
+from support.scripted_project import NAME, SETTINGS, TEMPLATES, ScriptedProject, name_of
 
 from toolchain.errors import SeveralFailedError
 
 
-def faults(site: Site, text: str, *names: str) -> list[str]:
-    """What is said of a genomics.toml; AWS is asked nothing."""
-    site.desk.settings(text)
+def faults(project: ScriptedProject, text: str, *names: str) -> list[str]:
+    """The errors in a genomics.toml; AWS is asked nothing."""
+    project.settings(text)
     with pytest.raises(SeveralFailedError) as caught:
-        site.deploy(*names)
-    assert site.cloud.calls == []
+        project.deploy(*names)
+    assert project.aws.calls == []
     assert caught.value.exit_code == 78
-    return [one.why for one in caught.value.errors]
+    return [error.why for error in caught.value.errors]
 
 
-def test_a_value_that_is_not_allowed_is_named_with_what_is(site: Site) -> None:
-    assert faults(site, GIVEN + "Capacity = 1000\n") == ["'stack.storage.Capacity' is 1000; allowed are 1200, 2400"]
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (SETTINGS + "Capacity = 1000\n", "'stack.storage.Capacity' is 1000; allowed are 1200, 2400"),
+        ('[stack.storage]\nPath = "reads"\n', "'stack.storage.Path' is \"reads\"; allowed is what matches s3://.+"),
+        ("", "'stack.storage.Path' is missing: Where reads lie in S3"),
+        (SETTINGS + "[stack.disk]\n", "unknown key 'stack.disk'; stacks are registry, network, storage, workflow"),
+        (SETTINGS + "Size = 1\n", "unknown key 'stack.storage.Size'; known are Capacity, Path"),
+        (SETTINGS + 'Project = "x"\n', "'stack.storage.Project' cannot be given, for it is computed"),
+        (
+            SETTINGS + '[stack.workflow]\nJobDefinitions = "x"\n',
+            "'stack.workflow.JobDefinitions' cannot be given, for it is computed",
+        ),
+    ],
+)
+def test_a_fault_is_named_with_what_is_allowed(project: ScriptedProject, text: str, why: str) -> None:
+    assert faults(project, text) == [why]
 
 
-def test_a_value_that_does_not_match_is_named_with_the_pattern(site: Site) -> None:
-    assert faults(site, '[stack.storage]\nPath = "reads"\n') == [
-        "'stack.storage.Path' is \"reads\"; allowed is what matches s3://.+"
-    ]
-
-
-def test_a_parameter_that_is_missing_is_named_with_what_it_means(site: Site) -> None:
-    assert faults(site, "") == ["'stack.storage.Path' is missing: Where reads lie in S3"]
-
-
-def test_what_another_stack_lacks_does_not_matter(site: Site) -> None:
-    site.desk.settings("")
-    assert site.deploy("network") == ["network created"]
-
-
-def test_what_is_wrong_with_another_stack_matters(site: Site) -> None:
-    [why] = faults(site, GIVEN + "Capacity = true\n", "network")
+def test_all_faults_are_named_at_once_those_of_other_stacks_too(project: ScriptedProject) -> None:
+    assert len(faults(project, '[stack.storage]\nCapacity = 1\nPath = "x"\n[stack.no]\n')) == 3
+    [why] = faults(project, SETTINGS + "Capacity = true\n", "network")
     assert why.startswith("'stack.storage.Capacity' is true; allowed are")
 
 
-def test_an_unknown_stack_is_named_with_those_that_there_are(site: Site) -> None:
-    assert faults(site, GIVEN + "[stack.disk]\n") == [
-        "unknown key 'stack.disk'; stacks are registry, network, storage, workflow"
-    ]
+def test_a_value_that_another_stack_lacks_does_not_matter(project: ScriptedProject) -> None:
+    project.settings("")
+    assert project.deploy("network") == ["network created"]
 
 
-def test_an_unknown_parameter_is_named_with_those_that_there_are(site: Site) -> None:
-    assert faults(site, GIVEN + "Size = 1\n") == ["unknown key 'stack.storage.Size'; known are Capacity, Path"]
-
-
-@pytest.mark.parametrize(("stack", "name"), [("storage", "Project"), ("workflow", "JobDefinitions")])
-def test_what_is_computed_cannot_be_given(site: Site, stack: str, name: str) -> None:
-    table = f'{name} = "x"\n' if stack == "storage" else f'[stack.{stack}]\n{name} = "x"\n'
-    assert faults(site, GIVEN + table) == [f"'stack.{stack}.{name}' cannot be given, for it is computed"]
-
-
-def test_everything_that_is_wrong_is_said_at_once(site: Site) -> None:
-    assert len(faults(site, '[stack.storage]\nCapacity = 1\nPath = "x"\n[stack.no]\n')) == 3
-
-
-def test_a_project_that_is_too_long_is_named(site: Site) -> None:
-    site.checkout.settings.write_text(f'project = "{"a" * 21}"\nworkflow = "w"\n{GIVEN}', encoding="ascii")
+def test_a_project_that_is_too_long_is_named(project: ScriptedProject) -> None:
+    project.checkout.settings.write_text(f'project = "{"a" * 21}"\nworkflow = "w"\n{SETTINGS}', encoding="ascii")
     with pytest.raises(SeveralFailedError, match=r"it makes the parameter Project of stack registry .* to 20"):
-        site.deploy("network")
+        project.deploy("network")
 
 
 @pytest.mark.parametrize(
@@ -81,9 +67,9 @@ def test_a_project_that_is_too_long_is_named(site: Site) -> None:
         ("Type: List<Number>, MaxValue: 5", '["1", "6"]', "1,6; allowed are numbers to 5"),
     ],
 )
-def test_each_rule_of_a_template_is_kept(site: Site, definition: str, value: str, why: str) -> None:
-    site.template("storage", STORAGE.replace("  Path:", f"  Other: {{{definition}}}\n  Path:"))
-    assert faults(site, f"{GIVEN}Other = {value}\n") == [f"'stack.storage.Other' is {why}"]
+def test_each_rule_of_a_template_is_kept(project: ScriptedProject, definition: str, value: str, why: str) -> None:
+    project.write_template("storage", TEMPLATES["storage"].replace("  Path:", f"  Other: {{{definition}}}\n  Path:"))
+    assert faults(project, f"{SETTINGS}Other = {value}\n") == [f"'stack.storage.Other' is {why}"]
 
 
 @pytest.mark.parametrize(
@@ -99,12 +85,13 @@ def test_each_rule_of_a_template_is_kept(site: Site, definition: str, value: str
         ("Type: Number, Default: 5", None, "5"),
     ],
 )
-def test_what_is_right_is_sent_as_text_and_so_is_every_default(
-    site: Site, definition: str, value: str | None, sent: str
+def test_a_valid_value_is_sent_as_a_string_and_so_is_every_default(
+    project: ScriptedProject, definition: str, value: str | None, sent: str
 ) -> None:
-    site.template("storage", STORAGE.replace("  Path:", f"  Other: {{{definition}}}\n  Path:"))
-    site.desk.settings(GIVEN + (f"Other = {value}\n" if value else ""))
-    site.deploy()
-    [asked] = [one for one in site.cloud.said("CreateChangeSet") if one["StackName"] == site.name("storage")]
-    given = {one["ParameterKey"]: one["ParameterValue"] for one in asked["Parameters"]}
-    assert given == {"Project": site.desk.project, "Capacity": "1200", "Path": "s3://reads", "Other": sent}
+    project.write_template("storage", TEMPLATES["storage"].replace("  Path:", f"  Other: {{{definition}}}\n  Path:"))
+    project.settings(SETTINGS + (f"Other = {value}\n" if value else ""))
+    project.deploy("registry", "network", "storage")
+    request = project.aws.requests("CreateChangeSet")[-1]
+    assert request["StackName"] == name_of("storage")
+    parameters = {entry["ParameterKey"]: entry["ParameterValue"] for entry in request["Parameters"]}
+    assert parameters == {"Project": NAME, "Capacity": "1200", "Path": "s3://reads", "Other": sent}

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
-from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +14,7 @@ import boto3
 import pytest
 from botocore.validate import validate_parameters
 from support.aws_clients import lead
+from support.aws_double import AwsDouble, Json, RefusedError
 
 from toolchain import files
 from toolchain.aws import Account
@@ -31,7 +31,6 @@ from toolchain.paths import HERE, Checkout
 from toolchain.runs.target import AwsTarget
 from toolchain.stacks.deploy import Deployer
 
-Json = dict[str, Any]
 REGION = "eu-central-1"
 SETTINGS = """
 project = "genomics"
@@ -69,34 +68,14 @@ def _images(request: Json) -> Json:
     return {"images": [{"imageId": identifier, "imageManifest": manifest} for identifier in identifiers]}
 
 
-class RefusedError(Exception):
-    """The error code that a service answers with."""
-
-
-class DoctorAws:
+class DoctorAws(AwsDouble):
     """The AWS of a deployed checkout. Its true answers are asked for once; a test alters them by operation."""
 
     def __init__(self, checkout: Checkout) -> None:
+        super().__init__()
         self.checkout = checkout
-        account = Account()
-        for service in (
-            "batch",
-            "cloudformation",
-            "ec2",
-            "ecr",
-            "fsx",
-            "iam",
-            "service_quotas",
-            "step_functions",
-            "sts",
-        ):
-            setattr(account, service, cache(getattr(account, service)))
-        events = account._session.events  # noqa: SLF001  # boto3's own way in, of a session that Account keeps
-        events.register("before-parameter-build", self._remember)
-        events.register("before-call", self._answer)  # type: ignore[arg-type]  # what it returns is the answer
-        events.register("response-received", self._record)
-        events.register("after-call", self._alter)
-        self._account = account
+        self.events.register("response-received", self._record)
+        self.events.register("after-call", self._alter)
         self._recorded: dict[str, Json] = {}
         self.reset()
 
@@ -104,8 +83,8 @@ class DoctorAws:
         """Forgets what a test altered."""
         self.checkout.settings.write_text(SETTINGS, encoding="utf-8")
         self.clock_ahead = 0.0
-        self.open_account: Callable[[], Account] = lambda: self._account
-        self.calls: list[str] = []
+        self.open_account: Callable[[], Account] = lambda: self.account
+        self.calls.clear()
         self._changes: dict[str, list[Callable[[Json], object]]] = {}
         self._answers: dict[str, Callable[[Json], Json]] = {
             "GetServiceQuota": lambda request: {"Quota": quota(request["QuotaCode"])},
@@ -148,25 +127,15 @@ class DoctorAws:
         [check] = [check for check in run_checks.CHECKS if check.name == name]
         return list(run_checks.run(check, self.context))
 
-    def _remember(self, params: Json, context: Json, **_: object) -> None:
-        context["request"] = params
+    def reply(self, operation: str, request: Json) -> Json | None:
+        return self._answers[operation](request) if operation in self._answers else None
 
-    def _answer(self, model: Any, context: Json, **_: object) -> tuple[Any, Json] | None:
-        self.calls.append(model.name)
+    def _reply(self, model: Any, context: Json, **more: object) -> tuple[Any, Json] | None:
         context["key"] = f"{model.name} {json.dumps(context['request'], sort_keys=True)}"
-        if model.name in self._answers:
-            try:
-                answer = self._answers[model.name](context["request"])
-            except RefusedError as error:
-                return SimpleNamespace(status_code=400), {
-                    "Error": {"Code": str(error), "Message": "so it is"},
-                    "ResponseMetadata": {},
-                }
-            validate_parameters(answer, model.output_shape)
-            return SimpleNamespace(status_code=200), {**answer, "ResponseMetadata": {}}
-        if recorded := self._recorded.get(context["key"]):
+        answer = super()._reply(model, context, **more)
+        if answer is None and (recorded := self._recorded.get(context["key"])):
             return SimpleNamespace(status_code=recorded["ResponseMetadata"]["HTTPStatusCode"]), deepcopy(recorded)
-        return None
+        return answer
 
     def _record(self, parsed_response: Json, context: Json, **_: object) -> None:
         # The date of this answer is checked.

@@ -1,67 +1,56 @@
-"""A stand-in for the services that deploy and destroy talk to, at the edge of botocore: what they ask is recorded.
+"""A stand-in for CloudFormation, and for what `deploy` and `destroy` ask of other services.
 
-It holds stacks, plays back what happens to them, an event or more at a look, and fails as it is told. It knows
-nothing of resources: for that there is the embedded AWS.
+It has stacks without resources: what happens to them is played back from a script, an event or more a poll, and calls
+fail as they are told. For the resources there is the embedded AWS.
 """
 
 import itertools
 import json
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
-from typing import Any
 
-from toolchain.aws import Account
+from botocore import xform_name
+from support.aws_double import AwsDouble, Json, RefusedError
 
-Json = dict[str, Any]
-Step = tuple[str, str, str, str]
-"""Logical id (empty for the stack), type, status, reason."""
+# Logical id (empty for the stack itself), type, status, reason.
+Event = tuple[str, str, str, str]
+# The events that each poll brings.
+Script = list[list[Event]]
 
-NOTHING = "The submitted information didn't contain changes. Submit different information to create a change set."
+NO_CHANGES = "The submitted information didn't contain changes. Submit different information to create a change set."
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
-
-
-class RefusedError(Exception):
-    """What a service answers instead."""
-
-    def __init__(self, code: str, message: str = "") -> None:
-        super().__init__(code)
-        self.code = code
-        self.message = message
+FILE_SYSTEM = "fs-0123456789abcdef0"
 
 
 @dataclass(kw_only=True)
 class Fault:
-    """What goes wrong, with which operation, and how often."""
+    """An error instead of an operation's answer, so many times, after so many calls that go well."""
 
     operation: str
     error: BaseException
-    times: int = 1
-    after: int = 0
+    times: int
+    after: int
 
 
 @dataclass(kw_only=True)
-class FakeStack:
-    """A stack, with what is still to happen to it."""
+class ScriptedStack:
+    """A stack; `resources` has logical id to type and physical id, `script` what is still to happen."""
 
     name: str
     id: str
     status: str
     template: Json = field(default_factory=dict)
-    given: Json = field(default_factory=dict)
+    request: Json = field(default_factory=dict)
     outputs: dict[str, str] = field(default_factory=dict)
     protected: bool = False
-    physical: dict[str, tuple[str, str]] = field(default_factory=dict)
-    """Logical id to type and physical id."""
+    resources: dict[str, tuple[str, str]] = field(default_factory=dict)
     events: list[Json] = field(default_factory=list)
-    coming: list[list[Step]] = field(default_factory=list)
+    script: Script = field(default_factory=list)
     token: str = ""
 
 
-def ok(status: str) -> list[list[Step]]:
-    """An operation of one resource that goes well."""
-    verb = status.partition("_")[0]
+def success(verb: str, status: str) -> Script:
+    """An operation on one resource that goes well."""
     return [
         [("", "", f"{verb}_IN_PROGRESS", "User Initiated"), ("Thing", "AWS::X::Y", f"{verb}_IN_PROGRESS", "")],
         [("Thing", "AWS::X::Y", f"{verb}_COMPLETE", "")],
@@ -69,16 +58,21 @@ def ok(status: str) -> list[list[Step]]:
     ]
 
 
-class CloudDouble:
-    """The services."""
+class ScriptedCloudFormation(AwsDouble):
+    """CloudFormation, Batch, Step Functions and FSx.
+
+    Attributes:
+        scripts: `create NAME`, `update NAME`, `delete NAME` or `rollback NAME` to what happens then, once.
+        changes: Stack to the resource changes of its change sets.
+        outputs: Stack to the outputs that it has once it is deployed.
+    """
 
     def __init__(self) -> None:
-        self.stacks: list[FakeStack] = []
+        super().__init__()
+        self.stacks: list[ScriptedStack] = []
         self.change_sets: dict[str, Json] = {}
-        self.calls: list[tuple[str, Json]] = []
         self.faults: list[Fault] = []
-        # What happens next to a stack that is created, updated, deleted or taken back.
-        self.plays: dict[str, list[list[Step]]] = {}
+        self.scripts: dict[str, Script] = {}
         self.changes: dict[str, list[Json]] = {}
         self.outputs: dict[str, dict[str, str]] = {}
         self.job_definitions: dict[str, list[str]] = {}
@@ -86,42 +80,26 @@ class CloudDouble:
         self.tasks: list[Json] = []
         self.file_systems: dict[str, datetime] = {}
         self._numbers = itertools.count(1)
-        self._account: Account | None = None
 
-    def account(self) -> Account:
-        """The account, whose calls all end here."""
-        if self._account is not None:
-            return self._account
-        account = self._account = Account()
-        events = account._session.events  # noqa: SLF001  # boto3's own way in, of a session that Account keeps
-        events.register("before-parameter-build", self._remember)
-        # What the last handler returns is taken as the answer.
-        events.register("before-call", self._answer)  # type: ignore[arg-type]  # botocore's types know no answer
-        return account
+    def add(self, name: str, status: str) -> ScriptedStack:
+        """Adds a stack in some state."""
+        arn = f"arn:aws:cloudformation:x:1:stack/{name}/{next(self._numbers)}"
+        stack = ScriptedStack(name=name, id=arn, status=status)
+        self.stacks.append(stack)
+        self.event(stack, ("", "", status, ""))
+        return stack
 
-    def stack(self, name: str, status: str = "CREATE_COMPLETE", **more: Any) -> FakeStack:  # handed on
-        """A stack that is there."""
-        made = FakeStack(name=name, id=f"arn:aws:cloudformation:x:1:stack/{name}/{next(self._numbers)}", status=status)
-        for key, value in more.items():
-            setattr(made, key, value)
-        self.stacks.append(made)
-        self.event(made, "", "AWS::CloudFormation::Stack", status, "")
-        return made
+    def find(self, name: str) -> ScriptedStack | None:
+        """The stack of this name, if it exists."""
+        return next((stack for stack in self.stacks if stack.name == name and stack.status != "DELETE_COMPLETE"), None)
 
-    def named(self, name: str) -> FakeStack | None:
-        """The stack of this name, if it is there."""
-        return next((one for one in self.stacks if one.name == name and one.status != "DELETE_COMPLETE"), None)
-
-    def said(self, operation: str) -> list[Json]:
-        """What an operation was called with."""
-        return [params for name, params in self.calls if name == operation]
-
-    def fails(self, operation: str, error: BaseException, *, times: int = 1, after: int = 0) -> None:
+    def fail(self, operation: str, error: BaseException, *, times: int = 1, after: int = 0) -> None:
         """Lets an operation fail."""
         self.faults.append(Fault(operation=operation, error=error, times=times, after=after))
 
-    def event(self, stack: FakeStack, logical_id: str, kind: str, status: str, reason: str) -> None:
-        """Notes that something happened."""
+    def event(self, stack: ScriptedStack, event: Event) -> None:
+        """Adds an event to a stack."""
+        logical_id, kind, status, reason = event
         number = next(self._numbers)
         stack.events.append(
             {
@@ -130,199 +108,167 @@ class CloudDouble:
                 "EventId": f"event-{number}",
                 "Timestamp": EPOCH + timedelta(seconds=number),
                 "LogicalResourceId": logical_id or stack.name,
-                "PhysicalResourceId": stack.id if not logical_id else f"physical-{logical_id}",
+                "PhysicalResourceId": f"physical-{logical_id}" if logical_id else stack.id,
                 "ResourceType": kind if logical_id else "AWS::CloudFormation::Stack",
                 "ResourceStatus": status,
                 "ResourceStatusReason": reason,
-                "ClientRequestToken": stack.token,
+                **({"ClientRequestToken": stack.token} if stack.token else {}),
             }
         )
         if not logical_id:
             stack.status = status
 
-    def _remember(self, params: Json, context: Json, **_: object) -> None:
-        context["asked"] = params
-
-    def _answer(self, model: Any, context: Json, **_: object) -> tuple[Any, Json]:  # botocore's own
-        params = context["asked"]
-        self.calls.append((model.name, dict(params)))
-        try:
-            self._fail(model.name)
-            answer = getattr(self, f"do_{model.name}")(params)
-        except RefusedError as error:
-            parsed = {"Error": {"Code": error.code, "Message": error.message}, "ResponseMetadata": {}}
-            return SimpleNamespace(status_code=400), parsed
-        return SimpleNamespace(status_code=200), {**(answer or {}), "ResponseMetadata": {}}
-
-    def _fail(self, operation: str) -> None:
+    def reply(self, operation: str, request: Json) -> Json:
         for fault in self.faults:
-            if fault.operation != operation or not fault.times:
-                continue
-            if fault.after:
+            if fault.operation == operation and fault.times:
+                if not fault.after:
+                    fault.times -= 1
+                    raise fault.error
                 fault.after -= 1
-                continue
-            fault.times -= 1
-            raise fault.error
+        answer: Json | None = getattr(self, xform_name(operation))(request)
+        return answer or {}
 
-    def _find(self, name: str) -> FakeStack:
-        found = next((one for one in self.stacks if one.id == name), None) or self.named(name)
-        if found is None:
+    def _of(self, request: Json) -> ScriptedStack:
+        name = request["StackName"]
+        stack = next((stack for stack in self.stacks if stack.id == name), None) or self.find(name)
+        if stack is None:
             raise RefusedError("ValidationError", f"Stack with id {name} does not exist")
-        return found
+        return stack
 
-    def _play(self, stack: FakeStack, what: str, default: str, token: str) -> None:
-        stack.token = token
-        stack.coming = [list(step) for step in self.plays.pop(f"{what} {stack.name}", ok(default))]
+    def _begin(self, stack: ScriptedStack, verb: str, status: str, request: Json) -> None:
+        stack.token = request.get("ClientRequestToken", "")
+        script = self.scripts.pop(f"{verb} {stack.name}", None) or success(status.partition("_")[0], status)
+        stack.script = [list(events) for events in script]
 
-    # ---- CloudFormation ----
+    # CloudFormation
 
-    def do_DescribeStacks(self, params: Json) -> Json:  # noqa: N802  # the API's own name, as below
-        stack = self._find(params["StackName"])
-        return {
-            "Stacks": [
-                {
-                    "StackId": stack.id,
-                    "StackName": stack.name,
-                    "StackStatus": stack.status,
-                    "CreationTime": EPOCH,
-                    "EnableTerminationProtection": stack.protected,
-                    "Outputs": [{"OutputKey": key, "OutputValue": value} for key, value in stack.outputs.items()],
-                }
-            ]
+    def describe_stacks(self, request: Json) -> Json:
+        stack = self._of(request)
+        described = {
+            "StackId": stack.id,
+            "StackName": stack.name,
+            "StackStatus": stack.status,
+            "CreationTime": EPOCH,
+            "EnableTerminationProtection": stack.protected,
+            "Outputs": [{"OutputKey": key, "OutputValue": value} for key, value in stack.outputs.items()],
         }
+        return {"Stacks": [described]}
 
-    def do_DescribeStackEvents(self, params: Json) -> Json:  # noqa: N802
-        stack = self._find(params["StackName"])
-        if stack.coming:
-            for logical_id, kind, status, reason in stack.coming.pop(0):
-                self.event(stack, logical_id, kind, status, reason)
+    def describe_stack_events(self, request: Json) -> Json:
+        stack = self._of(request)
+        for event in stack.script.pop(0) if stack.script else ():
+            self.event(stack, event)
         return {"StackEvents": stack.events[::-1]}
 
-    def do_CreateChangeSet(self, params: Json) -> Json:  # noqa: N802
-        creates = params["ChangeSetType"] == "CREATE"
-        stack = self.named(params["StackName"])
+    def create_change_set(self, request: Json) -> Json:
+        name = request["StackName"]
+        creates = request["ChangeSetType"] == "CREATE"
+        stack = self.find(name)
         if stack is None:
             if not creates:
-                raise RefusedError("ValidationError", f"Stack [{params['StackName']}] does not exist")
-            stack = self.stack(params["StackName"], "REVIEW_IN_PROGRESS")
+                raise RefusedError("ValidationError", f"Stack [{name}] does not exist")
+            stack = self.add(name, "REVIEW_IN_PROGRESS")
         elif creates != (stack.status == "REVIEW_IN_PROGRESS"):
-            raise RefusedError(
-                "ValidationError", f"Stack:{stack.id} is in {stack.status} state and can not be updated."
-            )
-        given = {key: params[key] for key in ("TemplateBody", "Parameters", "Tags")}
-        same = given == stack.given
-        arn = f"arn:aws:cloudformation:x:1:changeSet/{params['ChangeSetName']}/{next(self._numbers)}"
+            raise RefusedError("ValidationError", f"Stack:{name} is in {stack.status} state and can not be updated.")
+        content = {key: request[key] for key in ("TemplateBody", "Parameters", "Tags")}
+        changes = self.changes.get(name, [change("Add", "Thing", "AWS::X::Y")])
+        arn = f"arn:aws:cloudformation:x:1:changeSet/{request['ChangeSetName']}/{next(self._numbers)}"
         self.change_sets[arn] = {
             "stack": stack,
-            "given": given,
-            "Status": "FAILED" if same else "CREATE_COMPLETE",
-            "StatusReason": NOTHING if same else "",
-            "Changes": [
-                {"Type": "Resource", "ResourceChange": change}
-                for change in self.changes.get(
-                    stack.name, [{"Action": "Add", "LogicalResourceId": "Thing", "ResourceType": "AWS::X::Y"}]
-                )
-            ],
+            "content": content,
+            "Status": "FAILED" if content == stack.request else "CREATE_COMPLETE",
+            "StatusReason": NO_CHANGES,
+            "Changes": [{"Type": "Resource", "ResourceChange": entry} for entry in changes],
         }
         return {"Id": arn, "StackId": stack.id}
 
-    def do_DescribeChangeSet(self, params: Json) -> Json:  # noqa: N802
-        found = self.change_sets[params["ChangeSetName"]]
-        return {key: found[key] for key in ("Status", "StatusReason", "Changes")}
+    def describe_change_set(self, request: Json) -> Json:
+        change_set = self.change_sets[request["ChangeSetName"]]
+        return {key: change_set[key] for key in ("Status", "StatusReason", "Changes")}
 
-    def do_DeleteChangeSet(self, params: Json) -> None:  # noqa: N802
-        del self.change_sets[params["ChangeSetName"]]
+    def delete_change_set(self, request: Json) -> None:
+        del self.change_sets[request["ChangeSetName"]]
 
-    def do_ExecuteChangeSet(self, params: Json) -> None:  # noqa: N802
-        found = self.change_sets.pop(params["ChangeSetName"])
-        stack: FakeStack = found["stack"]
+    def execute_change_set(self, request: Json) -> None:
+        change_set = self.change_sets.pop(request["ChangeSetName"])
+        stack: ScriptedStack = change_set["stack"]
         verb = "CREATE" if stack.status == "REVIEW_IN_PROGRESS" else "UPDATE"
-        stack.given = found["given"]
-        stack.template = json.loads(found["given"]["TemplateBody"])
+        stack.request = change_set["content"]
+        stack.template = json.loads(stack.request["TemplateBody"])
         stack.outputs = self.outputs.get(stack.name, {})
-        self._play(stack, verb.lower(), f"{verb}_COMPLETE", params.get("ClientRequestToken", ""))
+        self._begin(stack, verb.lower(), f"{verb}_COMPLETE", request)
 
-    def do_DeleteStack(self, params: Json) -> None:  # noqa: N802
-        stack = self._find(params["StackName"])
+    def delete_stack(self, request: Json) -> None:
+        stack = self._of(request)
         if stack.protected:
             raise RefusedError("ValidationError", f"Stack [{stack.name}] cannot be deleted while protected")
         if stack.status == "REVIEW_IN_PROGRESS":
             stack.status = "DELETE_COMPLETE"
             return
         stack.outputs = {}
-        self._play(stack, "delete", "DELETE_COMPLETE", params.get("ClientRequestToken", ""))
+        self._begin(stack, "delete", "DELETE_COMPLETE", request)
 
-    def do_ContinueUpdateRollback(self, params: Json) -> None:  # noqa: N802
-        stack = self._find(params["StackName"])
-        self._play(stack, "rollback", "UPDATE_ROLLBACK_COMPLETE", params.get("ClientRequestToken", ""))
+    def continue_update_rollback(self, request: Json) -> None:
+        self._begin(self._of(request), "rollback", "UPDATE_ROLLBACK_COMPLETE", request)
 
-    def do_UpdateTerminationProtection(self, params: Json) -> Json:  # noqa: N802
-        stack = self._find(params["StackName"])
-        stack.protected = params["EnableTerminationProtection"]
-        return {"StackId": stack.id}
+    def update_termination_protection(self, request: Json) -> None:
+        self._of(request).protected = request["EnableTerminationProtection"]
 
-    def do_GetTemplate(self, params: Json) -> Json:  # noqa: N802
-        return {"TemplateBody": self._find(params["StackName"]).template}
+    def get_template(self, request: Json) -> Json:
+        return {"TemplateBody": json.dumps(self._of(request).template)}
 
-    def do_ListStackResources(self, params: Json) -> Json:  # noqa: N802
-        held = self._find(params["StackName"]).physical
-        return {
-            "StackResourceSummaries": [
-                {
-                    "LogicalResourceId": name,
-                    "ResourceType": kind,
-                    "PhysicalResourceId": physical,
-                    "ResourceStatus": "CREATE_COMPLETE",
-                }
-                for name, (kind, physical) in held.items()
-            ]
-        }
-
-    def do_ListExports(self, _: Json) -> Json:  # noqa: N802
-        names = [
-            f"{stack.name.rpartition('-')[0]}-{name}"
-            for stack in self.stacks
-            if stack.status.endswith("_COMPLETE")
-            for name in stack.outputs
+    def list_stack_resources(self, request: Json) -> Json:
+        summaries = [
+            {
+                "LogicalResourceId": logical_id,
+                "ResourceType": kind,
+                "PhysicalResourceId": physical_id,
+                "ResourceStatus": "CREATE_COMPLETE",
+                "LastUpdatedTimestamp": EPOCH,
+            }
+            for logical_id, (kind, physical_id) in self._of(request).resources.items()
         ]
+        return {"StackResourceSummaries": summaries}
+
+    def list_exports(self, _: Json) -> Json:
+        stacks = [stack for stack in self.stacks if stack.status.endswith("_COMPLETE")]
+        names = [f"{stack.name.rpartition('-')[0]}-{name}" for stack in stacks for name in stack.outputs]
         return {"Exports": [{"Name": name, "Value": "x", "ExportingStackId": "x"} for name in names]}
 
-    # ---- Batch, Step Functions, FSx ----
+    # Batch, Step Functions, FSx
 
-    def do_DescribeJobDefinitions(self, params: Json) -> Json:  # noqa: N802
-        arns = self.job_definitions.get(params["jobDefinitionName"], [])
-        return {
-            "jobDefinitions": [
-                {
-                    "jobDefinitionName": params["jobDefinitionName"],
-                    "jobDefinitionArn": arn,
-                    "revision": int(arn.rpartition(":")[2]),
-                    "type": "container",
-                }
-                for arn in arns
-            ]
-        }
+    def describe_job_definitions(self, request: Json) -> Json:
+        name = request["jobDefinitionName"]
+        definitions = [
+            {
+                "jobDefinitionName": name,
+                "jobDefinitionArn": arn,
+                "revision": int(arn.rpartition(":")[2]),
+                "type": "container",
+            }
+            for arn in self.job_definitions.get(name, [])
+        ]
+        return {"jobDefinitions": definitions}
 
-    def do_ListExecutions(self, _: Json) -> Json:  # noqa: N802
+    def list_executions(self, _: Json) -> Json:
         return {"executions": self.executions}
 
-    def do_DescribeFileSystems(self, params: Json) -> Json:  # noqa: N802
-        [name] = params["FileSystemIds"]
-        if name not in self.file_systems:
-            raise RefusedError("FileSystemNotFound", f"File system '{name}' does not exist.")
-        return {"FileSystems": [{"FileSystemId": name, "CreationTime": self.file_systems[name]}]}
+    def describe_file_systems(self, request: Json) -> Json:
+        [identifier] = request["FileSystemIds"]
+        if identifier not in self.file_systems:
+            raise RefusedError("FileSystemNotFound", f"File system '{identifier}' does not exist.")
+        return {"FileSystems": [{"FileSystemId": identifier, "CreationTime": self.file_systems[identifier]}]}
 
-    def do_DescribeDataRepositoryTasks(self, params: Json) -> Json:  # noqa: N802
-        [only] = params["Filters"]
-        tasks = [one for one in self.tasks if one["FileSystemId"] in only["Values"]]
-        start = int(params.get("NextToken", 0))
-        page: Json = {"DataRepositoryTasks": tasks[start : start + 1]}
-        if len(tasks) > start + 1:
-            page["NextToken"] = str(start + 1)
-        return page
+    def describe_data_repository_tasks(self, request: Json) -> Json:
+        """A task a page."""
+        [file_systems] = request["Filters"]
+        tasks = [task for task in self.tasks if task["FileSystemId"] in file_systems["Values"]]
+        start = int(request.get("NextToken", 0))
+        more = {"NextToken": str(start + 1)} if len(tasks) > start + 1 else {}
+        return {"DataRepositoryTasks": tasks[start : start + 1], **more}
 
 
-def change(action: str, logical_id: str, kind: str, replacement: str = "False", *details: Mapping[str, Any]) -> Json:
+def change(action: str, logical_id: str, kind: str, replacement: str = "False", *details: Json) -> Json:
     """A resource's change, as a change set has it."""
     return {
         "Action": action,
@@ -334,14 +280,9 @@ def change(action: str, logical_id: str, kind: str, replacement: str = "False", 
 
 
 def detail(name: str, parameter: str, *, recreates: str = "Always") -> Json:
-    """What causes a change."""
+    """The cause of a change."""
     return {
         "Target": {"Attribute": "Properties", "Name": name, "RequiresRecreation": recreates},
         "ChangeSource": "ParameterReference",
         "CausingEntity": parameter,
     }
-
-
-def steps(*ticks: Sequence[Step]) -> list[list[Step]]:
-    """What happens, look by look."""
-    return [list(tick) for tick in ticks]
