@@ -12,7 +12,7 @@ from support.resolved_stacks import NAMES, deployed
 from toolchain.jobdefs import template as jobdefs
 from toolchain.jobdefs.revisions import active, normalised
 from toolchain.jobdefs.template import ImageReference, Rendering, Scratch
-from toolchain.localaws.cloudformation.types.states import definition
+from toolchain.localaws.cloudformation.resource_types import definition
 from toolchain.paths import HERE
 from toolchain.stacks import template as templates
 

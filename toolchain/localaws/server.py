@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from toolchain import files
 from toolchain.errors import UnavailableError
-from toolchain.localaws import cloudformation, ecr, fsx, once, s3
+from toolchain.localaws import ecr, fsx, once, s3
 from toolchain.localaws.access import ADDRESS, Access, Key, environment
 from toolchain.localaws.config import EXPORT_SOCKET, LocalConfig, chosen_region
 
@@ -122,6 +122,7 @@ def _install(world: LocalConfig, access: Access) -> None:
 def _answering(world: LocalConfig, listener: socket.socket, access: Access) -> Iterator[None]:
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
+    from toolchain.localaws.cloudformation.api import cloudformation_application
     from toolchain.localaws.gate import Gate
 
     dispatcher = DomainDispatcherApplication(create_backend_app)
@@ -140,7 +141,7 @@ def _answering(world: LocalConfig, listener: socket.socket, access: Access) -> I
         exports = stack.enter_context(_listening_for_exports(world))
         stack.enter_context(_serving(exports, f"unix://{EXPORT_SOCKET}", gate(keys=(access.export,))))
         # These call each other through the door: they end before it is shut.
-        own["cloudformation"] = stack.enter_context(cloudformation.application(access))
+        own["cloudformation"] = stack.enter_context(cloudformation_application(access))
         own["s3"] = s3.S3Application(world, fsx.object_changed)
         stack.enter_context(ecr.pushable(world))
         yield

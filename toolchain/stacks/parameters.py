@@ -86,9 +86,9 @@ def _wrong(stack: Stack, given: Mapping[str, Value], computed: Mapping[str, str]
     for name, parameter in parameters.items():
         key = f"stack.{stack.name}.{name}"
         if is_computed(name):
-            if name in computed and (why := _fault(computed[name], parameter)):
+            if name in computed and (why := fault(computed[name], parameter)):
                 yield f"it makes the parameter {name} of stack {stack.name} {_shown(computed[name])}; {why}"
-        elif name in given and (why := _fault(given[name], parameter)):
+        elif name in given and (why := fault(given[name], parameter)):
             yield f"'{key}' is {_shown(given[name])}; {why}"
 
 
@@ -98,7 +98,7 @@ def _missing(stack: Stack, given: Mapping[str, Value]) -> Iterator[str]:
             yield f"'stack.{stack.name}.{name}' is missing: {parameter.description.rstrip('.') or 'it has no default'}"
 
 
-def _fault(value: Value, parameter: Parameter) -> str | None:
+def fault(value: Value, parameter: Parameter) -> str | None:
     """What is wrong with a value, said as what is allowed instead; nothing if it is right."""
     if parameter.kind.startswith(_ELSEWHERE):
         return None

@@ -1,239 +1,216 @@
-"""CloudFormation's API over HTTP, by moto's own reading of requests and writing of answers."""
+"""CloudFormation's API, by moto's own reading of requests and writing of answers."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, ClassVar, Final
 
+from moto.cloudformation.exceptions import AlreadyExistsException, CloudFormationError, ValidationError
+from moto.cloudformation.responses import CloudFormationResponse, transform_dict
 from moto.core.responses import ActionResult, EmptyResult
 
-from toolchain.localaws.answering import Api
-from toolchain.localaws.cloudformation import answers
-from toolchain.localaws.cloudformation.errors import RefusalError
-from toolchain.localaws.cloudformation.parameters import Given
-from toolchain.localaws.cloudformation.service import Asked, Service, Services
-from toolchain.localaws.cloudformation.stack import Stack
-from toolchain.localaws.cloudformation.template import Json
+from toolchain.localaws.access import Access
+from toolchain.localaws.cloudformation.resource import Region
+from toolchain.localaws.cloudformation.stack import ChangeSet, Stack, parse
+from toolchain.localaws.web import answering
+from toolchain.stacks.template import Template
 
-if TYPE_CHECKING:
-    from toolchain.localaws.cloudformation.operations import OnFailure
+_NOTHING: Final = (
+    "The submitted information didn't contain changes. Submit different information to create a change set."
+)
+# moto reads their templates as code.
+_REFUSED: Final = re.compile("StackSet|StackInstance|ProcessCfn")
 
-_PAGE = 100
+
+@contextmanager
+def cloudformation_application(access: Access) -> Iterator[Any]:
+    """A WSGI application that answers for CloudFormation in every region, until the block ends.
+
+    Args:
+        access: Where the services answer of which stacks are made, and the key.
+    """
+    regions: dict[tuple[str, str], Region] = {}
+    try:
+        yield answering("cloudformation", type("Api", (Api,), {"access": access, "regions": regions}))
+    finally:
+        for region in regions.values():
+            region.close()
 
 
-class CloudFormationResponse(Api):
-    """Each method is an operation of the API."""
+class Api(CloudFormationResponse):
+    """Operations that are not moto's own, or not as moto has them."""
 
-    services: ClassVar[Services]
+    RESPONSE_KEY_PATH_TO_TRANSFORMER = {  # noqa: RUF012  # as the parent's
+        "DescribeStacksOutput.Stacks.Stack.Tags": transform_dict
+    }
+    access: ClassVar[Access]
+    regions: ClassVar[dict[tuple[str, str], Region]]
 
-    def __init__(self) -> None:
-        super().__init__(service_name="cloudformation")
-        self.automated_parameter_parsing = True
+    def call_action(self) -> Any:
+        if _REFUSED.search(self._get_action()):
+            raise NotImplementedError(f"The embedded AWS has no operation {self._get_action()}.")
+        return super().call_action()
 
-    @property
-    def _service(self) -> Service:
-        return self.services.of(self.current_account, self.region)
+    # ---- change sets ----
 
     def create_change_set(self) -> ActionResult:
-        found = self._service.create_change_set(
-            self._text("ChangeSetName"),
-            self._text("StackName"),
-            self._get_param("ChangeSetType") or "UPDATE",
-            self._get_param("Description"),
-            self._asked(),
-        )
-        stack, _ = self._service.change_set(found.id, None)
-        return ActionResult({"Id": found.id, "StackId": stack.id})
+        name, is_update = self._get_param("StackName"), self._get_param("ChangeSetType", "UPDATE") == "UPDATE"
+        stack = self._stack(name)
+        if stack is None and is_update:
+            raise ValidationError(message=f"Stack [{name}] does not exist")
+        if stack is not None and not is_update and stack.status != "REVIEW_IN_PROGRESS":
+            raise ValidationError(message=f"Stack [{name}] already exists and cannot be created again.")
+        change_set = self._new_change_set(stack or Stack(name, self._region), self._get_param("ChangeSetName"))
+        self._add(change_set.stack)
+        if is_update and change_set.is_empty:
+            change_set.status, change_set.execution_status = "FAILED", "UNAVAILABLE"
+            change_set.status_reason = _NOTHING
+        self._backend.change_sets[change_set.id] = change_set
+        return ActionResult({"Id": change_set.id, "StackId": change_set.stack.stack_id})
 
     def describe_change_set(self) -> ActionResult:
-        stack, found = self._service.change_set(self._text("ChangeSetName"), self._get_param("StackName"))
-        first = int(self._get_param("NextToken") or 0)
-        return ActionResult(answers.change_set(stack, found, first, _PAGE))
+        change_set = self._change_set()
+        return ActionResult(
+            {
+                "ChangeSetId": change_set.id,
+                "ChangeSetName": change_set.name,
+                "StackId": change_set.stack.stack_id,
+                "StackName": change_set.stack.name,
+                "Status": change_set.status,
+                "ExecutionStatus": change_set.execution_status,
+                "StatusReason": change_set.status_reason,
+                "Changes": [{"Type": "Resource", "ResourceChange": change} for change in change_set.changes],
+            }
+        )
 
     def execute_change_set(self) -> ActionResult:
-        self._service.execute_change_set(
-            self._text("ChangeSetName"),
-            self._get_param("StackName"),
-            disable_rollback=bool(self._get_bool_param("DisableRollback")),
-            token=self._get_param("ClientRequestToken"),
-        )
+        change_set = self._change_set()
+        if change_set.execution_status != "AVAILABLE":
+            message = f"ChangeSet [{change_set.id}] cannot be executed: it is {change_set.execution_status}"
+            raise CloudFormationError("InvalidChangeSetStatus", message)
+        change_set.execution_status = "EXECUTE_COMPLETE"
+        self._deploy(change_set)
         return EmptyResult()
 
     def delete_change_set(self) -> ActionResult:
-        self._service.delete_change_set(self._text("ChangeSetName"), self._get_param("StackName"))
+        del self._backend.change_sets[self._change_set().id]
         return EmptyResult()
 
-    def list_change_sets(self) -> ActionResult:
-        stack = self._service.stack(self._text("StackName"))
-        return ActionResult(
-            {"Summaries": [answers.change_set_summary(stack, one) for one in list(stack.change_sets.values())]}
-        )
+    # ---- stacks ----
 
     def create_stack(self) -> ActionResult:
-        rollback: OnFailure = "DO_NOTHING" if self._get_bool_param("DisableRollback") else "ROLLBACK"
-        stack = self._service.create_stack(
-            self._text("StackName"),
-            self._asked(),
-            on_failure=self._get_param("OnFailure") or rollback,
-            protected=bool(self._get_bool_param("EnableTerminationProtection")),
-        )
-        return ActionResult({"StackId": stack.id})
+        name = self._get_param("StackName")
+        if self._stack(name) is not None:
+            raise AlreadyExistsException(f"Stack [{name}] already exists")
+        change_set = self._new_change_set(Stack(name, self._region), "create")
+        change_set.stack.enable_termination_protection = bool(self._get_bool_param("EnableTerminationProtection"))
+        self._add(change_set.stack)
+        return self._deploy(change_set)
 
     def update_stack(self) -> ActionResult:
-        stack = self._service.update_stack(
-            self._text("StackName"),
-            self._asked(),
-            disable_rollback=bool(self._get_bool_param("DisableRollback")),
-        )
-        return ActionResult({"StackId": stack.id})
+        change_set = self._new_change_set(self._existing_stack(), "update")
+        if change_set.is_empty:
+            raise ValidationError(message="No updates are to be performed.")
+        return self._deploy(change_set)
 
     def delete_stack(self) -> ActionResult:
-        self._service.delete_stack(
-            self._text("StackName"),
-            retain=frozenset(self._get_param("RetainResources") or ()),
-            token=self._get_param("ClientRequestToken"),
-        )
+        stack = self._stack(self._get_param("StackName"))
+        if stack is None:
+            return EmptyResult()
+        if stack.enable_termination_protection:
+            message = f"Stack [{stack.name}] cannot be deleted while TerminationProtection is enabled"
+            raise ValidationError(message=message)
+        stack.token = self._get_param("ClientRequestToken")
+        stack.delete_all(self._get_param("RetainResources", []))
+        if stack.status == "DELETE_COMPLETE":
+            backend = self._backend
+            for export in stack.exports:
+                backend.exports.pop(export.name, None)
+            backend.deleted_stacks[stack.stack_id] = backend.stacks.pop(stack.stack_id)
         return EmptyResult()
-
-    def cancel_update_stack(self) -> ActionResult:
-        self._service.cancel_update(self._text("StackName"))
-        return EmptyResult()
-
-    def continue_update_rollback(self) -> ActionResult:
-        skip = frozenset(self._get_param("ResourcesToSkip") or ())
-        self._service.continue_rollback(self._text("StackName"), skip)
-        return ActionResult({})
 
     def update_termination_protection(self) -> ActionResult:
-        stack = self._service.stack(self._text("StackName"))
-        stack.protected = bool(self._get_bool_param("EnableTerminationProtection"))
-        return ActionResult({"StackId": stack.id})
-
-    def describe_stacks(self) -> ActionResult:
-        name = self._get_param("StackName")
-        found = [self._service.stack(name)] if name else [one for one in self._stacks() if not one.gone]
-        return ActionResult({"Stacks": [answers.stack(one) for one in found]})
-
-    def list_stacks(self) -> ActionResult:
-        wanted = self._get_param("StackStatusFilter")
-        found = [one for one in self._stacks() if not wanted or one.status in wanted]
-        return ActionResult({"StackSummaries": [answers.stack_summary(one) for one in reversed(found)]})
-
-    def describe_stack_events(self) -> ActionResult:
-        stack = self._service.stack(self._text("StackName"), verb="events")
-        events = list(reversed(stack.events))
-        # A page's token says how many of the oldest are left: new events come before them.
-        left = int(self._get_param("NextToken") or len(events))
-        page = events[len(events) - left :][:_PAGE]
-        rest = left - len(page)
-        answer: dict[str, Any] = {"StackEvents": [answers.event(one) for one in page]}
-        return ActionResult({**answer, "NextToken": str(rest)} if rest else answer)
-
-    def list_stack_resources(self) -> ActionResult:
-        stack = self._service.stack(self._text("StackName"), verb="list")
-        return ActionResult({"StackResourceSummaries": answers.resources(stack)})
-
-    def describe_stack_resources(self) -> ActionResult:
-        name, physical_id = self._get_param("StackName"), self._get_param("PhysicalResourceId")
-        stack = self._service.stack(name) if name else self._owner(physical_id)
-        wanted = self._get_param("LogicalResourceId")
-        found = [
-            {"StackId": stack.id, "StackName": stack.name, "Timestamp": one["LastUpdatedTimestamp"], **one}
-            for one in answers.resources(stack)
-            if wanted in {None, one["LogicalResourceId"]}
-        ]
-        return ActionResult({"StackResources": found})
-
-    def describe_stack_resource(self) -> ActionResult:
-        stack = self._service.stack(self._text("StackName"))
-        name = self._text("LogicalResourceId")
-        for one in answers.resources(stack):
-            if one["LogicalResourceId"] == name:
-                detail = {"StackId": stack.id, "StackName": stack.name, "Metadata": "{}", **one}
-                return ActionResult({"StackResourceDetail": detail})
-        raise RefusalError(f"Resource {name} does not exist for stack {stack.name}")
+        stack = self._existing_stack()
+        stack.enable_termination_protection = bool(self._get_bool_param("EnableTerminationProtection"))
+        return ActionResult({"StackId": stack.stack_id})
 
     def get_template(self) -> ActionResult:
-        change_set = self._get_param("ChangeSetName")
-        if change_set:
-            template = self._service.change_set(change_set, self._get_param("StackName"))[1].shape.template
-        else:
-            template = answers.template_of(self._service.stack(self._text("StackName")))
-        return ActionResult({"TemplateBody": template.text, "StagesAvailable": ["Original", "Processed"]})
+        stack = self._existing_stack()
+        is_processed = self._get_param("TemplateStage") == "Processed"
+        return ActionResult({"TemplateBody": json.dumps(stack.body) if is_processed else stack.template})
 
     def get_template_summary(self) -> ActionResult:
-        return self.validate_template()
+        """What a template declares; moto reads it as code."""
+        body = parse(self._existing_stack().template if self._get_param("StackName") else self._template())
+        declared = Template(name="", text="", body=body).parameters.values()
+        parameters = [
+            {"ParameterKey": one.name, "DefaultValue": one.default, "ParameterType": one.kind} for one in declared
+        ]
+        return ActionResult({"Description": body.get("Description"), "Parameters": parameters})
 
     def validate_template(self) -> ActionResult:
-        name, text = self._get_param("StackName"), self._template()
-        if text is None and name:
-            template = answers.template_of(self._service.stack(name))
-        else:
-            template = self._service.validate(text or "")
-        return ActionResult(answers.template_summary(template))
+        """Likewise; moto writes it to the working directory, too."""
+        return self.get_template_summary()
 
-    def list_exports(self) -> ActionResult:
-        found = [
-            {"ExportingStackId": stack.id, "Name": name, "Value": value}
-            for name, (stack, value) in sorted(self._service.exporters().items())
-        ]
-        first = int(self._get_param("NextToken") or 0)
-        answer: dict[str, Any] = {"Exports": found[first : first + _PAGE]}
-        more = first + _PAGE
-        return ActionResult({**answer, "NextToken": str(more)} if more < len(found) else answer)
+    # ---- what these have in common ----
 
-    def list_imports(self) -> ActionResult:
-        name = self._text("ExportName")
-        found = self._service.importers(name)
-        if not found:
-            raise RefusalError(f"Export '{name}' is not imported by any stack.")
-        return ActionResult({"Imports": found})
+    @property
+    def _backend(self) -> Any:
+        """Moto's own, which holds our stacks and change sets."""
+        return self.cloudformation_backend
 
-    def _stacks(self) -> list[Stack]:
-        with self._service.lock:
-            return list(self._service.stacks.values())
+    @property
+    def _region(self) -> Region:
+        key = (self.current_account, self.region)
+        return self.regions.setdefault(key, Region(self.access, *key))
 
-    def _owner(self, physical_id: str | None) -> Stack:
-        for stack in self._stacks():
-            if any(one.physical_id == physical_id for one in stack.resources.values()):
-                return stack
-        raise RefusalError(f"Stack for {physical_id} does not exist")
+    def _stack(self, name: str) -> Stack | None:
+        """The stack of this name or id, if it is there."""
+        stacks = self._backend.stacks.values()
+        return next((stack for stack in stacks if name in (stack.name, stack.stack_id)), None)
 
-    def _text(self, name: str) -> str:
-        value = self._get_param(name)
-        if not value:
-            raise RefusalError(f"1 validation error detected: Value null at '{name}' failed to satisfy constraint")
-        return str(value)
+    def _existing_stack(self) -> Any:
+        return self._backend.get_stack(self._get_param("StackName"))
 
-    def _template(self) -> str | None:
-        body, url = self._get_param("TemplateBody"), self._get_param("TemplateURL")
-        return self._fetched(url) if url else body
+    def _add(self, stack: Stack) -> None:
+        if stack.stack_id not in self._backend.stacks:
+            self._backend.stacks[stack.stack_id] = stack
+            stack.tell("REVIEW_IN_PROGRESS", "User Initiated")
 
-    def _fetched(self, url: str) -> str:
+    def _change_set(self) -> ChangeSet:
+        name, stack = self._get_param("ChangeSetName"), self._get_param("StackName")
+        for one in self._backend.change_sets.values():
+            if name == one.id or (name == one.name and stack in (one.stack.name, one.stack.stack_id)):
+                found: ChangeSet = one
+                return found
+        raise CloudFormationError("ChangeSetNotFound", f"ChangeSet [{name}] does not exist")
+
+    def _new_change_set(self, stack: Stack, name: str) -> ChangeSet:
+        """What the request's template, parameters and tags make of a stack."""
+        if stack.is_busy:
+            raise ValidationError(message=f"Stack:{stack.stack_id} is in {stack.status} state and can not be updated.")
+        text = stack.template if self._get_bool_param("UsePreviousTemplate") else self._template()
+        given = {
+            one["ParameterKey"]: stack.values[one["ParameterKey"]]
+            if one.get("UsePreviousValue")
+            else one["ParameterValue"]
+            for one in self._get_param("Parameters", [])
+        }
+        tags = {tag["Key"]: tag["Value"] for tag in self._get_param("Tags", [])}
+        return ChangeSet(stack, name, text, given, tags, self._backend.exports)
+
+    def _template(self) -> str:
+        if not (url := self._get_param("TemplateURL")):
+            return str(self._get_param("TemplateBody"))
         bucket, _, key = url.partition("://")[2].partition("/")[2].partition("/")
-        answer = self._service.region.client("s3").get_object(Bucket=bucket, Key=key)
-        return str(answer["Body"].read().decode())
+        return str(self._region.call("s3", "get_object", {"Bucket": bucket, "Key": key})["Body"].read().decode())
 
-    def _asked(self) -> Asked:
-        previous = bool(self._get_bool_param("UsePreviousTemplate"))
-        tags = self._get_param("Tags")
-        return Asked(
-            template=None if previous else self._template(),
-            parameters={one["ParameterKey"]: _given(one) for one in self._get_param("Parameters") or ()},
-            tags=None if tags is None else {one["Key"]: one["Value"] for one in tags},
-            capabilities=tuple(self._get_param("Capabilities") or ()),
-            role=self._get_param("RoleARN"),
-            token=self._get_param("ClientRequestToken"),
-        )
-
-
-def response_class(services: Services) -> type[Any]:
-    """The class that answers requests.
-
-    Args:
-        services: The service in every account and region.
-    """
-    return type("CloudFormationResponse", (CloudFormationResponse,), {"services": services})
-
-
-def _given(parameter: Mapping[str, Json]) -> Given:
-    previous = str(parameter.get("UsePreviousValue", "")).lower() == "true"
-    return Given(value=None if previous else str(parameter.get("ParameterValue", "")))
+    def _deploy(self, change_set: ChangeSet) -> ActionResult:
+        stack, exports = change_set.stack, self._backend.exports
+        stack.token = self._get_param("ClientRequestToken")
+        for export in stack.exports:
+            exports.pop(export.name, None)
+        stack.deploy(change_set)
+        exports.update({export.name: export for export in stack.exports})
+        return ActionResult({"StackId": stack.stack_id})
