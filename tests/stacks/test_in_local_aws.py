@@ -134,7 +134,6 @@ def test_a_file_system_of_another_size_needs_to_be_named(checkout: Checkout) -> 
     with pytest.raises(WrongUsageError) as caught:
         deploy(checkout, "storage")
     assert "WorkingFileSystem (AWS::FSx::FileSystem)" in caught.value.why
-    assert "DeploymentType" in caught.value.why
     assert "--replace WorkingFileSystem" in caught.value.fix
 
 
