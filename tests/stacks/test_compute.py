@@ -1,20 +1,21 @@
-"""stack/compute.yaml: what AWS demands of it, and the traps that it goes round."""
+"""stack/compute.yaml: what AWS demands of it, and the defaults that are traps."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from support.resolved_stacks import template
+from support.resolved_stacks import deployed, template
+from support.subset import ABSENT, differences
 
 from toolchain.jobdefs import template as jobdefs
 from toolchain.jobdefs.template import ImageReference, Rendering
 from toolchain.paths import HERE
 from toolchain.settings import load
 
-ENVIRONMENTS = ("SpotComputeEnvironment", "OnDemandComputeEnvironment")
-COMPUTE = template("compute")
-ROLES = ("InstanceRole", "JobRole", "ExportRole")
+COMPUTE = deployed("compute", SessionManager="true")
+ARN = "arn:aws:{}:us-east-1:123456789012:{}"
+FILE_SYSTEM = ARN.format("fsx", "file-system/fs-0123456789abcdef0")
 
 
 def properties(name: str) -> dict[str, Any]:
@@ -22,17 +23,8 @@ def properties(name: str) -> dict[str, Any]:
     return found
 
 
-def host() -> dict[str, Any]:
-    data: dict[str, Any] = properties("LaunchTemplate")["LaunchTemplateData"]
-    return data
-
-
-def imported(name: str) -> dict[str, Any]:
-    return {"Fn::ImportValue": {"Fn::Sub": f"${{Project}}-{name}"}}
-
-
 def policies() -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every policy with its role or, where it stands alone, its own name."""
+    """Every policy with its role or, if it is a resource of its own, its name."""
     for name, resource in COMPUTE.resources.items():
         if resource["Type"] == "AWS::IAM::Policy":
             yield name, resource["Properties"]
@@ -40,173 +32,119 @@ def policies() -> Iterator[tuple[str, dict[str, Any]]]:
             yield name, policy
 
 
-def statements(name: str) -> Iterator[dict[str, Any]]:
-    for owner, policy in policies():
-        if owner == name:
-            yield from policy["PolicyDocument"]["Statement"]
+def statements(name: str) -> list[dict[str, Any]]:
+    documents = (policy["PolicyDocument"] for owner, policy in policies() if owner == name)
+    return [statement for document in documents for statement in document["Statement"]]
 
 
 def listed(value: object) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def pattern(parameter: str) -> str:
-    found = COMPUTE.parameters[parameter].pattern
-    assert found is not None
-    return found
-
-
-# ---- parameters and outputs ---------------------------------------------------------------------------------
-
-
 def test_job_definitions_find_their_log_and_their_roles_in_the_outputs() -> None:
-    roles = {name: name for name in COMPUTE.body["Outputs"] if name.endswith("RoleArn")}
-    images = {
-        name: ImageReference(name=name, tag="1", reference="sha256:" + "0" * 64) for name in jobdefs.names(HERE.jobdefs)
-    }
+    roles = {name: name for name in COMPUTE.outputs if name.endswith("RoleArn")}
+    image = ImageReference(name="image", tag="1", reference="sha256:" + "0" * 64)
+    images = dict.fromkeys(jobdefs.names(HERE.jobdefs), image)
     rendering = Rendering(images=images, settings=load(HERE.settings), outputs=roles)
-    log_group = properties("JobLogGroup")["LogGroupName"]["Fn::Sub"].replace("${Project}", rendering.settings.project)
     for tool, definition in jobdefs.render(HERE.jobdefs, rendering).items():
         job = definition["containerProperties"]
         assert job["jobRoleArn"] == ("ExportRoleArn" if tool == "fsx-export" else "JobRoleArn")
+        log_group = properties("JobLogGroup")["LogGroupName"].replace("genomics", rendering.settings.project)
         assert job["logConfiguration"]["options"]["awslogs-group"] == log_group
 
 
-@pytest.mark.parametrize(
-    "kind",
-    [
-        *[
-            "default_x86_64",
-            "m5",
-            "m5a",
-            "m6i",
-            "m6a",
-            "m7i",
-            "m7i-flex",
-            "r6id",
-            "c5n",
-            "c6in",
-            "x2iedn",
-            "z1d",
-            "i4i",
-        ],
-        *["m6i.large", "r6i.2xlarge", "c7i.xlarge", "m5.metal", "c7i.metal-48xl", "m7i-flex.large"],
-    ],
-)
-def test_instances_of_the_images_architecture_are_taken(kind: str) -> None:
-    assert re.fullmatch(pattern("InstanceTypes"), kind)
+X86 = "default_x86_64 m5 m5a m6i m6a m7i m7i-flex r6id c5n c6in x2iedn z1d i4i m6i.large r6i.2xlarge m5.metal"
+ARM = "m6g m6gd c7gn r7g.large x2gd i4g im4gn is4gen a1 a1.large default_arm64"
+TOO_SMALL_OR_WRONG = [*["t3", "t3.micro", "m6i.nano", "m6i.medium", "optimal", "M6I"], "", "m6i "]
 
 
 @pytest.mark.parametrize(
-    "kind",
+    ("name", "is_allowed"),
     [
-        *["m6g", "m6gd", "c7gn", "r7g.large", "x2gd", "i4g", "im4gn", "is4gen", "a1", "a1.large", "default_arm64"],
-        *["t3", "t3.micro", "m6i.nano", "m6i.medium", "optimal", "", "m6i ", "M6I"],
+        *((name, True) for name in (*X86.split(), "c7i.metal-48xl", "m7i-flex.large")),
+        *((name, False) for name in (*ARM.split(), *TOO_SMALL_OR_WRONG)),
     ],
 )
-def test_instances_of_another_architecture_or_too_small_for_any_job_are_not(kind: str) -> None:
-    assert not re.fullmatch(pattern("InstanceTypes"), kind)
+def test_instance_types_are_x86_64_and_large_enough_for_any_job(name: str, *, is_allowed: bool) -> None:
+    pattern = str(template("compute").parameters["InstanceTypes"].pattern)
+    assert bool(re.fullmatch(pattern, name)) == is_allowed
 
 
-# ---- hosts ------------------------------------------------------------------------------------------------
-
-
-def test_a_host_that_shuts_itself_down_is_gone() -> None:
-    assert host()["InstanceInitiatedShutdownBehavior"] == "terminate"
-
-
-def test_metadata_takes_a_token_and_one_hop() -> None:
-    options = host()["MetadataOptions"]
-    assert (options["HttpTokens"], options["HttpPutResponseHopLimit"]) == ("required", 1)
-
-
-def test_the_root_volume_is_encrypted_and_goes_with_its_host() -> None:
-    [device] = host()["BlockDeviceMappings"]
-    assert device["DeviceName"] == "/dev/xvda"
-    assert device["Ebs"] == {
-        "Encrypted": True,
-        "VolumeType": "gp3",
-        "VolumeSize": {"Ref": "RootVolumeSize"},
-        "DeleteOnTermination": True,
+def test_the_launch_template() -> None:
+    expected = {
+        # A host that shuts itself down, as user data does without Lustre, must not come back.
+        "InstanceInitiatedShutdownBehavior": "terminate",
+        "MetadataOptions": {"HttpTokens": "required", "HttpPutResponseHopLimit": 1},
+        # Batch ignores these in a launch template.
+        **dict.fromkeys(("InstanceType", "IamInstanceProfile", "NetworkInterfaces", "InstanceMarketOptions"), ABSENT),
     }
-
-
-def test_the_launch_template_leaves_to_batch_what_batch_ignores_in_it() -> None:
-    ignored = {"InstanceType", "IamInstanceProfile", "NetworkInterfaces", "InstanceMarketOptions"}
-    assert not ignored & set(host())
-
-
-def test_mounts_are_the_storage_stack_s() -> None:
-    _, values = host()["UserData"]["Fn::Base64"]["Fn::Sub"]
-    assert values == {name: imported(name) for name in ("ReferenceMount", "DataMount", "WorkingMount")}
-
-
-# ---- Batch ------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", ENVIRONMENTS)
-def test_an_environment_can_be_updated_in_place(name: str) -> None:
-    environment = properties(name)
-    assert "ServiceRole" not in environment
-    assert "ComputeEnvironmentName" not in environment
-    assert environment["ReplaceComputeEnvironment"] is False
-    assert environment["ComputeResources"]["LaunchTemplate"] == {
-        "LaunchTemplateId": {"Ref": "LaunchTemplate"},
-        "Version": {"Fn::GetAtt": ["LaunchTemplate", "LatestVersionNumber"]},
+    data = properties("LaunchTemplate")["LaunchTemplateData"]
+    assert list(differences(data, expected)) == []
+    [device] = data["BlockDeviceMappings"]
+    volume = {"Encrypted": True, "VolumeType": "gp3", "VolumeSize": "30", "DeleteOnTermination": True}
+    assert device == {"DeviceName": "/dev/xvda", "Ebs": volume}
+    launch_template = template("compute").resources["LaunchTemplate"]["Properties"]["LaunchTemplateData"]
+    assert launch_template["UserData"]["Fn::Base64"]["Fn::Sub"][1] == {
+        name: {"Fn::ImportValue": {"Fn::Sub": f"${{Project}}-{name}"}}
+        for name in ("ReferenceMount", "DataMount", "WorkingMount")
     }
-    assert environment["UpdatePolicy"]["TerminateJobsOnUpdate"] is False
 
 
 @pytest.mark.parametrize(
     ("name", "kind", "strategy"),
     [
         ("SpotComputeEnvironment", "SPOT", "SPOT_PRICE_CAPACITY_OPTIMIZED"),
-        (ENVIRONMENTS[1], "EC2", "BEST_FIT_PROGRESSIVE"),
+        ("OnDemandComputeEnvironment", "EC2", "BEST_FIT_PROGRESSIVE"),
     ],
 )
-def test_an_environment_says_how_it_chooses_and_bids_nothing(name: str, kind: str, strategy: str) -> None:
-    resources = properties(name)["ComputeResources"]
-    assert (resources["Type"], resources["AllocationStrategy"]) == (kind, strategy)
-    assert not {"BidPercentage", "SpotIamFleetRole"} & set(resources)
+def test_a_compute_environment(name: str, kind: str, strategy: str) -> None:
+    expected = {
+        # Updates in place need the service-linked role, no name, and this; BEST_FIT forbids them.
+        "ServiceRole": ABSENT,
+        "ComputeEnvironmentName": ABSENT,
+        "ReplaceComputeEnvironment": False,
+        "UpdatePolicy": {"TerminateJobsOnUpdate": False},
+        "ComputeResources": {
+            "Type": kind,
+            "AllocationStrategy": strategy,
+            "BidPercentage": ABSENT,
+            "SpotIamFleetRole": ABSENT,
+            # Nothing runs while there are no jobs.
+            "MinvCpus": 0,
+            "DesiredvCpus": ABSENT,
+            # A new version is seen only if it is named.
+            "LaunchTemplate": {"LaunchTemplateId": "LaunchTemplate", "Version": "LaunchTemplate.LatestVersionNumber"},
+            "Ec2Configuration": [{"ImageType": "ECS_AL2023"}],
+            "Subnets": ["PrivateSubnet"],
+            "SecurityGroupIds": ["LustreClientSecurityGroup.GroupId"],
+            "Ec2KeyPair": ABSENT,
+        },
+    }
+    assert list(differences(properties(name), expected)) == []
 
 
-@pytest.mark.parametrize("name", ENVIRONMENTS)
-def test_nothing_runs_while_there_are_no_jobs(name: str) -> None:
-    resources = properties(name)["ComputeResources"]
-    assert resources["MinvCpus"] == 0
-    assert "DesiredvCpus" not in resources
-
-
-@pytest.mark.parametrize("name", ENVIRONMENTS)
-def test_a_host_is_amazon_linux_2023_in_the_file_systems_subnet_with_the_clients_group_and_no_key(name: str) -> None:
-    resources = properties(name)["ComputeResources"]
-    assert resources["Ec2Configuration"] == [{"ImageType": "ECS_AL2023"}]
-    assert resources["Subnets"] == [imported("SubnetId")]
-    assert resources["SecurityGroupIds"] == [imported("LustreClientSecurityGroupId")]
-    assert "Ec2KeyPair" not in resources
-
-
-def test_the_queue_tries_spot_first() -> None:
-    order = properties("JobQueue")["ComputeEnvironmentOrder"]
-    assert [(entry["Order"], entry["ComputeEnvironment"]["Ref"]) for entry in order] == list(enumerate(ENVIRONMENTS, 1))
-
-
-def test_a_job_that_can_never_run_does_not_hold_the_queue() -> None:
-    actions = properties("JobQueue")["JobStateTimeLimitActions"]
+def test_the_queue_tries_spot_first_and_no_job_that_can_never_run_holds_it() -> None:
+    queue = properties("JobQueue")
+    environment = ARN.format("batch", "compute-environment/{}ComputeEnvironment")
+    assert queue["ComputeEnvironmentOrder"] == [
+        {"Order": 1, "ComputeEnvironment": environment.format("Spot")},
+        {"Order": 2, "ComputeEnvironment": environment.format("OnDemand")},
+    ]
+    actions = queue["JobStateTimeLimitActions"]
     assert [action["Reason"] for action in actions] == [
         "CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY",
         "MISCONFIGURATION:COMPUTE_ENVIRONMENT_MAX_RESOURCE",
         "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT",
     ]
     assert {(action["State"], action["Action"]) for action in actions} == {("RUNNABLE", "CANCEL")}
-    for action in actions:
-        limit = COMPUTE.parameters[action["MaxTimeSeconds"]["Ref"]]
+    for action in template("compute").resources["JobQueue"]["Properties"]["JobStateTimeLimitActions"]:
+        limit = template("compute").parameters[action["MaxTimeSeconds"]["Ref"]]
         assert (limit.lowest, limit.highest) == (600, 86400)
 
 
-# ---- roles ------------------------------------------------------------------------------------------------
+# ---- roles ----
 
-# The actions that name no resource, or none that is known in time.
+# The actions that take no resource, or none that is known in time.
 UNBOUND = {
     "ecr:GetAuthorizationToken",
     "ecs:DiscoverPollEndpoint",
@@ -220,7 +158,7 @@ UNBOUND = {
 
 
 @pytest.mark.parametrize("name", sorted({name for name, _ in policies()}))
-def test_a_policy_names_what_it_reaches(name: str) -> None:
+def test_a_policy_names_its_actions_and_resources(name: str) -> None:
     for statement in statements(name):
         actions = set(listed(statement["Action"]))
         assert not any("*" in action for action in actions)
@@ -228,46 +166,49 @@ def test_a_policy_names_what_it_reaches(name: str) -> None:
         assert actions <= UNBOUND or not actions & UNBOUND
 
 
-@pytest.mark.parametrize("role", ROLES)
-def test_no_role_takes_in_a_policy_of_somebody_else_s(role: str) -> None:
+@pytest.mark.parametrize(
+    ("role", "trust"),
+    [
+        ("InstanceRole", {"Principal": {"Service": "ec2.amazonaws.com"}}),
+        *(
+            (role, {"Principal": {"Service": "ecs-tasks.amazonaws.com"}, "Condition": {"StringEquals": account}})
+            for role in ("JobRole", "ExportRole")
+            for account in [{"aws:SourceAccount": "123456789012"}]
+        ),
+    ],
+)
+def test_a_role_is_for_this_account_s_jobs_or_hosts_and_has_no_managed_policy(role: str, trust: dict[str, Any]) -> None:
     assert "ManagedPolicyArns" not in properties(role)
+    [statement] = properties(role)["AssumeRolePolicyDocument"]["Statement"]
+    assert list(differences(statement, trust)) == []
 
 
-def test_tools_have_no_permission_at_all() -> None:
-    assert list(statements("JobRole")) == []
-
-
-@pytest.mark.parametrize("role", ["JobRole", "ExportRole"])
-def test_a_job_s_role_is_for_this_account_s_jobs_only(role: str) -> None:
-    [trust] = properties(role)["AssumeRolePolicyDocument"]["Statement"]
-    assert trust["Principal"] == {"Service": "ecs-tasks.amazonaws.com"}
-    assert trust["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
-
-
-def test_the_export_may_do_what_its_image_s_readme_says_and_only_on_the_working_file_system() -> None:
-    asked = set(re.findall(r'"(fsx:\w+)"', (HERE.images / "fsx-export" / "README.md").read_text(encoding="utf-8")))
+def test_tools_have_no_permission_and_the_export_what_its_image_s_readme_says_on_the_working_file_system() -> None:
+    assert statements("JobRole") == []
+    readme = (HERE.images / "fsx-export" / "README.md").read_text(encoding="utf-8")
     create, describe = statements("ExportRole")
-    assert {create["Action"], describe["Action"]} == asked
-    assert create["Resource"][0] == imported("WorkingFileSystemArn")
-    assert create["Resource"][1:] == [{"Fn::Sub": "arn:${AWS::Partition}:fsx:${AWS::Region}:${AWS::AccountId}:task/*"}]
+    assert {create["Action"], describe["Action"]} == set(re.findall(r'"(fsx:\w+)"', readme))
+    assert create["Resource"] == [FILE_SYSTEM, ARN.format("fsx", "task/*")]
 
 
 def test_a_host_pulls_this_project_s_images_and_writes_this_project_s_log() -> None:
-    reached: Mapping[str, str] = {
-        action: statement["Resource"]["Fn::Sub"].partition("${AWS::AccountId}:")[2]
+    resources = {
+        action: statement["Resource"].rpartition("123456789012:")[2]
         for statement in statements("InstanceRole")
-        if statement["Resource"] != "*"
         for action in listed(statement["Action"])
     }
-    assert reached["ecr:BatchGetImage"] == "repository/${Project}/*"
-    assert reached["logs:PutLogEvents"] == "log-group:/${Project}/jobs:*"
-    assert reached["ecs:RegisterContainerInstance"] == "cluster/AWSBatch*"
-    assert not {"logs:CreateLogGroup", "ecs:CreateCluster"} & set(reached)
+    expected = {
+        "ecr:BatchGetImage": "repository/genomics/*",
+        "logs:PutLogEvents": "log-group:/genomics/jobs:*",
+        "ecs:RegisterContainerInstance": "cluster/AWSBatch*",
+        "logs:CreateLogGroup": ABSENT,
+        "ecs:CreateCluster": ABSENT,
+    }
+    assert list(differences(resources, expected)) == []
 
 
 def test_a_shell_on_a_host_is_off_by_default() -> None:
-    assert COMPUTE.parameters["SessionManager"].default == "false"
-    shell = COMPUTE.resources["ShellPolicy"]
-    assert shell["Condition"] == "WithSessionManager"
-    assert shell["Properties"]["Roles"] == [{"Ref": "InstanceRole"}]
-    assert not [action for one in statements("InstanceRole") for action in listed(one["Action"]) if "ssm" in action]
+    assert "ShellPolicy" not in deployed("compute").resources
+    assert properties("ShellPolicy")["Roles"] == ["InstanceRole"]
+    actions = [action for statement in statements("InstanceRole") for action in listed(statement["Action"])]
+    assert [action for action in actions if "ssm" in action] == []

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from support.resolved_stacks import Stack, deployed, template
+from support.subset import ABSENT, differences
 
 CHOICES = {
     "FileSystems": ("three", "one"),
@@ -15,7 +16,8 @@ CHOICES = {
     "KmsKeyArn": ("", "arn:aws:kms:us-east-1:123456789012:key/0"),
 }
 COMBINATIONS = [dict(zip(CHOICES, values, strict=True)) for values in itertools.product(*CHOICES.values())]
-LET_THROUGH = [stack for parameters in COMBINATIONS if not (stack := deployed("storage", **parameters)).refusals]
+ALLOWED = [stack for parameters in COMBINATIONS if not (stack := deployed("storage", **parameters)).refusals]
+THREE, ONE = deployed("storage"), deployed("storage", FileSystems="one")
 PORTS = {(988, 988), (1018, 1023)}
 SERVER, CLIENT = "LustreServerSecurityGroup", "LustreClientSecurityGroup"
 
@@ -24,7 +26,7 @@ def label(stack: Stack) -> str:
     return "-".join(stack.parameters[choice].partition(":")[0] for choice in CHOICES)
 
 
-every_combination = pytest.mark.parametrize("stack", LET_THROUGH, ids=label)
+every_combination = pytest.mark.parametrize("stack", ALLOWED, ids=label)
 
 
 def file_systems(stack: Stack) -> dict[str, Any]:
@@ -32,23 +34,23 @@ def file_systems(stack: Stack) -> dict[str, Any]:
 
 
 def associations(stack: Stack, file_system: str | None = None) -> dict[str, Any]:
-    found = stack.of("AWS::FSx::DataRepositoryAssociation")
-    return {name: link for name, link in found.items() if file_system in (None, link["FileSystemId"])}
+    links = stack.of("AWS::FSx::DataRepositoryAssociation")
+    return {name: link for name, link in links.items() if file_system in (None, link["FileSystemId"])}
 
 
-# ---- what is refused before AWS is asked ----------------------------------------------------------------------
+# ---- parameters that AWS would refuse ----
 
 
-def test_what_aws_would_refuse_is_refused_at_once() -> None:
-    def right(parameters: dict[str, str]) -> bool:
+def test_combinations_that_aws_would_refuse_are_refused_at_once() -> None:
+    def is_valid(parameters: dict[str, str]) -> bool:
         linked = parameters["ReferenceLink"] == parameters["DataLink"] == "association"
         persistent = parameters["DeploymentType"] == "PERSISTENT_2"
-        imports_can_be = parameters["FileSystems"] == "three" and not persistent
-        return (linked or imports_can_be) and (persistent or parameters["KmsKeyArn"] == "")
+        can_import = parameters["FileSystems"] == "three" and not persistent
+        return (linked or can_import) and (persistent or parameters["KmsKeyArn"] == "")
 
-    let_through = [{choice: stack.parameters[choice] for choice in CHOICES} for stack in LET_THROUGH]
-    assert let_through == [parameters for parameters in COMBINATIONS if right(parameters)]
-    assert len(let_through) == 9
+    allowed = [{choice: stack.parameters[choice] for choice in CHOICES} for stack in ALLOWED]
+    assert allowed == [parameters for parameters in COMBINATIONS if is_valid(parameters)]
+    assert len(allowed) == 9
 
 
 def test_two_links_of_one_file_system_cannot_have_the_same_path() -> None:
@@ -64,63 +66,51 @@ def test_only_capacities_that_exist_can_be_asked_for(name: str) -> None:
     assert others == list(range(2400, 2400 * (len(others) + 1), 2400))
 
 
-# ---- file systems ---------------------------------------------------------------------------------------------
+# ---- file systems ----
 
 
 @every_combination
-def test_there_are_three_file_systems_or_one(stack: Stack) -> None:
-    mounts = {
-        tag["Value"]
-        for system in file_systems(stack).values()
-        for tag in system["Tags"]
-        if tag["Key"] == "scratch-mount"
-    }
-    if stack.parameters["FileSystems"] == "one":
-        assert mounts == {"/scratch"}
-    else:
-        assert mounts == {"/scratch/reference", "/scratch/data", "/scratch/working"}
-
-
-@every_combination
-def test_a_file_system_s_version_and_type_are_never_the_defaults(stack: Stack) -> None:
+def test_file_systems_name_every_property_whose_default_is_a_trap(stack: Stack) -> None:
+    is_persistent = stack.parameters["DeploymentType"] == "PERSISTENT_2"
     for system in file_systems(stack).values():
-        assert system["FileSystemType"] == "LUSTRE"
-        assert system["FileSystemTypeVersion"] == "2.15"
-        assert system["StorageType"] == "SSD"
-        assert system["LustreConfiguration"]["DeploymentType"] == stack.parameters["DeploymentType"]
-        assert system["LustreConfiguration"]["DataCompressionType"] == "LZ4"
+        expected = {
+            "FileSystemType": "LUSTRE",
+            "FileSystemTypeVersion": "2.15",
+            "StorageType": "SSD",
+            "KmsKeyId": stack.parameters["KmsKeyArn"] or ABSENT,
+            "LustreConfiguration": {
+                "DeploymentType": stack.parameters["DeploymentType"],
+                "DataCompressionType": "LZ4",
+                **({} if is_persistent else {"PerUnitStorageThroughput": ABSENT}),
+            },
+        }
+        assert list(differences(system, expected)) == []
+        assert ("PerUnitStorageThroughput" in system["LustreConfiguration"]) == is_persistent
         assert len(system["SubnetIds"]) == 1
+    tags = [tag for system in file_systems(stack).values() for tag in system["Tags"]]
+    mounts = {tag["Value"] for tag in tags if tag["Key"] == "scratch-mount"}
+    is_shared = stack.parameters["FileSystems"] == "one"
+    assert mounts == ({"/scratch"} if is_shared else {"/scratch/reference", "/scratch/data", "/scratch/working"})
 
 
-@every_combination
-def test_throughput_and_key_are_a_persistent_file_system_s_alone(stack: Stack) -> None:
-    persistent = stack.parameters["DeploymentType"] == "PERSISTENT_2"
-    for system in file_systems(stack).values():
-        assert ("PerUnitStorageThroughput" in system["LustreConfiguration"]) == persistent
-        assert ("KmsKeyId" in system) == (stack.parameters["KmsKeyArn"] != "")
-        assert persistent or "KmsKeyId" not in system
-
-
-def test_a_file_system_is_made_after_all_rules_of_the_security_groups() -> None:
+def test_a_file_system_is_created_after_all_rules_of_the_security_groups() -> None:
     resources = template("storage").resources
-    rules = {name for name, resource in resources.items() if "SecurityGroupIngress" in resource["Type"]}
-    rules |= {name for name, resource in resources.items() if "SecurityGroupEgress" in resource["Type"]}
-    assert rules != set()
+    kinds = ("AWS::EC2::SecurityGroupIngress", "AWS::EC2::SecurityGroupEgress")
+    rules = {name for name, resource in resources.items() if resource["Type"] in kinds}
     systems = [resource for resource in resources.values() if resource["Type"] == "AWS::FSx::FileSystem"]
-    assert len(systems) == 4
-    for system in systems:
-        assert set(system["DependsOn"]) == rules
+    assert [set(system["DependsOn"]) for system in systems] == [rules] * 4
+    assert rules != set()
 
 
 @every_combination
 def test_file_systems_go_with_the_stack_and_results_stay(stack: Stack) -> None:
     for resource in stack.resources.values():
-        expected = "Retain" if resource["Type"].startswith("AWS::S3::") else "Delete"
-        assert resource.get("DeletionPolicy", "Delete") == expected
-        assert resource.get("UpdateReplacePolicy", "Delete") == expected
+        policy = "Retain" if resource["Type"].startswith("AWS::S3::") else "Delete"
+        assert resource.get("DeletionPolicy", "Delete") == policy
+        assert resource.get("UpdateReplacePolicy", "Delete") == policy
 
 
-# ---- links to S3 ----------------------------------------------------------------------------------------------
+# ---- links to S3 ----
 
 
 @every_combination
@@ -128,16 +118,16 @@ def test_a_file_system_has_an_import_path_or_associations_and_never_both(stack: 
     for name, system in file_systems(stack).items():
         legacy = {"ImportPath", "ExportPath", "AutoImportPolicy"} & set(system["LustreConfiguration"])
         assert bool(legacy) != bool(associations(stack, name))
-
-
-@every_combination
-def test_an_imported_bucket_is_only_read_and_never_asked_for_events(stack: Stack) -> None:
-    for what in ("Reference", "Data"):
-        if stack.parameters[f"{what}Link"] == "import":
-            configuration = file_systems(stack)[f"{what}FileSystem"]["LustreConfiguration"]
-            assert configuration["ImportPath"] == stack.parameters[f"{what}Path"]
-            assert configuration["AutoImportPolicy"] == "NONE"
-            assert "ExportPath" not in configuration
+    for directory in ("Reference", "Data"):
+        if stack.parameters[f"{directory}Link"] == "import":
+            # A bucket of somebody else is read, and not asked for events.
+            expected = {
+                "ImportPath": stack.parameters[f"{directory}Path"],
+                "AutoImportPolicy": "NONE",
+                "ExportPath": ABSENT,
+            }
+            configuration = file_systems(stack)[f"{directory}FileSystem"]["LustreConfiguration"]
+            assert list(differences(configuration, expected)) == []
 
 
 @every_combination
@@ -151,112 +141,99 @@ def test_associations_paths_do_not_overlap_and_the_root_is_alone(stack: Stack) -
 
 
 @every_combination
-def test_what_is_read_is_listed_at_once_and_follows_its_bucket(stack: Stack) -> None:
+def test_inputs_are_listed_at_once_and_follow_their_bucket_and_working_is_exported_by_tasks_only(stack: Stack) -> None:
+    assert stack.outputs["ExportPath"] == "s3://ResultsBucket/results"
+    inputs = {"BatchImportMetaDataOnCreate": True, "S3": {"AutoImportPolicy": {"Events": ["NEW", "CHANGED"]}}}
+    export = {"DataRepositoryPath": stack.outputs["ExportPath"], "BatchImportMetaDataOnCreate": False, "S3": ABSENT}
     for name, link in associations(stack).items():
-        if name != "WorkingAssociation":
-            assert link["BatchImportMetaDataOnCreate"] is True
-            assert link["S3"] == {"AutoImportPolicy": {"Events": ["NEW", "CHANGED"]}}
-
-
-@every_combination
-def test_only_working_exports_and_only_by_tasks(stack: Stack) -> None:
-    working = associations(stack)["WorkingAssociation"]
-    assert working["DataRepositoryPath"] == stack.outputs["ExportPath"] == "s3://ResultsBucket/results"
-    assert working["BatchImportMetaDataOnCreate"] is False
-    assert "S3" not in working
-    assert "AutoExportPolicy" not in str(associations(stack))
+        assert list(differences(link, export if name == "WorkingAssociation" else inputs)) == []
+        assert "AutoExportPolicy" not in str(link)
 
 
 def waits_for(stack: Stack, name: str) -> Iterator[str]:
-    """The associations that one is made after."""
+    """The associations that one is created after."""
     resource = stack.resources[name]
     tags = {tag["Key"]: tag["Value"] for tag in resource["Properties"]["Tags"]}
-    direct = [*([resource["DependsOn"]] if "DependsOn" in resource else []), *filter(None, [tags.get("made-after")])]
-    for other in direct:
+    for other in filter(None, [resource.get("DependsOn"), tags.get("made-after")]):
         yield other
         yield from waits_for(stack, other)
 
 
 @every_combination
-def test_associations_are_made_one_after_another(stack: Stack) -> None:
-    made = associations(stack)
-    waits = {name: set(waits_for(stack, name)) for name in made}
-    assert set().union(*waits.values()) <= set(made)
-    assert sorted(len(others) for others in waits.values()) == list(range(len(made)))
+def test_associations_are_created_one_after_another(stack: Stack) -> None:
+    names = set(associations(stack))
+    waits = [set(waits_for(stack, name)) for name in names]
+    assert set().union(*waits) <= names
+    assert sorted(map(len, waits)) == list(range(len(names)))
 
 
-# ---- network --------------------------------------------------------------------------------------------------
-
-
-def rules(stack: Stack) -> set[tuple[str, str, str, tuple[int, int]]]:
-    """Every rule: the group that has it, `in` or `out`, the peer, the ports."""
-    found = set()
-    for name, group in stack.of("AWS::EC2::SecurityGroup").items():
-        for rule in group.get("SecurityGroupIngress", []):
-            found.add((name, "in", peer_of(rule), (rule["FromPort"], rule["ToPort"])))
-        for rule in group.get("SecurityGroupEgress", []):
-            found.add((name, "out", peer_of(rule), (rule["FromPort"], rule["ToPort"])))
-    for rule in stack.of("AWS::EC2::SecurityGroupIngress").values():
-        found.add((rule["GroupId"], "in", peer_of(rule), (rule["FromPort"], rule["ToPort"])))
-    for rule in stack.of("AWS::EC2::SecurityGroupEgress").values():
-        found.add((rule["GroupId"], "out", peer_of(rule), (rule["FromPort"], rule["ToPort"])))
-    return found
-
-
-def peer_of(rule: dict[str, Any]) -> str:
-    assert rule["IpProtocol"] == "tcp"
-    peer: str = rule.get("SourceSecurityGroupId") or rule.get("DestinationSecurityGroupId") or rule["CidrIp"]
-    return peer
+# ---- network ----
 
 
 def test_lustre_s_ports_are_open_both_ways_and_nothing_else_is() -> None:
+    rules = set()
+    for kind, way in (("Ingress", "in"), ("Egress", "out")):
+        inline = [
+            {**rule, "GroupId": name}
+            for name, group in THREE.of("AWS::EC2::SecurityGroup").items()
+            for rule in group.get(f"SecurityGroup{kind}", [])
+        ]
+        for rule in (*inline, *THREE.of(f"AWS::EC2::SecurityGroup{kind}").values()):
+            assert rule["IpProtocol"] == "tcp"
+            peer = rule.get("SourceSecurityGroupId") or rule.get("DestinationSecurityGroupId") or rule["CidrIp"]
+            rules.add((rule["GroupId"], way, peer, (rule["FromPort"], rule["ToPort"])))
     pairs = [(SERVER, SERVER), (SERVER, CLIENT), (CLIENT, SERVER)]
-    lustre = {(one, way, other, ports) for one, other in pairs for way in ("in", "out") for ports in PORTS}
-    assert rules(deployed("storage")) == lustre | {(CLIENT, "out", "0.0.0.0/0", (443, 443))}
+    lustre = {(group, way, peer, ports) for group, peer in pairs for way in ("in", "out") for ports in PORTS}
+    assert rules == lustre | {(CLIENT, "out", "0.0.0.0/0", (443, 443))}
 
 
-# ---- results --------------------------------------------------------------------------------------------------
+# ---- results ----
 
 
-def test_the_bucket_is_versioned_encrypted_and_nobody_else_s() -> None:
-    (bucket,) = deployed("storage").of("AWS::S3::Bucket").values()
-    assert bucket["VersioningConfiguration"] == {"Status": "Enabled"}
+def test_the_bucket_is_versioned_encrypted_private_and_answers_over_tls_alone() -> None:
+    (bucket,) = THREE.of("AWS::S3::Bucket").values()
+    blocked = ("BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets")
+    expected = {
+        "VersioningConfiguration": {"Status": "Enabled"},
+        "PublicAccessBlockConfiguration": dict.fromkeys(blocked, True),
+        "OwnershipControls": {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]},
+        "LoggingConfiguration": ABSENT,
+    }
+    assert list(differences(bucket, expected)) == []
     assert "BucketEncryption" in bucket
-    assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
-    assert len(bucket["PublicAccessBlockConfiguration"]) == 4
-    assert bucket["OwnershipControls"]["Rules"] == [{"ObjectOwnership": "BucketOwnerEnforced"}]
-    assert "LoggingConfiguration" not in bucket
+    (policy,) = THREE.of("AWS::S3::BucketPolicy").values()
+    (statement,) = policy["PolicyDocument"]["Statement"]
+    expected = {
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "s3:*",
+        "Resource": ["arn:aws:s3:::ResultsBucket", "arn:aws:s3:::ResultsBucket/*"],
+        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+    }
+    assert list(differences(statement, expected)) == []
 
 
-def test_the_bucket_s_access_is_logged_where_a_bucket_for_that_is_given() -> None:
+def test_the_bucket_s_access_is_logged_to_a_bucket_that_is_given_for_that() -> None:
     (bucket,) = deployed("storage", AccessLogBucket="logs").of("AWS::S3::Bucket").values()
     assert bucket["LoggingConfiguration"] == {"DestinationBucketName": "logs", "LogFilePrefix": "genomics-results/"}
 
 
-def test_the_bucket_answers_over_tls_alone() -> None:
-    (policy,) = deployed("storage").of("AWS::S3::BucketPolicy").values()
-    (statement,) = policy["PolicyDocument"]["Statement"]
-    assert (statement["Effect"], statement["Principal"], statement["Action"]) == ("Deny", "*", "s3:*")
-    assert statement["Resource"] == ["arn:aws:s3:::ResultsBucket", "arn:aws:s3:::ResultsBucket/*"]
-    assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
-
-
-# ---- alarms and outputs ---------------------------------------------------------------------------------------
+# ---- alarms and outputs ----
 
 
 @every_combination
-def test_each_file_system_has_an_alarm_on_what_is_free_of_its_own_capacity(stack: Stack) -> None:
-    watched = {}
+def test_each_file_system_has_an_alarm_on_its_free_share(stack: Stack) -> None:
+    expressions = {}
     for alarm in stack.of("AWS::CloudWatch::Alarm").values():
         percent, free = alarm["Metrics"]
-        metric = free["MetricStat"]["Metric"]
-        assert (metric["Namespace"], metric["MetricName"]) == ("AWS/FSx", "FreeDataStorageCapacity")
         # A sum over more than the minute of one report would count the same bytes again.
-        assert (free["MetricStat"]["Stat"], free["MetricStat"]["Period"]) == ("Sum", 60)
-        watched[metric["Dimensions"][0]["Value"]] = percent["Expression"]
+        expected = {"Stat": "Sum", "Period": 60, "Metric": {"Namespace": "AWS/FSx"}}
+        assert list(differences(free["MetricStat"], expected)) == []
+        assert free["MetricStat"]["Metric"]["MetricName"] == "FreeDataStorageCapacity"
+        expressions[free["MetricStat"]["Metric"]["Dimensions"][0]["Value"]] = percent["Expression"]
         assert alarm["Threshold"] == stack.parameters["FreePercent"]
         assert "AlarmActions" not in alarm
-    assert watched == {
+    assert expressions == {
         name: f"100 * free / ({system['StorageCapacity']} * 1073741824)" for name, system in file_systems(stack).items()
     }
 
@@ -267,37 +244,22 @@ def test_an_alarm_tells_the_topic_that_it_is_given() -> None:
         assert alarm["AlarmActions"] == alarm["OKActions"] == [topic]
 
 
-def test_three_file_systems_are_mounted_each_by_its_own_name() -> None:
-    outputs = deployed("storage").outputs
-    for what in ("Reference", "Data", "Working"):
-        name = f"{what}FileSystem"
-        assert outputs[f"{what}Mount"] == f"{name}.DNSName@tcp:/{name}.LustreMountName"
-        assert outputs[f"{what}FileSystemId"] == name
-    assert outputs["WorkingPath"] == "-"
-
-
-def test_one_file_system_is_mounted_by_its_directories() -> None:
-    outputs = deployed("storage", FileSystems="one").outputs
-    for what in ("Reference", "Data", "Working"):
-        mount = f"ScratchFileSystem.DNSName@tcp:/ScratchFileSystem.LustreMountName/{what.lower()}"
-        assert outputs[f"{what}Mount"] == mount
-        assert outputs[f"{what}FileSystemId"] == "ScratchFileSystem"
-    assert outputs["WorkingPath"] == "working"
+@pytest.mark.parametrize("directory", ["Reference", "Data", "Working"])
+def test_a_directory_is_mounted_by_its_file_system_s_own_mount_name(directory: str) -> None:
+    mount = "{0}.DNSName@tcp:/{0}.LustreMountName"
+    own = f"{directory}FileSystem"
+    three = {f"{directory}Mount": mount.format(own), f"{directory}FileSystemId": own, "WorkingPath": "-"}
+    assert list(differences(THREE.outputs, three)) == []
+    one = {
+        f"{directory}Mount": f"{mount.format('ScratchFileSystem')}/{directory.lower()}",
+        f"{directory}FileSystemId": "ScratchFileSystem",
+        "WorkingPath": "working",
+    }
+    assert list(differences(ONE.outputs, one)) == []
 
 
 @every_combination
-def test_the_outputs_are_those_that_others_count_on(stack: Stack) -> None:
-    assert set(stack.outputs) == {
-        "ResultsBucket",
-        "ResultsBucketArn",
-        "ExportPath",
-        "LustreClientSecurityGroupId",
-        "ReferenceMount",
-        "DataMount",
-        "WorkingMount",
-        "ReferenceFileSystemId",
-        "DataFileSystemId",
-        "WorkingFileSystemId",
-        "WorkingFileSystemArn",
-        "WorkingPath",
-    }
+def test_the_outputs_are_the_same_in_every_combination(stack: Stack) -> None:
+    others = {"ResultsBucket", "ResultsBucketArn", "ExportPath", "LustreClientSecurityGroupId"}
+    file_system = {f"{name}{what}" for name in ("Reference", "Data", "Working") for what in ("Mount", "FileSystemId")}
+    assert set(stack.outputs) == others | file_system | {"WorkingFileSystemArn", "WorkingPath"}

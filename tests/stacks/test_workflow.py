@@ -1,4 +1,4 @@
-"""stack/workflow.yaml: what the state machines say, held against what they must."""
+"""stack/workflow.yaml: the definitions of the state machines, and what they share with the toolchain."""
 
 import json
 import re
@@ -21,10 +21,9 @@ from toolchain.workflow.run_input import LARGEST_INPUT
 from toolchain.workflow.samples import SKIPS, Skip, skipping
 
 States = dict[str, Any]
-FILE = HERE.root / "stack" / "workflow.yaml"
+FILE = HERE.stacks / "workflow.yaml"
 TEMPLATE = templates.read(FILE)
-GERMLINE = TEMPLATE.resources["Germline"]["Properties"]["Definition"]
-JOB = TEMPLATE.resources["Job"]["Properties"]["Definition"]
+DEFINITIONS = {name: TEMPLATE.resources[name]["Properties"]["Definition"] for name in ("Germline", "Job")}
 
 
 def states(definition: States) -> Iterator[tuple[str, States]]:
@@ -35,69 +34,69 @@ def states(definition: States) -> Iterator[tuple[str, States]]:
             yield from states(inner)
 
 
-ALL = dict((*states(GERMLINE), *states(JOB)))
+STATES = {name: state for definition in DEFINITIONS.values() for name, state in states(definition)}
+JOB_INPUTS = [state["Arguments"]["Input"] for state in STATES.values() if "Input" in state.get("Arguments", {})]
 
 
-def test_cfn_lint_finds_nothing_in_the_definitions_once_what_it_does_not_know_is_put_in(tmp_path: Path) -> None:
-    text = (FILE).read_text(encoding="utf-8")
-    text = text.replace("${Partition}", "aws").replace("ignore_checks: [E3601]", "ignore_checks: []")
+def query(expression: str, **names: object) -> Any:  # noqa: ANN401  # whatever JSONata makes
+    return evaluate(expression.removeprefix("{%").removesuffix("%}"), names)
+
+
+def test_cfn_lint_finds_nothing_in_the_definitions_once_substitutions_that_it_does_not_know_are_made(
+    tmp_path: Path,
+) -> None:
+    text = TEMPLATE.text.replace("${Partition}", "aws").replace("ignore_checks: [E3601]", "ignore_checks: []")
     file = tmp_path / "workflow.yaml"
     file.write_text(re.sub(r'"{% \${\w+} %}"', "50", text), encoding="utf-8")
-    done = subprocess.run([Path(sys.executable).parent / "cfn-lint", file], capture_output=True, text=True, check=False)
-    assert done.stdout == ""
+    cfn_lint = Path(sys.executable).parent / "cfn-lint"
+    result = subprocess.run([cfn_lint, file], capture_output=True, text=True, check=False)
+    assert result.stdout == ""
 
 
 def test_the_classes_of_failures_are_those_of_the_toolchain() -> None:
-    assert ALL["Read order"]["Assign"]["classes"] == [one.as_state() for one in failures.CLASSES], (
+    assert STATES["Read order"]["Assign"]["classes"] == [failure.as_state() for failure in failures.CLASSES], (
         "stack/workflow.yaml, state 'Read order': copy what toolchain/jobdefs/failures.py says"
     )
 
 
-@pytest.mark.parametrize("name", [name for name, state in ALL.items() if state["Type"] == "Task"])
+@pytest.mark.parametrize("name", [name for name, state in STATES.items() if state["Type"] == "Task"])
 def test_every_call_is_tried_again_when_it_is_throttled(name: str) -> None:
-    state = ALL[name]
+    state = STATES[name]
     service = re.fullmatch(r"arn:\${Partition}:states:::([\w-]+):.*", state["Resource"])
     assert service
     if name == "Read log":
-        # What happened is known by then: a log that cannot be read must not hide it.
+        # A log that cannot be read must not hide the failure that was found.
         assert state["Catch"] == [{"ErrorEquals": ["States.ALL"], "Next": "No log"}]
     else:
         assert state["Retry"] == [failures.RETRIES[service[1]]]
 
 
 def test_every_tool_that_the_workflow_names_has_an_image_and_a_job_definition() -> None:
-    tools = {state["Arguments"]["Input"]["tool"] for state in ALL.values() if "Input" in state.get("Arguments", {})}
-    named = {tool for tool in tools if not tool.startswith("{%")}
-    assert named < set(catalog.load(HERE.images).tools)
-    assert named < set(jobdefs.names(HERE.jobdefs))
+    tools = {job_input["tool"] for job_input in JOB_INPUTS if not job_input["tool"].startswith("{%")}
+    assert tools < set(catalog.load(HERE.images).tools)
+    assert tools < set(jobdefs.names(HERE.jobdefs))
 
 
 def test_a_job_uses_the_exact_revision_of_its_tool_s_job_definition() -> None:
     arns = [f"arn:aws:batch:eu-west-1:123456789012:job-definition/genomics-{tool}:7" for tool in ("bwa-mem3", "bwa")]
-    parameter = TEMPLATE.parameters["JobDefinitions"]
-    assert all(re.fullmatch(str(parameter.pattern), arn) for arn in arns)
-    assert not re.fullmatch(str(parameter.pattern), arns[0].removesuffix(":7"))
-    text = ALL["Read order"]["Assign"]["definition"].removeprefix("{%").removesuffix("%}")
-    text = text.replace("${Project}", "genomics").replace("${JobDefinitions}", ",".join(arns))
-    assert [evaluate(text, {"states": {"input": {"tool": tool}}}) for tool in ("bwa", "bwa-mem3")] == [arns[1], arns[0]]
+    pattern = str(TEMPLATE.parameters["JobDefinitions"].pattern)
+    assert all(re.fullmatch(pattern, arn) for arn in arns)
+    assert not re.fullmatch(pattern, arns[0].removesuffix(":7"))
+    expression = STATES["Read order"]["Assign"]["definition"]
+    expression = expression.replace("${Project}", "genomics").replace("${JobDefinitions}", ",".join(arns))
+    assert [query(expression, states={"input": {"tool": tool}}) for tool in ("bwa", "bwa-mem3")] == arns[::-1]
     with pytest.raises(QueryError):
-        evaluate(text, {"states": {"input": {"tool": "mem3"}}})
+        query(expression, states={"input": {"tool": "mem3"}})
 
 
-def test_every_substitution_is_given_and_used() -> None:
-    for name, definition in (("Germline", GERMLINE), ("Job", JOB)):
-        given = set(TEMPLATE.resources[name]["Properties"]["DefinitionSubstitutions"])
-        assert given == set(re.findall(r"\${(\w+)}", str(definition)))
-
-
-def test_a_state_machine_waits_for_its_role_s_permissions() -> None:
-    assert TEMPLATE.resources["Germline"]["DependsOn"] == "GermlinePolicy"
-    assert TEMPLATE.resources["Job"]["DependsOn"] == "JobPolicy"
-
-
-def test_nothing_in_the_definitions_is_the_result_of_an_intrinsic_function() -> None:
-    """CloudFormation hands the definition on as it stands, and its intrinsic functions make texts of numbers."""
-    assert not re.search(r"'(Ref|Fn::\w+)':", str(GERMLINE) + str(JOB))
+@pytest.mark.parametrize("name", DEFINITIONS)
+def test_a_state_machine_has_its_substitutions_and_waits_for_its_role_s_permissions(name: str) -> None:
+    text = str(DEFINITIONS[name])
+    resource = TEMPLATE.resources[name]
+    assert set(resource["Properties"]["DefinitionSubstitutions"]) == set(re.findall(r"\${(\w+)}", text))
+    assert resource["DependsOn"] == f"{name}Policy"
+    # CloudFormation does not resolve intrinsic functions in a definition to numbers.
+    assert not re.search(r"'(Ref|Fn::\w+)':", text)
 
 
 def test_the_topic_hears_of_runs_and_not_of_their_samples_or_jobs() -> None:
@@ -106,82 +105,86 @@ def test_the_topic_hears_of_runs_and_not_of_their_samples_or_jobs() -> None:
     assert set(pattern["status"]) == {"SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"}
 
 
+# ---- a run's input ----
+
 LANE = {"name": "L001", "r1": "1.fq", "r2": "2.fq"}
-INPUT = {"reference": "hg38.fa", "shards": 24, "ploidy": 2, "samples": [{"name": "NA1", "lanes": [LANE]}]}
+SAMPLE = {"name": "NA1", "lanes": [LANE]}
+INPUT = {"reference": "hg38.fa", "shards": 24, "ploidy": 2, "samples": [SAMPLE]}
 
 
-def is_order(given: States) -> bool:
-    condition = ALL["Read input"]["Choices"][0]["Condition"]
-    return bool(evaluate(condition.removeprefix("{%").removesuffix("%}"), {"states": {"input": given}}))
-
-
-@pytest.mark.parametrize(
-    "given",
-    [
-        INPUT,
-        {**INPUT, "ploidy": 1, "shards": 9999, "aligner": "bwa", "resources": {}},
-        {**INPUT, "samples": [{"name": name, "lanes": [LANE, {**LANE, "name": "L002"}]} for name in ("NA1", "NA2")]},
-        {**INPUT, "skip": []},
-        {**INPUT, "skip": ["qc"]},
-        {**INPUT, "skip": ["qc", "duplicates", "qc"]},
-    ],
-)
-def test_an_order_is_taken(given: States) -> None:
-    assert is_order(given)
+def is_taken(run_input: States) -> bool:
+    return bool(query(STATES["Read input"]["Choices"][0]["Condition"], states={"input": run_input}))
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        {"reference": 38},
-        {"shards": 0},
-        {"shards": 1.5},
-        {"shards": "24"},
-        {"shards": 10_000},
-        {"ploidy": 3},
-        {"ploidy": "2"},
-        {"samples": []},
-        {"samples": {}},
-        {"samples": "NA1"},
-        {"samples": [{"name": 1, "lanes": [LANE]}]},
-        {"samples": [{"lanes": [LANE]}]},
-        {"samples": [{"name": "NA1"}]},
-        {"samples": [{"name": "NA1", "lanes": []}]},
-        {"samples": [{"name": "NA1", "lanes": LANE}]},
-        {"samples": [{"name": "NA1", "lanes": [{**LANE, "name": 1}]}]},
-        {"samples": [{"name": "NA1", "lanes": [LANE, {"name": "L002", "r1": "1.fq"}]}]},
-        {"samples": [{"name": "NA1", "lanes": [LANE]}, {"name": "NA1", "lanes": [LANE]}]},
+        {},
+        {"ploidy": 1, "shards": 9999, "aligner": "bwa", "resources": {}},
+        {"samples": [{"name": name, "lanes": [LANE, {**LANE, "name": "L002"}]} for name in ("NA1", "NA2")]},
+        *({"skip": skip} for skip in ([], ["qc"], ["qc", "duplicates", "qc"])),
     ],
 )
-def test_what_is_no_order_is_refused_before_any_job(change: States) -> None:
-    assert not is_order(INPUT | change)
-    assert not is_order({name: value for name, value in INPUT.items() if name not in change})
+def test_an_input_is_taken(change: States) -> None:
+    assert is_taken(INPUT | change)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("reference", 38),
+        *(("shards", value) for value in (0, 1.5, "24", 10_000)),
+        *(("ploidy", value) for value in (3, "2")),
+        *(("samples", value) for value in ([], "NA1", [{**SAMPLE, "name": 1}], [{"lanes": [LANE]}], [SAMPLE, SAMPLE])),
+        *(("samples", value) for value in (dict[str, str](), [{"name": "NA1"}])),
+        *(("samples", [{**SAMPLE, "lanes": lanes}]) for lanes in ([], LANE, [{**LANE, "name": 1}])),
+        ("samples", [{**SAMPLE, "lanes": [LANE, {"name": "L002", "r1": "1.fq"}]}]),
+    ],
+)
+def test_a_wrong_or_incomplete_input_is_refused_before_any_job(name: str, value: object) -> None:
+    assert not is_taken(INPUT | {name: value})
+    assert not is_taken({key: value for key, value in INPUT.items() if key != name})
 
 
 @pytest.mark.parametrize(
     "skip", ["qc", "-", None, {}, [1], [None], ["qc", "mem"], ["Duplicates"], [["qc"]], [["qc", "qc"]]]
 )
 def test_what_cannot_be_skipped_is_refused_before_any_job_and_the_cause_says_what_can(skip: object) -> None:
-    assert not is_order(INPUT | {"skip": skip})
-    assert all(f'"{word}"' in ALL["Wrong input"]["Cause"] for word in SKIPS)
+    assert not is_taken(INPUT | {"skip": skip})
+    assert all(f'"{word}"' in STATES["Wrong input"]["Cause"] for word in SKIPS)
 
 
 @pytest.mark.parametrize("skip", [[], ["qc"], ["duplicates"], ["qc", "duplicates"], ["duplicates", "qc", "duplicates"]])
-def test_what_is_skipped_is_told_to_steps_as_the_toolchain_tells_it(skip: list[Skip]) -> None:
-    expression = ALL["Read input"]["Choices"][0]["Assign"]["skip"].removeprefix("{%").removesuffix("%}")
-    assert evaluate(expression, {"states": {"input": {**INPUT, "skip": skip}}}) == skipping(skip)
-    assert evaluate(expression, {"states": {"input": INPUT}}) == "-"
+def test_steps_are_told_what_is_skipped_as_the_toolchain_tells_them(skip: list[Skip]) -> None:
+    expression = STATES["Read input"]["Choices"][0]["Assign"]["skip"]
+    assert query(expression, states={"input": {**INPUT, "skip": skip}}) == skipping(skip)
+    assert query(expression, states={"input": INPUT}) == "-"
+
+
+@pytest.mark.parametrize("length", [8, 64])
+def test_the_causes_of_all_samples_of_the_largest_input_fit_into_a_state(length: int) -> None:
+    def size(value: object) -> int:
+        return len(json.dumps(value, separators=(",", ":")))
+
+    name = "N" * length
+    count = LARGEST_INPUT // (size({"name": name, "lanes": [{**LANE, "r1": name, "r2": name}]}) + 1)
+    room = query(STATES["Samples"]["ItemSelector"]["room"], order={"samples": [{}] * count})
+    assert room > 15
+    cause = {"sample": name, "error": "ScratchFailed", "cause": "c" * room}
+    assert size([cause] * count) < LARGEST_INPUT
+
+
+# ---- steps ----
 
 
 def parameters(command: str) -> States:
-    """What the workflow tells a step."""
-    inputs = (state["Arguments"]["Input"] for state in ALL.values() if "Input" in state.get("Arguments", {}))
-    (found,) = (one["parameters"] for one in inputs if one["parameters"]["command"] == command)
+    """The parameters that the workflow gives to a step."""
+    [found] = [inputs["parameters"] for inputs in JOB_INPUTS if inputs["parameters"]["command"] == command]
     return dict(found)
 
 
 @pytest.mark.parametrize("command", ["mem", "finish", "check"])
-def test_the_steps_that_differ_by_lanes_and_by_what_is_skipped_are_told_both(command: str) -> None:
+def test_steps_that_depend_on_lanes_and_on_what_is_skipped_are_told_both(command: str) -> None:
     assert {"lanes": "{% $lanes %}", "skip": "{% $order.skip %}"}.items() <= parameters(command).items()
 
 
@@ -194,31 +197,18 @@ def test_the_steps_that_differ_by_lanes_and_by_what_is_skipped_are_told_both(com
         ("export", "fsx-export"),
     ],
 )
-def test_every_parameter_that_a_step_is_told_stands_in_its_job_definition_s_command(command: str, tool: str) -> None:
+def test_every_parameter_of_a_step_is_in_its_job_definition_s_command(command: str, tool: str) -> None:
     template = (HERE.jobdefs / f"{tool}.json.j2").read_text(encoding="utf-8")
     assert parameters(command).keys() <= set(re.findall(r'"Ref::(\w+)"', template))
 
 
 def test_calling_is_submitted_before_qc_and_gathering_waits_for_it_alone() -> None:
-    calling, judging = ALL["Call and judge"]["Branches"]
+    calling, judging = STATES["Call and judge"]["Branches"]
     assert (calling["StartAt"], calling["States"]["Call shards"]["Next"]) == ("Call shards", "Gather")
     assert calling["States"]["Gather"]["End"]
     assert "Judge" in judging["States"]
-    assert ALL["Call and judge"]["Next"] == "Check outputs"
-
-
-@pytest.mark.parametrize("length", [8, 64])
-def test_the_causes_of_all_samples_that_an_input_can_name_fit_into_what_a_state_may_hold(length: int) -> None:
-    def size(value: object) -> int:
-        return len(json.dumps(value, separators=(",", ":")))
-
-    name = "N" * length
-    count = LARGEST_INPUT // (size({"name": name, "lanes": [{**LANE, "r1": name, "r2": name}]}) + 1)
-    room = ALL["Samples"]["ItemSelector"]["room"].removeprefix("{%").removesuffix("%}")
-    cause = "c" * evaluate(room, {"order": {"samples": [{}] * count}})
-    assert len(cause) > 15
-    assert size([{"sample": name, "error": "ScratchFailed", "cause": cause}] * count) < LARGEST_INPUT
+    assert STATES["Call and judge"]["Next"] == "Check outputs"
 
 
 def test_a_template_is_small_enough_to_be_sent_as_it_is() -> None:
-    assert len((FILE).read_bytes()) < 51_200
+    assert len(FILE.read_bytes()) < 51_200

@@ -77,7 +77,7 @@ echo "$kind"
 # The real one, but no test waits a minute for a mount that hangs.
 _TIMEOUT = """\
 #!/bin/sh
-if [ "$2 $MOUNTED" = "mount hangs" ]; then shift; set -- 0.2 "$@"; fi
+if [ "$2 $MOUNTED" = "mount hangs" ]; then shift; set -- 0.05 "$@"; fi
 exec /usr/bin/timeout "$@"
 """
 _RUN = """\
