@@ -10,7 +10,7 @@ from toolchain.console import note
 from toolchain.paths import HERE
 
 # Command to seconds; what a person calls at once.
-BUDGETS = {"--help": 0.15, "list": 0.3, "build": 0.4, "render --local": 0.3}
+BUDGETS = {"--help": 0.3, "list": 0.5, "build": 0.5, "render --local": 0.5}
 
 
 def measure(rounds: int) -> tuple[Timed, ...]:

@@ -37,7 +37,7 @@ TOOL = "bwa"
 # Seconds.
 ADDED_TO_A_JOB = 0.3
 ADDED_BETWEEN_JOBS = 0.1
-READY = 4.0
+READY = 6.0
 READY_AGAIN = 1.0
 _LOOK = 0.005
 

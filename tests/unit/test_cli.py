@@ -103,6 +103,15 @@ def test_help_lists_the_exit_codes_of_every_error(run: Run, flag: str) -> None:
     assert {kind.exit_code for kind in kinds} | {0, 130} <= listed
 
 
+def test_help_does_not_wait_for_what_only_some_commands_need() -> None:
+    """boto3, docker and moto take longer to import than everything else together."""
+    code = (
+        "import sys, toolchain.cli.main; print([name for name in ('boto3', 'docker', 'moto') if name in sys.modules])"
+    )
+    words = [sys.executable, "-c", code]
+    assert subprocess.run(words, cwd=HERE.root, capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
 @pytest.mark.parametrize("command", sorted(cli.commands))
 def test_every_command_has_help(run: Run, command: str) -> None:
     ran = run(command, "--help")

@@ -6,7 +6,6 @@ import click
 
 from toolchain.cli.local import typed_command
 from toolchain.cli.options import ALIGNER, ORPHANS, PLOIDY, SKIP
-from toolchain.demo import run as demonstration
 from toolchain.errors import WrongUsageError
 from toolchain.paths import HERE
 from toolchain.settings import AlignerChoice
@@ -51,6 +50,9 @@ def demo(  # noqa: PLR0913  # an argument for each option
     results: Path | None,
 ) -> None:
     """Build the images and take reads to variants on this machine: simulated ones, or your own."""
+    # It imports moto, for which no other command should wait.
+    from toolchain.demo import run as demonstration
+
     given = [option is not None for option in (reference, reads, sample)]
     if any(given) and not all(given):
         raise WrongUsageError(

@@ -6,16 +6,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import jinja2
-from botocore.loaders import Loader
-from botocore.model import ServiceModel
-from botocore.validate import ParamValidator
 
 from toolchain.errors import ConfigurationError
 from toolchain.jobdefs import failures
 from toolchain.settings import Settings
+
+if TYPE_CHECKING:
+    from botocore.model import Shape
 
 # https://docs.aws.amazon.com/batch/latest/userguide/service_limits.html
 LARGEST_DEFINITION = 24 * 1024
@@ -144,14 +144,22 @@ def _wrong(name: str, why: str) -> ConfigurationError:
 
 
 def _model_faults(definition: Definition) -> Iterable[str]:
-    report = ParamValidator().validate(definition, _batch_model().shape_for("RegisterJobDefinitionRequest"))
+    # Imported here: it would be a quarter of the time that `--help` takes.
+    from botocore.validate import ParamValidator
+
+    report = ParamValidator().validate(definition, _request_shape())
     if report.has_errors():
         yield report.generate_report().replace("\n", "; ")
 
 
 @cache
-def _batch_model() -> ServiceModel:
-    return ServiceModel(Loader().load_service_model("batch", "service-2"), "batch")
+def _request_shape() -> "Shape":
+    from botocore.loaders import Loader
+    from botocore.model import ServiceModel
+
+    return ServiceModel(Loader().load_service_model("batch", "service-2"), "batch").shape_for(
+        "RegisterJobDefinitionRequest"
+    )
 
 
 def _rule_faults(definition: Definition) -> Iterable[str]:
