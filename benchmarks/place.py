@@ -13,7 +13,7 @@ from toolchain.docker.host import Host, Machine, step_error
 from toolchain.images import build as builds
 from toolchain.images.build import ImageBuilder
 from toolchain.jobdefs import template as jobdefs
-from toolchain.localaws import lifecycle as here
+from toolchain.localaws import lifecycle
 from toolchain.localaws.config import LocalConfig
 from toolchain.paths import HERE, Checkout
 from toolchain.runs.target import LocalTarget
@@ -121,7 +121,7 @@ def _remove(builder: ImageBuilder) -> None:
 @contextmanager
 def place() -> Iterator[Place]:
     """Builds the images and deploys everything: nothing of it is measured."""
-    with folder() as checkout, here.connected(checkout) as there:
+    with folder() as checkout, lifecycle.connect(checkout) as there:
         target = LocalTarget(checkout=checkout, is_persistent=there.is_persistent)
         account = Account()
         target.prepare(account, "")

@@ -40,10 +40,10 @@ from support.aws_clients import lead
 from support.job_runner import BuiltImages
 from support.moto_cloud import GROUP, ROLE, Cloud, cloud_of, image_of, until
 
-from toolchain.localaws.access import Key
+from toolchain.localaws.access import Key, Server
 from toolchain.localaws.batch.backend import LocalBatchBackend
 from toolchain.localaws.config import LocalConfig
-from toolchain.localaws.server import Server, serve
+from toolchain.localaws.server import serve
 
 LOGS = {"logDriver": "awslogs", "options": {"awslogs-group": GROUP, "awslogs-stream-prefix": "tool"}}
 FORM = "application/x-www-form-urlencoded"
@@ -205,6 +205,10 @@ def unsigned(call: Call, **headers: str) -> Callable[[Server], Answer]:
     return lambda server: call.sent(server, {name.replace("_", "-"): value for name, value in headers.items()})
 
 
+def signed_in_query(call: Call) -> Callable[[Server], Answer]:
+    return lambda server: call.sent(server, path=call.presigned(server))
+
+
 SCOPE = "us-east-1/s3/aws4_request, SignedHeaders=host, Signature=" + "0" * 64
 AUTHORIZATIONS = (
     "",
@@ -267,13 +271,17 @@ BY_ITSELF: dict[str, Callable[[Server], Answer]] = {
     },
     "the path that moto calls itself by": replace(OBJECT, path="/iam_us-east-1/?Action=ListRoles").sent,
     "moto's path of keys": replace(OBJECT, path="/us-east-1_x/.well-known/jwks.json").sent,
-    "an assumed role": query_call("sts", WEB_IDENTITY).sent,
-    # With the key, too.
+    # Moto takes it for one that nobody signed, and guesses whose it is.
     **{
-        f"{path} with the key of {service}": Call(service=service, method="GET", path=path).owned
-        for path in (*MOTO_API, *METADATA)
-        for service in ("iam", "ec2")
+        f"{service} signed in its query, {path}": signed_in_query(Call(service=service, method="GET", path=path))
+        for service in ("iam", "batch", "sts")
+        for path in (
+            "/?Action=ListRoles&Version=2010-05-08",
+            "/us-east-1_x/.well-known/jwks.json",
+            "/lambda_us-east-1/2015-03-31/functions/",
+        )
     },
+    "an assumed role": query_call("sts", WEB_IDENTITY).sent,
     **{
         f"{service}, by its {how}": call.owned
         for service in UNUSED_SERVICES
@@ -317,20 +325,6 @@ def test_a_client_that_does_not_sign_hears_what_the_service_says(server: Server,
     assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 403
 
 
-@pytest.mark.parametrize("service", ["iam", "batch", "sts"])
-@pytest.mark.parametrize("path", ["/", "/us-east-1_x/.well-known/jwks.json", "/lambda_us-east-1/2015-03-31/functions/"])
-def test_a_call_that_is_signed_in_its_query_goes_to_the_service_that_it_names(
-    server: Server, service: str, path: str
-) -> None:
-    """Moto takes it for one that nobody signed, and guesses whose it is: S3's, or a service's that is not there."""
-    call = Call(service=service, method="GET", path=path)
-    answer = call.sent(server, path=call.presigned(server))
-    assert (answer.status >= 400, b"Bucket" in answer.body) == (True, False), answer
-    assert answer.code
-    known = Call(service="iam", method="GET", path="/?Action=ListRoles&Version=2010-05-08")
-    assert b"<ListRolesResult>" in known.sent(server, path=known.presigned(server)).body
-
-
 @pytest.mark.parametrize("body", [b"{", b"[]", b"\xff", b"null", b"1", b"<x/>"])
 def test_a_body_that_is_no_json_object_is_refused_in_the_service_s_own_words(server: Server, body: bytes) -> None:
     for call in CALLS:
@@ -345,7 +339,7 @@ def test_an_unknown_operation_is_refused_in_the_service_s_own_words(server: Serv
         query_call(service, "NoSuchOperation"),
         json_call(service, "NoSuch.Operation"),
         Call(service=service, method="GET", path="/no/such/path"),
-        Call(service=service, method="GET", path="//moto-api/reset"),
+        *(Call(service=service, method="GET", path=path) for path in (*MOTO_API, "//moto-api/reset", *METADATA)),
         Call(service=service, method="BREW"),
     ):
         answer = call.owned(server)

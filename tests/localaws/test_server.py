@@ -15,8 +15,9 @@ import pytest
 from support.aws_clients import lead
 
 from toolchain.errors import UnavailableError
+from toolchain.localaws.access import Server
 from toolchain.localaws.config import LocalConfig
-from toolchain.localaws.server import Server, serve
+from toolchain.localaws.server import serve
 
 
 @pytest.fixture
@@ -69,7 +70,7 @@ def test_a_connection_that_a_client_keeps_open_does_not_outlive_it(world: LocalC
 def test_the_environment_of_the_process_is_as_before(world: LocalConfig) -> None:
     before = dict(os.environ)
     with serve(world):
-        assert os.environ["MOTO_PORT"]
+        assert os.environ["MOTO_ACCOUNT_ID"]
     assert dict(os.environ) == before
 
 

@@ -15,8 +15,7 @@ from botocore.auth import S3SigV4Auth, S3SigV4QueryAuth, SigV4Auth, SigV4QueryAu
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from toolchain.localaws.access import Key
-from toolchain.localaws.server import Server
+from toolchain.localaws.access import Key, Server
 
 ATTACKER = "http://attacker.example"
 FSX = "AWSSimbaAPIService_v20180301"

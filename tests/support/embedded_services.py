@@ -10,8 +10,8 @@ from uuid import uuid4
 
 import boto3
 
+from toolchain.localaws.access import Server
 from toolchain.localaws.config import LocalConfig
-from toolchain.localaws.server import Server
 
 CAPABILITIES = ("CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND")
 

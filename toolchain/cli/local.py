@@ -52,7 +52,7 @@ def add_local(text: str, commands: Collection[str]) -> str:
 def _is_served() -> bool:
     from toolchain.localaws import lifecycle
 
-    return lifecycle.answering(HERE) is not None
+    return lifecycle.find_server(HERE) is not None
 
 
 def with_target(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -86,7 +86,7 @@ def _with_target(
 def _connected(checkout: Checkout) -> Iterator[Target]:
     from toolchain.localaws import lifecycle
 
-    with lifecycle.connected(checkout) as connected:
+    with lifecycle.connect(checkout) as connected:
         yield local_target(checkout, connected)
 
 
@@ -94,7 +94,7 @@ def _connected(checkout: Checkout) -> Iterator[Target]:
 def _attached(checkout: Checkout) -> Iterator[Target]:
     from toolchain.localaws import lifecycle
 
-    with lifecycle.attached(checkout) as connected:
+    with lifecycle.attach(checkout) as connected:
         yield local_target(checkout, connected)
 
 
@@ -134,7 +134,7 @@ def status() -> int:
     """Say whether it runs, and where: exit code 0, or 1 if it does not."""
     from toolchain.localaws import lifecycle
 
-    server = lifecycle.answering(HERE)
+    server = lifecycle.find_server(HERE)
     if server is None:
         console.note("no embedded AWS runs. Type: python build.py local start")
         return 1

@@ -91,7 +91,7 @@ def run(checkout: Checkout, own: Reads | None, options: Options, results: Path |
     # Fails early if it cannot be made; it is made once there are results.
     with _folder(folder, keep=False):
         pass
-    with lifecycle.connected(checkout) as connected:
+    with lifecycle.connect(checkout) as connected:
         target = LocalTarget(checkout=checkout, is_persistent=connected.is_persistent)
         target.prepare(Account(), command)
         _run(target, connected.config, own, options, execution=execution, results=folder)

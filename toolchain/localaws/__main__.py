@@ -1,4 +1,4 @@
-"""A server of its own: `python -m toolchain.localaws ROOT [--port N]`, until SIGTERM or Ctrl-C."""
+"""A server in a process of its own: `python -m toolchain.localaws ROOT [--port N]`, until SIGTERM or Ctrl-C."""
 
 import argparse
 import json
@@ -15,20 +15,19 @@ from toolchain.localaws.server import serve
 
 
 def main() -> int:
-    """Serves until it is told to end; prints its address and key, as JSON, once it answers."""
+    """Serves until a signal; prints the address and the key, as JSON, once it answers."""
     parser = argparse.ArgumentParser(prog="python -m toolchain.localaws")
-    parser.add_argument("root", type=Path, help="where it keeps what it holds")
+    parser.add_argument("root", type=Path, help="where it keeps its files")
     parser.add_argument("--port", type=int, default=0, help="on the loopback; any free one if none")
     arguments = parser.parse_args()
-    world = LocalConfig.of_this_machine(arguments.root)
-    over = threading.Event()
+    config = LocalConfig.of_this_machine(arguments.root)
+    stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: over.set())
+        signal.signal(number, lambda *_: stopped.set())
     try:
-        with exclusive_lock(world), serve(world, port=arguments.port) as server:
-            told = {"endpoint": server.endpoint, "key": asdict(server.key)}
-            print(json.dumps(told), flush=True)  # noqa: T201  # for whoever started it
-            over.wait()
+        with exclusive_lock(config), serve(config, port=arguments.port) as server:
+            print(json.dumps(asdict(server)), flush=True)  # noqa: T201  # for the process that started it
+            stopped.wait()
     except ToolchainError as error:
         sys.stderr.write(f"error: {error}\n")
         return error.exit_code

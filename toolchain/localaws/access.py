@@ -1,19 +1,17 @@
-"""Where the embedded AWS answers, and the keys that open it."""
+"""Where an embedded AWS answers, the keys that open it, and the environment that leads clients to it."""
 
 import base64
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import boto3
+from botocore.config import Config
+
 ADDRESS: Final = "127.0.0.1"
-# What the export's key opens: the service's signing name, and the operations as X-Amz-Target names them.
-EXPORT_SERVICE: Final = "fsx"
-EXPORT_TARGETS: Final = frozenset(
-    f"AWSSimbaAPIService_v20180301.{operation}"
-    for operation in ("CreateDataRepositoryTask", "DescribeDataRepositoryTasks")
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +23,7 @@ class Key:
 
     @classmethod
     def new(cls) -> "Key":
-        """A random one."""
+        """A random key."""
         return cls(id="LOCAL" + base64.b32encode(secrets.token_bytes(10)).decode(), secret=secrets.token_urlsafe(30))
 
 
@@ -36,7 +34,7 @@ class Access:
     Attributes:
         endpoint: The address, as AWS_ENDPOINT_URL takes it.
         owner: Opens everything.
-        export: Opens the two operations of an export, for the job that exports.
+        export: Opens the two FSx operations of an export, for the job that exports.
     """
 
     endpoint: str
@@ -44,24 +42,29 @@ class Access:
     export: Key = field(default_factory=Key.new)
 
     def client(self, service: str, region: str, **config: Any) -> Any:  # noqa: ANN401  # a client of any service
-        """A client with the owner's key.
-
-        Args:
-            service: The service, as boto3 names it.
-            region: Where.
-            **config: Arguments of botocore's Config.
-        """
-        import boto3
-        from botocore.config import Config
-
+        """A boto3 client with the owner's key; `config` is for botocore's Config."""
         session: Any = boto3.Session(
             aws_access_key_id=self.owner.id, aws_secret_access_key=self.owner.secret, region_name=region
         )
         return session.client(service, endpoint_url=self.endpoint, config=Config(proxies={}, **config))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Server:
+    """A running embedded AWS: its endpoint, the region that its clients use, and the owner's key."""
+
+    endpoint: str
+    region: str
+    key: Key
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """What a client needs to find this AWS, and to read nothing of the user's own."""
+        return environment(self.endpoint, self.region, self.key)
+
+
 def environment(endpoint: str, region: str, key: Key) -> Mapping[str, str]:
-    """What a client needs to find an embedded AWS, and to read nothing of the user's own."""
+    """The variables that lead a client to an embedded AWS with a key."""
     return {
         "AWS_ENDPOINT_URL": endpoint,
         "AWS_ACCESS_KEY_ID": key.id,
@@ -74,3 +77,15 @@ def environment(endpoint: str, region: str, key: Key) -> Mapping[str, str]:
         "NO_PROXY": ADDRESS,
         "no_proxy": ADDRESS,
     }
+
+
+@contextmanager
+def environment_variables(values: Mapping[str, str]) -> Iterator[None]:
+    """Sets variables of this process while the block lasts."""
+    before = dict(os.environ)
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)

@@ -1,4 +1,4 @@
-"""Where the embedded AWS keeps what it holds, and what of this machine it may use."""
+"""Where the embedded AWS keeps its files, and what of this machine its jobs may use."""
 
 import os
 from dataclasses import dataclass
@@ -7,16 +7,16 @@ from typing import Final
 
 from toolchain.docker.host import Machine
 
-# The name of the socket in `World.door`.
+# The name of the socket in `LocalConfig.door`.
 EXPORT_SOCKET: Final = "fsx.sock"
 
 
 @dataclass(frozen=True, kw_only=True)
 class LocalConfig:
-    """Where the embedded AWS keeps what it holds on this machine.
+    """Where the embedded AWS keeps its files.
 
     Attributes:
-        root: Everything is below it.
+        root: The directory of everything.
         vcpus: What this machine gives to jobs.
         memory: Likewise, in MiB.
     """
@@ -27,24 +27,24 @@ class LocalConfig:
 
     @classmethod
     def of_this_machine(cls, root: Path) -> "LocalConfig":
-        """One that gives to jobs all that this machine has for them."""
+        """One whose jobs get all that this machine has for them."""
         machine = Machine.here()
         return cls(root=root, vcpus=machine.cores, memory=machine.memory)
 
     @property
     def scratch(self) -> Path:
-        """What stands for the Lustre file systems: reference, data and working."""
+        """The Lustre file systems: reference, data and working."""
         return self.root / "scratch"
 
     @property
-    def door(self) -> Path:
-        """What is mounted into the containers of exports: a socket, and nothing else."""
-        return self.root / "door"
+    def buckets(self) -> Path:
+        """S3's objects: <bucket>/<key>."""
+        return self.root / "s3"
 
     @property
-    def buckets(self) -> Path:
-        """What stands for S3: <bucket>/<key>."""
-        return self.root / "s3"
+    def door(self) -> Path:
+        """Mounted into the containers of exports; holds the socket and nothing else."""
+        return self.root / "door"
 
 
 def chosen_region() -> str:

@@ -1,13 +1,15 @@
-"""The HTTP of the embedded AWS: every request gets an answer, also one that is none, and an end ends connections."""
+"""The HTTP server: every connection gets an answer, also what is no request, and none outlives the server."""
 
 import socket
 import threading
-from contextlib import suppress
-from dataclasses import replace
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from moto.moto_server.werkzeug_app import MotoRequestHandler
+from flask import Flask
+from moto.core.utils import convert_to_flask_response
+from moto.moto_server.werkzeug_app import BackendRequest, MotoRequestHandler
 from werkzeug.serving import ThreadedWSGIServer
 
 from toolchain.localaws import service_error
@@ -17,6 +19,7 @@ _END_SECONDS: Final = 5
 _DRAIN_SECONDS: Final = 1
 _MOST_DRAINED: Final = 1000
 _PIECE: Final = 65536
+_POLL_SECONDS: Final = 0.02
 
 
 class Handler(MotoRequestHandler):
@@ -39,36 +42,32 @@ class Handler(MotoRequestHandler):
         return is_read and not self._is_refused
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:  # noqa: ARG002  # the parent's
-        """Says in S3's words that a request is none: no service can be told from it."""
+        """Refuses what is no request, in S3's words: no service can be told from it."""
         if self._is_refused:
             return
         self._is_refused = True
         self.request_version, self.close_connection = "HTTP/1.1", True
-        kind = replace(service_error.INVALID, status=code)
+        kind = service_error.INVALID._replace(status=code)
         answer = service_error.response(kind, message or "The request is not valid HTTP.", "s3")
         self.send_response(code)
-        for name, value in answer.headers.items():
+        for name, value in (*answer.headers.items(), ("Connection", "close")):
             self.send_header(name, value)
-        self.send_header("Connection", "close")
         self.end_headers()
         self.wfile.write(answer.get_data())
         self.wfile.flush()
-        self._drain()
-
-    def log(self, type: str, message: str, *args: object) -> None:  # noqa: A002  # the parent's name for it
-        """Keeps quiet."""
-
-    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """Likewise; the parent reads the path for it, which may be none."""
-
-    def _drain(self) -> None:
-        """Reads what is left of a request: closing before that would reset the connection under the answer."""
+        # Closing before the rest of the request is read would reset the connection under the answer.
         with suppress(OSError):
             self.connection.settimeout(_DRAIN_SECONDS)
             self.connection.shutdown(socket.SHUT_WR)
             for _ in range(_MOST_DRAINED):
                 if not self.connection.recv(_PIECE):
                     break
+
+    def log(self, type: str, message: str, *args: object) -> None:  # noqa: A002  # the parent's name for it
+        """Logs nothing."""
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        """Logs nothing; the parent reads the path for it, which may be none."""
 
 
 def _is_address(path: str) -> bool:
@@ -79,41 +78,65 @@ def _is_address(path: str) -> bool:
     return True
 
 
-class LocalHandler(Handler):
+class UnixHandler(Handler):
     """The same at a socket of the file system, which knows nothing of TCP."""
 
     disable_nagle_algorithm = False
 
 
 class HttpServer(ThreadedWSGIServer):
-    """A server that ends its connections when it ends: a client may keep one open as long as it likes."""
+    """A server whose connections end with it: a client may keep one open as long as it likes."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401  # handed on
         self._open: dict[socket.socket, threading.Thread] = {}
-        self._guard = threading.Lock()
+        self._lock = threading.Lock()
         super().__init__(*args, **kwargs)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:  # noqa: ANN401  # likewise
         """Answers one connection."""
-        with self._guard:
+        with self._lock:
             self._open[request] = threading.current_thread()
         try:
             super().process_request_thread(request, client_address)
         finally:
-            with self._guard:
+            with self._lock:
                 del self._open[request]
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401  # likewise
-        """Says nothing: a client hung up. What goes wrong in a service is an answer of its own."""
+        """Says nothing of a client that hung up; what fails in a service is an answer."""
 
-    def hang_up(self) -> None:
-        """Ends the connections that are left."""
-        with self._guard:
-            left = list(self._open.items())
-        for connection, _ in left:
-            try:
+    def end(self) -> None:
+        """Ends the server and its connections."""
+        self.shutdown()
+        with self._lock:
+            connections = list(self._open.items())
+        for connection, _ in connections:
+            with suppress(OSError):  # the other side was first
                 connection.shutdown(socket.SHUT_RDWR)
-            except OSError:  # the other side was first
-                continue
-        for _, thread in left:
+        for _, thread in connections:
             thread.join(_END_SECONDS)
+
+
+def application_of(service: str, response_class: type[Any]) -> Flask:
+    """A WSGI application that answers for a service by a subclass of moto's responses."""
+    application = Flask(service)
+    application.request_class = BackendRequest
+    # What goes wrong is the gate's to answer for.
+    application.config["PROPAGATE_EXCEPTIONS"] = True
+    view = convert_to_flask_response(response_class.dispatch)
+    application.add_url_rule("/", "dispatch", view_func=view, methods=["GET", "POST"])
+    return application
+
+
+@contextmanager
+def answering(listener: socket.socket, host: str, application: Any) -> Iterator[None]:  # noqa: ANN401  # a WSGI application
+    """Answers what comes at a socket until the block ends."""
+    handler = UnixHandler if listener.family == socket.AF_UNIX else Handler
+    server = HttpServer(host, 0, application, handler=handler, fd=listener.fileno())
+    thread = threading.Thread(target=server.serve_forever, args=(_POLL_SECONDS,), name="embedded AWS", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        server.end()
+        thread.join()

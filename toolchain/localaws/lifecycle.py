@@ -1,4 +1,4 @@
-"""The embedded AWS of a checkout: the server that `local start` left running, or one for the block."""
+"""Starts, stops and connects to the embedded AWS of a checkout."""
 
 import errno
 import fcntl
@@ -14,39 +14,34 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from toolchain import files
 from toolchain.errors import TryAgainError, UnavailableError
-from toolchain.localaws.access import Key, environment
-from toolchain.localaws.config import LocalConfig, chosen_region
-from toolchain.localaws.server import Server, serve
+from toolchain.localaws.access import Access, Key, Server, environment_variables
+from toolchain.localaws.config import LocalConfig
 from toolchain.paths import Checkout
 
-_START_SECONDS: Final = 60.0
 _END_SECONDS: Final = 60.0
-_PAUSE: Final = 0.05
+_POLL_SECONDS: Final = 0.05
+_EXPORTED: Final = (
+    "AWS_ENDPOINT_URL",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_REGION",
+    "AWS_DEFAULT_REGION",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Running:
-    """A server that `local start` left running.
-
-    Attributes:
-        pid: Its process.
-        endpoint: Its address.
-        region: What its clients use.
-        key: What opens it.
-    """
+class ServerRecord(Server):
+    """What `local start` wrote down of the server that it left running."""
 
     pid: int
-    endpoint: str
-    region: str
-    key: Key
 
     @property
-    def answers(self) -> bool:
-        """Whether it does."""
+    def is_answering(self) -> bool:
+        """Whether the server answers."""
         try:
             with urllib.request.urlopen(self.endpoint, timeout=5):  # noqa: S310  # the loopback
                 return True
@@ -70,86 +65,93 @@ class Connected:
     is_persistent: bool
 
 
-def world(checkout: Checkout) -> LocalConfig:
-    """Where a checkout's embedded AWS keeps what it holds, with all that this machine has for jobs."""
-    return LocalConfig.of_this_machine(checkout.local)
-
-
-def running(checkout: Checkout) -> Running | None:
-    """The server that `local start` left running; none if it is gone."""
+def read_record(checkout: Checkout) -> ServerRecord | None:
+    """The server that `local start` left running; None if its process is gone."""
     try:
-        data = json.loads(_record(checkout).read_text(encoding="utf-8"))
-        found = Running(pid=data["pid"], endpoint=data["endpoint"], region=data["region"], key=Key(**data["key"]))
+        data = json.loads(_record_file(checkout).read_text(encoding="utf-8"))
+        record = ServerRecord(**{**data, "key": Key(**data["key"])})
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return found if _is_ours(found.pid) else None
+    return record if _is_server(record.pid) else None
 
 
-def answering(checkout: Checkout) -> Running | None:
-    """The same, if it answers."""
-    there = running(checkout)
-    return there if there is not None and there.answers else None
+def find_server(checkout: Checkout) -> ServerRecord | None:
+    """The server that `local start` left running; None if it does not answer."""
+    record = read_record(checkout)
+    return record if record is not None and record.is_answering else None
 
 
 @contextmanager
-def connected(checkout: Checkout) -> Iterator[Connected]:
-    """Makes the block's AWS the embedded one of a checkout: every client that is made in it goes there.
+def connect(checkout: Checkout) -> Iterator[Connected]:
+    """Leads every client made in the block to the server that `local start` left, or to one for the block.
 
     Raises:
         TryAgainError: Another command runs a server of its own on this checkout.
     """
-    here = world(checkout)
-    there = answering(checkout)
-    if there is not None:
-        server = Server(endpoint=there.endpoint, region=there.region, key=there.key)
-        with _environment(server), _watched(checkout, there):
-            yield Connected(config=here, is_persistent=True)
+    # moto, which it is made of, takes a second to import, and a server that runs has done that.
+    from toolchain.localaws.server import serve
+
+    config = LocalConfig.of_this_machine(checkout.local)
+    record = find_server(checkout)
+    if record is not None:
+        with _client_environment(record), _naming_its_end(checkout, record):
+            yield Connected(config=config, is_persistent=True)
         return
-    with exclusive_lock(here), serve(here) as server, _environment(server):
-        yield Connected(config=here, is_persistent=False)
+    with exclusive_lock(config), serve(config) as server, _client_environment(server):
+        yield Connected(config=config, is_persistent=False)
 
 
 @contextmanager
-def _watched(checkout: Checkout, there: Running) -> Iterator[None]:
-    """Says of a server that has ended under the block that it has: nothing of it can be followed or asked for again."""
-    try:
-        yield
-    except UnavailableError as error:
-        if running(checkout) == there:
-            raise
-        raise UnavailableError(
-            error.what,
-            why=f"the embedded AWS has ended (process {there.pid}), and its stacks, runs and logs with it",
-            fix="Type: python build.py local start; and start again what ran there.",
-        ) from error
-
-
-@contextmanager
-def attached(checkout: Checkout) -> Iterator[Connected]:
-    """The same, where only what an earlier command left can be meant.
+def attach(checkout: Checkout) -> Iterator[Connected]:
+    """Leads every client made in the block to the server that `local start` left.
 
     Raises:
-        UnavailableError: No `local start` left a server running.
+        UnavailableError: There is none.
     """
-    if answering(checkout) is None:
+    if find_server(checkout) is None:
         raise UnavailableError(
             "no embedded AWS runs",
             why="it forgets its stacks and runs when it ends, and a plain --local ends with its command",
             fix="Type: python build.py local start, and then what is to be kept.",
         )
-    with connected(checkout) as there:
-        yield there
+    with connect(checkout) as connected:
+        yield connected
 
 
 @contextmanager
-def exclusive_lock(here: LocalConfig) -> Iterator[None]:
-    """Holds a world against other servers of the same root: each would take the other's containers for leftovers.
+def _client_environment(server: Server) -> Iterator[None]:
+    # A server of this machine that does not answer is gone, as a rule.
+    attempts = os.environ.get("AWS_MAX_ATTEMPTS", "4")
+    with environment_variables({**server.environment, "AWS_MAX_ATTEMPTS": attempts}):
+        os.environ.pop("AWS_PROFILE", None)
+        yield
+
+
+@contextmanager
+def _naming_its_end(checkout: Checkout, record: ServerRecord) -> Iterator[None]:
+    """Says of a server that ended under the block that it did: nothing of it can be asked for again."""
+    try:
+        yield
+    except UnavailableError as error:
+        if read_record(checkout) == record:
+            raise
+        raise UnavailableError(
+            error.what,
+            why=f"the embedded AWS has ended (process {record.pid}), and its stacks, runs and logs with it",
+            fix="Type: python build.py local start; and start again what ran there.",
+        ) from error
+
+
+@contextmanager
+def exclusive_lock(config: LocalConfig) -> Iterator[None]:
+    """Keeps other servers from the same root: each would take the other's containers for leftovers.
 
     Raises:
         TryAgainError: Another server has it.
+        CannotCreateError: Something below the root is another user's.
     """
-    _check_writable(here)
-    with (here.root / ".lock").open("w", encoding="ascii") as lock:
+    _check_writable(config)
+    with (config.root / ".lock").open("w", encoding="ascii") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -157,58 +159,56 @@ def exclusive_lock(here: LocalConfig) -> Iterator[None]:
                 raise
             raise TryAgainError(
                 "the embedded AWS is in use",
-                why=f"another command runs it in {here.root}",
+                why=f"another command runs it in {config.root}",
                 fix="Wait for it; or end it, and type: python build.py local start, which serves many commands.",
             ) from error
         yield
 
 
-def _check_writable(here: LocalConfig) -> None:
-    """Makes the root, shut to others, and passes if all that a server writes to is this user's to write.
-
-    Raises:
-        CannotCreateError: Something is another user's.
-    """
+def _check_writable(config: LocalConfig) -> None:
+    """Makes the root, closed to other users, if all that a server writes to is this user's."""
     try:
-        here.root.mkdir(parents=True, exist_ok=True)
+        config.root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise files.unwritable(here.root, error) from error
-    for path in (here.root, *here.root.glob("*"), *here.scratch.glob("*"), *here.buckets.glob("*")):
+        raise files.unwritable(config.root, error) from error
+    for path in (config.root, *config.root.glob("*"), *config.scratch.glob("*"), *config.buckets.glob("*")):
         if not os.access(path, os.W_OK | (os.X_OK if path.is_dir() else 0)):
             raise files.unwritable(path, PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
-    files.make_private(here.root)
+    files.make_private(config.root)
 
 
-def start(checkout: Checkout, port: int) -> Running:
-    """Starts a server that outlives this command; does nothing where one runs.
+def start(checkout: Checkout, port: int) -> ServerRecord:
+    """Starts a server that outlives this command; returns the one that runs already.
 
     Raises:
         TryAgainError: Another command runs a server of its own on this checkout.
         UnavailableError: It does not come up.
     """
-    here = world(checkout)
-    _check_writable(here)
+    config = LocalConfig.of_this_machine(checkout.local)
+    _check_writable(config)
     # Of two starts at once, the second finds the first one's server.
-    with (here.root / ".starting").open("w", encoding="ascii") as lock:
+    with (config.root / ".starting").open("w", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        return answering(checkout) or _started(checkout, here, port)
+        return find_server(checkout) or _start_process(checkout, config, port)
 
 
-def _started(checkout: Checkout, here: LocalConfig, port: int) -> Running:
-    with exclusive_lock(here):  # the server would say it where nobody looks
+def _start_process(checkout: Checkout, config: LocalConfig, port: int) -> ServerRecord:
+    with exclusive_lock(config):  # the server would say it where nobody looks
         pass
-    log = here.root / "server.log"
-    _record(checkout).unlink(missing_ok=True)
+    log = config.root / "server.log"
+    _record_file(checkout).unlink(missing_ok=True)
     with log.open("wb") as out:
         process = subprocess.Popen(
-            [sys.executable, "-m", "toolchain.localaws", str(here.root), "--port", str(port)],
+            [sys.executable, "-m", "toolchain.localaws", str(config.root), "--port", str(port)],
             cwd=checkout.root,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=out,
             start_new_session=True,
         )
-    line = _first_line(process)
+    stdout: Any = process.stdout
+    with stdout:
+        line = stdout.readline()
     if not line:
         process.wait(_END_SECONDS)
         lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
@@ -217,66 +217,55 @@ def _started(checkout: Checkout, here: LocalConfig, port: int) -> Running:
             why=lines[-1].removeprefix("error: ").rstrip(".") if lines else f"it ended with {process.returncode}",
             fix=f"See {log}.",
         )
-    told = json.loads(line)
-    found = Running(pid=process.pid, endpoint=told["endpoint"], region=chosen_region(), key=Key(**told["key"]))
-    files.write(_record(checkout), json.dumps(asdict(found)), mode=0o600)
-    return found
+    printed = json.loads(line)
+    record = ServerRecord(pid=process.pid, **{**printed, "key": Key(**printed["key"])})
+    files.write(_record_file(checkout), json.dumps(asdict(record)), mode=0o600)
+    return record
 
 
-def stop(checkout: Checkout) -> Running | None:
-    """Ends the server that `local start` left running, and its jobs with it; or the jobs of one that was killed.
+def stop(checkout: Checkout) -> ServerRecord | None:
+    """Ends the server that `local start` left running, and its jobs; or the jobs of one that was killed.
 
     Returns:
-        What ran; none if nothing did.
+        What ran; None if nothing did.
     """
-    there = running(checkout)
-    if there is not None:
-        os.kill(there.pid, signal.SIGTERM)
-        end = time.monotonic() + _END_SECONDS
-        while _is_ours(there.pid):
-            if time.monotonic() > end:
+    record = read_record(checkout)
+    if record is not None:
+        os.kill(record.pid, signal.SIGTERM)
+        deadline = time.monotonic() + _END_SECONDS
+        while _is_server(record.pid):
+            if time.monotonic() > deadline:
                 raise UnavailableError(
-                    "the embedded AWS does not end", why=f"process {there.pid} is still there", fix="Look at it."
+                    "the embedded AWS does not end", why=f"process {record.pid} is still there", fix="Look at it."
                 )
-            time.sleep(_PAUSE)
-    elif _record(checkout).exists():
-        _clear_away(checkout)
-    _record(checkout).unlink(missing_ok=True)
-    return there
+            time.sleep(_POLL_SECONDS)
+    elif _record_file(checkout).exists():
+        _remove_containers(checkout)
+    _record_file(checkout).unlink(missing_ok=True)
+    return record
 
 
-def _clear_away(checkout: Checkout) -> None:
-    """Ends the jobs of a server that was killed, unless another one has its root by now: that one did it."""
-    from toolchain.localaws.access import Access
-    from toolchain.localaws.batch.host import Host
+def _remove_containers(checkout: Checkout) -> None:
+    """Ends the jobs of a server that was killed, unless another one has its root by now, which did it then."""
+    from toolchain.localaws.batch.host import Host  # of moto, as above
 
-    here = world(checkout)
-    with suppress(TryAgainError), exclusive_lock(here):
-        host = Host(here, Access(endpoint=""))
+    config = LocalConfig.of_this_machine(checkout.local)
+    with suppress(TryAgainError), exclusive_lock(config):
+        host = Host(config, Access(endpoint=""))
         host.sweep()
         host.close()
 
 
-def shell_exports(there: Running) -> str:
+def shell_exports(server: Server) -> str:
     """What a shell needs to use a server, as `export` lines."""
-    values = environment(there.endpoint, there.region, there.key)
-    wanted = ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_DEFAULT_REGION")
-    return "\n".join(f"export {name}={values[name]}" for name in wanted)
+    return "\n".join(f"export {name}={server.environment[name]}" for name in _EXPORTED)
 
 
-def _record(checkout: Checkout) -> Path:
+def _record_file(checkout: Checkout) -> Path:
     return checkout.local / "server.json"
 
 
-def _first_line(process: "subprocess.Popen[bytes]") -> str:
-    """The address and key that a server prints once it answers; nothing if it ended before."""
-    if process.stdout is None:
-        return ""
-    with process.stdout as out:
-        return out.readline().decode().strip()
-
-
-def _is_ours(pid: int) -> bool:
+def _is_server(pid: int) -> bool:
     """Whether a process is a server of ours: another may have its number by now."""
     try:
         words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
@@ -284,17 +273,3 @@ def _is_ours(pid: int) -> bool:
     except OSError:
         return False
     return b"toolchain.localaws" in words and state != "Z"
-
-
-@contextmanager
-def _environment(server: Server) -> Iterator[None]:
-    before = dict(os.environ)
-    os.environ.pop("AWS_PROFILE", None)
-    os.environ.update(server.environment)
-    # A server of this machine that does not answer is gone, as a rule.
-    os.environ.setdefault("AWS_MAX_ATTEMPTS", "4")
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)

@@ -13,7 +13,7 @@ from moto.core.responses import ActionResult, EmptyResult
 from toolchain.localaws.access import Access
 from toolchain.localaws.cloudformation.resource import Region
 from toolchain.localaws.cloudformation.stack import ChangeSet, Stack, parse
-from toolchain.localaws.web import answering
+from toolchain.localaws.http import application_of
 from toolchain.stacks.template import Template
 
 _NOTHING: Final = (
@@ -32,7 +32,7 @@ def cloudformation_application(access: Access) -> Iterator[Any]:
     """
     regions: dict[tuple[str, str], Region] = {}
     try:
-        yield answering("cloudformation", type("Api", (Api,), {"access": access, "regions": regions}))
+        yield application_of("cloudformation", type("Api", (Api,), {"access": access, "regions": regions}))
     finally:
         for region in regions.values():
             region.close()
