@@ -77,13 +77,11 @@ class Claim:
         if header is not None and _SIGNATURE in query:
             raise ServiceError(MALFORMED, "Only one auth mechanism allowed.")
         expires = _expiry(query) if header is None else None
-        fields = (
-            query if header is None else {**_header_fields(header), "X-Amz-Date": environ.get("HTTP_X_AMZ_DATE", "")}
-        )
+        fields = query if header is None else _header_fields(header)
         credential = _CREDENTIAL.fullmatch(fields.get("X-Amz-Credential", ""))
         if credential is None:
             raise ServiceError(MALFORMED, "The credential must have the form KEY/DATE/REGION/SERVICE/aws4_request.")
-        time = fields.get("X-Amz-Date", "")
+        time = query.get("X-Amz-Date", "") if header is None else environ.get("HTTP_X_AMZ_DATE", "")
         try:
             moment = datetime.strptime(time, _TIME).replace(tzinfo=UTC)
         except ValueError:
