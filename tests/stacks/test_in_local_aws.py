@@ -1,9 +1,14 @@
-"""The whole set of templates in the embedded AWS: made, changed, found unchanged, and destroyed."""
+"""The templates of stack/ in the embedded AWS: deployed, changed, found unchanged, and destroyed.
+
+The tests of the project `genomics` share one deployment, and follow each other.
+"""
 
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import boto3
@@ -22,166 +27,182 @@ from toolchain.stacks.deploy import Deployer
 from toolchain.stacks.destroy import Destroyer
 
 STACKS = ["registry", "network", "storage", "compute", "workflow"]
-GIVEN = """
-project = "genomics"
-workflow = "germline"
-[stack.storage]
-ReferencePath = "s3://references/hg38"
-DataPath = "s3://reads/run1"
-"""
 
 
-@pytest.fixture
-def checkout(tmp_path: Path) -> Checkout:
-    """This checkout's stacks, images and job definitions, with settings and a dist of its own."""
-    made = Checkout(root=tmp_path / "checkout")
-    for name in ("stack", "images", "jobdefs"):
-        shutil.copytree(HERE.root / name, made.root / name)
-    made.settings.write_text(GIVEN, encoding="utf-8")
-    return made
+@dataclass(frozen=True, kw_only=True)
+class Project:
+    """A checkout of the stacks, images and job definitions, with settings and outputs of its own."""
+
+    root: Path
+    name: str
+
+    @classmethod
+    def make(cls, root: Path, name: str) -> "Project":
+        for folder in ("images", "jobdefs"):
+            (root / folder).parent.mkdir(exist_ok=True)
+            (root / folder).symlink_to(HERE.root / folder)
+        shutil.copytree(HERE.stacks, root / "stack")
+        project = cls(root=root, name=name)
+        project.settings()
+        return project
+
+    @property
+    def target(self) -> AwsTarget:
+        return AwsTarget(checkout=Checkout(root=self.root))
+
+    def settings(self, more: str = "") -> None:
+        storage = '[stack.storage]\nReferencePath = "s3://references/hg38"\nDataPath = "s3://reads/run1"\n'
+        text = f'project = "{self.name}"\nworkflow = "germline"\n{storage}{more}'
+        (self.root / "genomics.toml").write_text(text, encoding="utf-8")
+
+    def deploy(self, *names: str) -> list[str]:
+        return [str(deployed) for deployed in Deployer(target=self.target, account=Account()).deploy(names)]
+
+    def destroy(self, *, storage: bool = False, discard: tuple[str, ...] = ()) -> list[str]:
+        destroyer = Destroyer(target=self.target, account=Account(), discard=discard)
+        plan = destroyer.plan(destroyer.with_file_systems() if storage else ())
+        plan.require_no_blockers()
+        return [str(stack) for stack in destroyer.destroy(plan)]
+
+    @property
+    def outputs(self) -> dict[str, str]:
+        outputs: dict[str, str] = json.loads((self.root / "dist" / "outputs.json").read_text(encoding="utf-8"))
+        return outputs
 
 
-@pytest.fixture
-def embedded(tmp_path: Path, checkout: Checkout, monkeypatch: pytest.MonkeyPatch) -> Iterator[Mapping[str, str]]:
-    """An embedded AWS that holds the buckets that are read, and every job definition's third revision."""
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("AWS_REGION", "eu-central-1")
-    with serve(LocalConfig(root=tmp_path / "world", vcpus=2, memory=2048)) as server:
-        lead(monkeypatch, server.environment)
-        s3 = boto3.client("s3")
+@pytest.fixture(scope="module")
+def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str]]:
+    """An embedded AWS with the buckets of references and reads, and every job definition's third revision."""
+    config = LocalConfig(root=tmp_path_factory.mktemp("aws"), vcpus=2, memory=2048)
+    with pytest.MonkeyPatch.context() as patch, serve(config) as server:
+        for name in [name for name in os.environ if name.startswith("AWS_")]:
+            patch.delenv(name)
+        lead(patch, {**server.environment, "AWS_REGION": "eu-central-1", "AWS_DEFAULT_REGION": "eu-central-1"})
         for bucket in ("references", "reads"):
-            s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
-        for tool in jobdefs.names(checkout.jobdefs):
-            for _ in range(3):
-                boto3.client("batch").register_job_definition(
-                    jobDefinitionName=f"genomics-{tool}",
-                    type="container",
-                    containerProperties={
-                        "image": "x",
-                        "resourceRequirements": [{"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": "64"}],
-                    },
-                )
+            boto3.client("s3").create_bucket(
+                Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"}
+            )
+        for tool in 3 * jobdefs.names(HERE.jobdefs):
+            boto3.client("batch").register_job_definition(
+                jobDefinitionName=f"genomics-{tool}",
+                type="container",
+                containerProperties={
+                    "image": "x",
+                    "resourceRequirements": [{"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": "64"}],
+                },
+            )
         yield server.environment
 
 
-def deploy(checkout: Checkout, *names: str, replace: tuple[str, ...] = ()) -> list[str]:
-    deployer = Deployer(target=AwsTarget(checkout=checkout), account=Account(), replace=frozenset(replace))
-    return [str(one) for one in deployer.deploy(names)]
+@pytest.fixture(scope="module")
+def genomics(embedded: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project whose stacks are all deployed."""
+    del embedded
+    project = Project.make(tmp_path_factory.mktemp("checkout") / "checkout", "genomics")
+    assert project.deploy() == [f"{name} created" for name in STACKS]
+    return project
 
 
-def destroy(checkout: Checkout, *names: str, storage: bool = False) -> list[str]:
-    destroyer = Destroyer(target=AwsTarget(checkout=checkout), account=Account())
-    plan = destroyer.plan(destroyer.with_file_systems() if storage else names)
-    plan.require_no_blockers()
-    return [str(one) for one in destroyer.destroy(plan)]
+def file_systems() -> list[str]:
+    described = boto3.client("fsx").describe_file_systems()["FileSystems"]
+    return [file_system["FileSystemId"] for file_system in described]
 
 
-def outputs(checkout: Checkout) -> dict[str, str]:
-    found: dict[str, str] = json.loads((checkout.dist / "outputs.json").read_text(encoding="utf-8"))
-    return found
-
-
-def give(checkout: Checkout, text: str) -> None:
-    checkout.settings.write_text(GIVEN + text, encoding="utf-8")
-
-
-@pytest.mark.usefixtures("embedded")
-def test_the_whole_set_is_made_changed_found_unchanged_and_destroyed(checkout: Checkout) -> None:
-    assert deploy(checkout) == [f"{name} created" for name in STACKS]
-    found = outputs(checkout)
-    assert found["WorkingPath"] == "-"
-    assert found["ExportPath"] == f"s3://{found['ResultsBucket']}/results"
-    assert found["StateMachineArn"].startswith("arn:aws:states:eu-central-1:")
-    assert deploy(checkout) == [f"{name} unchanged" for name in STACKS]
-
-    give(checkout, "FreePercent = 20\n")
-    assert deploy(checkout) == [f"{name} {'updated' if name == 'storage' else 'unchanged'}" for name in STACKS]
-    assert outputs(checkout) == found
-
-    assert destroy(checkout) == STACKS[::-1]
-    assert outputs(checkout) == {}
-    assert found["ResultsBucket"] in [one["Name"] for one in boto3.client("s3").list_buckets()["Buckets"]]
-    assert boto3.client("fsx").describe_file_systems()["FileSystems"] == []
-
-
-@pytest.mark.usefixtures("embedded")
-def test_every_resource_of_a_stack_is_made_by_its_service(checkout: Checkout) -> None:
-    deploy(checkout)
+def test_every_resource_is_made_by_its_service_and_outputs_are_written(genomics: Project) -> None:
     client = boto3.client("cloudformation")
     for name in STACKS:
-        held = client.list_stack_resources(StackName=f"genomics-{name}")["StackResourceSummaries"]
-        assert held
-        assert [one["LogicalResourceId"] for one in held if not one.get("PhysicalResourceId")] == []
+        resources = client.list_stack_resources(StackName=f"genomics-{name}")["StackResourceSummaries"]
+        assert resources
+        assert [resource for resource in resources if not resource.get("PhysicalResourceId")] == []
+    assert genomics.outputs["WorkingPath"] == "-"
+    assert genomics.outputs["ExportPath"] == f"s3://{genomics.outputs['ResultsBucket']}/results"
+    assert genomics.outputs["StateMachineArn"].startswith("arn:aws:states:eu-central-1:")
+    assert genomics.outputs["WorkingFileSystemId"] in file_systems()
 
 
-@pytest.mark.usefixtures("embedded")
-def test_storage_goes_and_comes_back_with_what_mounts_it(checkout: Checkout) -> None:
-    deploy(checkout)
-    before = outputs(checkout)
-    assert destroy(checkout, storage=True) == ["workflow", "compute", "storage"]
-    assert boto3.client("fsx").describe_file_systems()["FileSystems"] == []
-    assert deploy(checkout) == [
-        f"{name} {'unchanged' if name in {'registry', 'network'} else 'created'}" for name in STACKS
-    ]
-    assert outputs(checkout)["WorkingFileSystemId"] != before["WorkingFileSystemId"]
+def test_only_what_differs_is_deployed_again(genomics: Project) -> None:
+    assert genomics.deploy() == [f"{name} unchanged" for name in STACKS]
+    outputs = genomics.outputs
+    genomics.settings("FreePercent = 20\n")
+    assert genomics.deploy() == [f"{name} {'updated' if name == 'storage' else 'unchanged'}" for name in STACKS]
+    assert genomics.outputs == outputs
 
 
-@pytest.mark.usefixtures("embedded")
-def test_a_file_system_of_another_size_needs_to_be_named(checkout: Checkout) -> None:
-    deploy(checkout)
-    give(checkout, 'DeploymentType = "PERSISTENT_2"\n')
+def test_a_file_system_is_replaced_only_if_it_is_named(genomics: Project) -> None:
+    genomics.settings('DeploymentType = "PERSISTENT_2"\n')
     with pytest.raises(WrongUsageError) as caught:
-        deploy(checkout, "storage")
+        genomics.deploy("storage")
     assert "WorkingFileSystem (AWS::FSx::FileSystem)" in caught.value.why
     assert "--replace WorkingFileSystem" in caught.value.fix
+    genomics.settings()
+
+
+def test_a_run_that_was_not_exported_keeps_its_file_system(genomics: Project) -> None:
+    client = boto3.client("stepfunctions")
+    machine = genomics.outputs["StateMachineArn"]
+    run = client.start_execution(stateMachineArn=machine, name="run-1", input=json.dumps({"samples": []}))
+    end = time.monotonic() + 30
+    while client.describe_execution(executionArn=run["executionArn"])["status"] == "RUNNING":
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    with pytest.raises(SeveralFailedError, match="run-1"):
+        genomics.destroy(storage=True)
+    assert len(file_systems()) == 3
+
+
+def test_storage_goes_and_comes_back_with_what_mounts_it(genomics: Project) -> None:
+    before = genomics.outputs
+    assert genomics.destroy(storage=True, discard=("run-1",)) == ["workflow", "compute", "storage"]
+    assert file_systems() == []
+    assert genomics.deploy() == [
+        f"{name} {'unchanged' if name in {'registry', 'network'} else 'created'}" for name in STACKS
+    ]
+    assert genomics.outputs["WorkingFileSystemId"] != before["WorkingFileSystemId"]
+
+
+def test_everything_is_destroyed_but_the_results(genomics: Project) -> None:
+    bucket = genomics.outputs["ResultsBucket"]
+    assert genomics.destroy() == STACKS[::-1]
+    assert genomics.outputs == {}
+    assert bucket in [entry["Name"] for entry in boto3.client("s3").list_buckets()["Buckets"]]
+    assert file_systems() == []
 
 
 @pytest.mark.usefixtures("embedded")
-def test_what_fails_is_rolled_back_and_the_same_command_goes_on(checkout: Checkout) -> None:
-    network = checkout.stacks / "network.yaml"
+def test_a_dry_run_leaves_nothing(tmp_path: Path) -> None:
+    project = Project.make(tmp_path / "checkout", "planned")
+    planned = Deployer(target=project.target, account=Account()).plan(("registry", "network"))
+    assert [(str(plan.stack), plan.changes != ()) for plan in planned] == [("registry", True), ("network", True)]
+    stacks = boto3.client("cloudformation").describe_stacks()["Stacks"]
+    assert [stack["StackName"] for stack in stacks if "planned" in stack["StackName"]] == []
+
+
+@pytest.mark.usefixtures("embedded")
+def test_a_stack_that_fails_is_rolled_back_and_the_same_command_goes_on(tmp_path: Path) -> None:
+    project = Project.make(tmp_path / "checkout", "broken")
+    network = project.root / "stack" / "network.yaml"
     text = network.read_text(encoding="utf-8")
     broken = "Resources:\n  Broken: {Type: AWS::EC2::Subnet, Properties: {CidrBlock: 10.0.0.0/24, VpcId: vpc-0}}\n"
     network.write_text(text.replace("Resources:\n", broken, 1), encoding="utf-8")
-    with pytest.raises(StackFailedError, match=r"genomics-network was not deployed \(ROLLBACK_COMPLETE\).*Broken"):
-        deploy(checkout, "network")
+    with pytest.raises(StackFailedError, match=r"broken-network was not deployed \(ROLLBACK_COMPLETE\).*Broken"):
+        project.deploy("network")
     network.write_text(text, encoding="utf-8")
-    assert deploy(checkout, "network") == ["network created"]
-
-
-@pytest.mark.usefixtures("embedded")
-def test_a_dry_run_leaves_nothing(checkout: Checkout) -> None:
-    planned = Deployer(target=AwsTarget(checkout=checkout), account=Account()).plan(())
-    assert [str(one.stack) for one in planned] == STACKS
-    assert all(one.changes for one in planned)
-    assert boto3.client("cloudformation").describe_stacks()["Stacks"] == []
-
-
-@pytest.mark.usefixtures("embedded")
-def test_a_run_that_is_not_exported_keeps_its_file_system(checkout: Checkout) -> None:
-    deploy(checkout)
-    found = outputs(checkout)
-    boto3.client("stepfunctions").start_execution(
-        stateMachineArn=found["StateMachineArn"], name="run-1", input=json.dumps({"samples": []})
-    )
-    with pytest.raises(SeveralFailedError, match="run-1"):
-        destroy(checkout, storage=True)
-    assert len(boto3.client("fsx").describe_file_systems()["FileSystems"]) == 3
+    assert project.deploy("network") == ["network created"]
 
 
 THROTTLED = b"""<ErrorResponse><Error><Type>Sender</Type><Code>Throttling</Code><Message>Rate exceeded</Message></Error>
 <RequestId>1</RequestId></ErrorResponse>"""
 
 
-@pytest.mark.parametrize("operation", ["DescribeStacks", "CreateChangeSet", "ExecuteChangeSet", "DescribeStackEvents"])
 def test_throttled_calls_and_dropped_connections_are_made_again(
-    checkout: Checkout, embedded: Mapping[str, str], monkeypatch: pytest.MonkeyPatch, operation: str
+    tmp_path: Path, embedded: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with fault_proxy(embedded["AWS_ENDPOINT_URL"].removeprefix("http://")) as proxy:
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
-        throttled = proxy.fails(
-            body=f"Action={operation}&", status=400, answer=THROTTLED, content_type="text/xml", times=2
-        )
-        dropped = proxy.fails(body=f"Action={operation}&")
-        assert deploy(checkout, "network") == ["network created"]
-    assert (throttled.hits, dropped.hits) == (2, 1)
+        faults = []
+        for operation in ("DescribeStacks", "CreateChangeSet", "ExecuteChangeSet", "DescribeStackEvents"):
+            body = f"Action={operation}&"
+            faults.append(proxy.fails(body=body, status=400, answer=THROTTLED, content_type="text/xml"))
+            faults.append(proxy.fails(body=body))
+        assert Project.make(tmp_path / "checkout", "throttled").deploy("network") == ["network created"]
+    assert [fault.hits for fault in faults] == [1] * 8
