@@ -1,19 +1,19 @@
-"""The benchmark's genome: as long as asked for, always the same, and nearly as repetitive as a human one."""
+"""The benchmark's genome: reproducible, and nearly as repetitive as a human one."""
 
 from collections import Counter
 
 import genome
 import pytest
 
-WORD = 24  # bases: what stands twice is a copy, not chance
+WORD = 24  # bases: a word that occurs twice is a copy, not chance
 
 
 def repeated(bases: str) -> float:
-    """The share of words that stand in a sequence more than once, on either strand."""
-    other = str.maketrans("ACGT", "TGCA")
+    """The share of words that occur more than once in a sequence, on either strand."""
+    complement = str.maketrans("ACGT", "TGCA")
     words = [bases[at : at + WORD] for at in range(len(bases) - WORD + 1)]
-    found = Counter(min(word, word.translate(other)[::-1]) for word in words)
-    return sum(number for number in found.values() if number > 1) / len(words)
+    counts = Counter(min(word, word.translate(complement)[::-1]) for word in words)
+    return sum(count for count in counts.values() if count > 1) / len(words)
 
 
 @pytest.mark.parametrize("lengths", [{"a": 10_000}, {"a": 60_000, "b": 40_000, "c": 1}, {"a": 12_345}])
@@ -23,18 +23,17 @@ def test_sequences_have_the_lengths_asked_for_however_small(lengths: dict[str, i
     assert set("".join(made.values())) == set("ACGT")
 
 
-def test_the_same_seed_makes_the_same_genome_and_another_one_another() -> None:
+def test_the_seed_makes_the_genome() -> None:
     made = genome.genome({"a": 50_000}, seed=3)
     assert made == genome.genome({"a": 50_000}, seed=3)
     assert made != genome.genome({"a": 50_000}, seed=4)
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_copies_are_not_alike_to_the_base_but_as_old_as_they_are(seed: int) -> None:
-    bases = genome.genome({"a": 200_000}, seed=seed)["a"]
-    assert 0.08 < repeated(bases) < 0.20
+def test_copies_diverge_with_their_age(seed: int) -> None:
+    assert 0.08 < repeated(genome.genome({"a": 200_000}, seed=seed)["a"]) < 0.20
 
 
-def test_copies_are_nearly_half_of_it() -> None:
+def test_copies_are_nearly_half_of_the_genome() -> None:
     shares = [family.share for family in genome.FAMILIES]
     assert 0.35 < sum(shares) + genome.DUPLICATED + genome.SATELLITE + genome.MICROSATELLITE < 0.5

@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import shlex
 import socket
 import subprocess
 import sys
@@ -25,7 +26,7 @@ from toolchain.paths import HERE, Checkout
 TOOLS = list(catalog.load(HERE.images).tools)
 
 
-class Ran(NamedTuple):
+class Result(NamedTuple):
     """How a command ended."""
 
     code: int
@@ -33,165 +34,153 @@ class Ran(NamedTuple):
     err: str
 
 
-Run = Callable[..., Ran]
+Run = Callable[..., Result]
 
 
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str]) -> Run:
     """Runs a command in this process."""
 
-    def run(*words: str | Path) -> Ran:
-        code = main([str(word) for word in words])
-        return Ran(code, *capsys.readouterr())
+    def run(*words: str | Path) -> Result:
+        return Result(main([str(word) for word in words]), *capsys.readouterr())
 
     return run
 
 
-class Holding:
-    """An engine that holds every image that it is asked for, and can do nothing else."""
+class FullEngine:
+    """Has every image that it is asked for, and can do nothing else."""
 
     def find(self, reference: str) -> str | None:
         return f"id of {reference}"
 
 
-class Empty:
-    """An engine that holds no image, and can do nothing else."""
+class EmptyEngine:
+    """Has no image, and can do nothing else."""
 
     def find(self, reference: str) -> str | None:  # noqa: ARG002
         return None
 
 
-class Untouched:
-    """An engine that must not be asked for anything."""
-
-    def find(self, reference: str) -> str | None:
-        pytest.fail(f"asked for {reference}")
-
-
 @pytest.fixture
 def connect(monkeypatch: pytest.MonkeyPatch) -> Callable[[object], None]:
-    """Puts an engine in the place of Docker's."""
+    """Replaces Docker's engine."""
     return lambda engine: monkeypatch.setattr(Engine, "connect", lambda: engine)
 
 
 @pytest.fixture
-def no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine without a Docker engine, said as docker-py says it: it leaves its socket open when none answers."""
+def unused_engine(connect: Callable[[object], None]) -> None:
+    """An engine that can do nothing at all: a mistake must be found before it is asked."""
+    connect(object())
 
-    def none_answers() -> None:
+
+@pytest.fixture
+def no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine without a Docker engine, with docker-py's error."""
+
+    def refuse() -> None:
         message = "('Connection aborted.', FileNotFoundError(2, 'No such file or directory'))"
         raise DockerException(message)
 
-    monkeypatch.setattr(docker, "from_env", none_answers)
+    monkeypatch.setattr(docker, "from_env", refuse)
 
 
-def error_of(ran: Ran) -> str:
+def error_of(result: Result) -> str:
     """The one line that says what went wrong."""
-    assert ran.out == ""
-    (line,) = ran.err.splitlines()
+    assert result.out == ""
+    (line,) = result.err.splitlines()
     assert line.startswith("error: ")
-    return line
+    return line.removeprefix("error: ")
 
 
 @pytest.mark.parametrize("flag", ["--help", "-h"])
 def test_help_lists_the_exit_codes_of_every_error(run: Run, flag: str) -> None:
-    ran = run(flag)
-    assert ran.code == 0
-    assert ran.err == ""
-    listed = {int(code) for code in re.findall(r"\b(\d+) [a-zC]", ran.out.partition("Exit codes:")[2])}
+    result = run(flag)
+    assert (result.code, result.err) == (0, "")
+    listed = {int(code) for code in re.findall(r"\b(\d+) [a-zC]", result.out.partition("Exit codes:")[2])}
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, ToolchainError)]
     assert {kind.exit_code for kind in kinds} | {0, 130} <= listed
 
 
 def test_help_does_not_wait_for_what_only_some_commands_need() -> None:
     """boto3, docker and moto take longer to import than everything else together."""
-    code = (
-        "import sys, toolchain.cli.main; print([name for name in ('boto3', 'docker', 'moto') if name in sys.modules])"
-    )
+    code = "import sys, toolchain.cli.main; print({'boto3', 'docker', 'moto'} & set(sys.modules))"
     words = [sys.executable, "-c", code]
-    assert subprocess.run(words, cwd=HERE.root, capture_output=True, text=True, check=True).stdout == "[]\n"
+    assert subprocess.run(words, cwd=HERE.root, capture_output=True, text=True, check=True).stdout == "set()\n"
 
 
-@pytest.mark.parametrize("command", sorted(cli.commands))
-def test_every_command_has_help(run: Run, command: str) -> None:
-    ran = run(command, "--help")
-    assert ran.code == 0
-    assert f"Usage: build.py {command}" in ran.out
-    assert command in run("--help").out
+def test_every_command_has_help(run: Run) -> None:
+    overview = run("--help").out
+    for command in cli.commands:
+        result = run(command, "--help")
+        assert result.code == 0
+        assert f"Usage: build.py {command}" in result.out
+        assert f"  {command} " in overview
 
 
 @pytest.mark.parametrize(
-    "words",
+    ("command", "message"),
     [
-        ["biuld"],
-        ["build", "--jsn"],
-        ["demo", "--shards", "0"],
-        ["demo", "--shards", "x"],
-        ["demo", "--ploidy", "3"],
-        ["demo", "--reads", "R1.fastq"],
-        ["demo", "extra"],
-        ["run", "samples.csv", "--reference", "ref.fa", "--skip", "mem"],
-        ["render", "--scratch"],
+        ("biuld", "No such command 'biuld'"),
+        ("build --jsn", "No such option"),
+        ("demo --shards 0", "'--shards'"),
+        ("demo --shards x", "'--shards'"),
+        ("demo --ploidy 3", "'--ploidy'"),
+        ("demo --reads R1.fastq", "'--reads'"),
+        ("demo extra", "unexpected extra argument (extra)"),
+        ("run samples.csv --reference ref.fa --skip mem", "'--skip'"),
+        ("render --scratch", "'--scratch'"),
     ],
-    ids=" ".join,
 )
 @pytest.mark.usefixtures("no_engine")
-def test_what_cannot_be_meant_is_wrong_usage_and_is_named(run: Run, words: list[str]) -> None:
-    ran = run(*words)
-    assert ran.code == 64
-    assert ran.out == ""
-    assert "Error: " in ran.err
-    assert "Traceback" not in ran.err
-    assert words != ["biuld"] or "No such command 'biuld'" in ran.err
+def test_wrong_usage_is_named(run: Run, command: str, message: str) -> None:
+    result = run(*command.split())
+    assert (result.code, result.out) == (64, "")
+    assert "Error: " in result.err
+    assert message in result.err
+    assert "Traceback" not in result.err
 
 
 @pytest.mark.parametrize("command", ["build", "test"])
-def test_an_unknown_image_is_one_line_that_lists_the_known_ones(
-    run: Run, connect: Callable[[object], None], command: str
-) -> None:
-    connect(Untouched())
-    ran = run(command, "bwaa")
-    assert ran.code == 66
-    assert error_of(ran).startswith(f"error: no image 'bwaa': images/ holds {', '.join(TOOLS)}. ")
+@pytest.mark.usefixtures("unused_engine")
+def test_an_unknown_image_is_an_error_that_lists_the_known_ones(run: Run, command: str) -> None:
+    result = run(command, "bwaa")
+    assert result.code == 66
+    assert error_of(result).startswith(f"no image 'bwaa': images/ holds {', '.join(TOOLS)}. ")
 
 
 @pytest.mark.parametrize("command", ["list", "build", "demo", "render --local"])
 @pytest.mark.usefixtures("no_engine")
 def test_without_an_engine_a_command_says_how_to_get_one(run: Run, command: str) -> None:
-    ran = run(*command.split())
-    assert ran.code == 69
-    assert error_of(ran).startswith("error: no Docker engine answers: there is no socket")
-    assert "make setup" in ran.err
+    result = run(*command.split())
+    assert result.code == 69
+    assert error_of(result).startswith("no Docker engine answers: there is no socket")
+    assert "make setup" in result.err
 
 
 @pytest.mark.parametrize(
-    ("host", "why"),
+    ("host", "reason"),
     [
         ("unix://{}/none.sock", "there is no socket: it is not installed or not running"),
         ("unix://{}/dead.sock", "its socket is there, but nothing listens"),
         ("nonsense", "Invalid bind address format: port is required: nonsense"),
     ],
 )
-def test_the_reason_why_no_engine_answers_is_told(tmp_path: Path, host: str, why: str) -> None:
+def test_the_error_says_why_no_engine_answers(tmp_path: Path, host: str, reason: str) -> None:
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(tmp_path / "dead.sock"))
-    ended = subprocess.run(
-        [sys.executable, HERE.root / "build.py", "list"],
-        env={"DOCKER_HOST": host.format(tmp_path)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (ended.returncode, ended.stdout) == (69, "")
-    assert ended.stderr.startswith(f"error: no Docker engine answers: {why}. Type: make setup")
-    assert len(ended.stderr.splitlines()) == 1
+    words = [sys.executable, HERE.root / "build.py", "list"]
+    environment = {"DOCKER_HOST": host.format(tmp_path)}
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 69
+    message = error_of(Result(done.returncode, done.stdout, done.stderr))
+    assert message.startswith(f"no Docker engine answers: {reason}. Type: make setup")
 
 
-def test_a_user_whom_the_engine_s_socket_is_closed_to_is_told_the_group(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refused() -> None:
+def test_a_user_outside_of_the_group_docker_is_told_the_group(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> None:
         raise DockerException("Error while fetching server API version: ('...', PermissionError(13, '...'))")
 
-    monkeypatch.setattr(docker, "from_env", refused)
+    monkeypatch.setattr(docker, "from_env", refuse)
     monkeypatch.setattr("toolchain.docker.engine.user", lambda: "jo")
     with pytest.raises(ToolchainError) as caught:
         Engine.connect()
@@ -202,76 +191,75 @@ def test_a_user_whom_the_engine_s_socket_is_closed_to_is_told_the_group(monkeypa
 
 
 @pytest.mark.usefixtures("no_engine")
-def test_rendering_for_the_cloud_needs_no_engine(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_rendering_for_aws_needs_no_engine(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("toolchain.cli.jobdefs.HERE", Checkout(root=tmp_path))
-    ran = run("render")
-    assert ran.code == 66
-    assert "build.py push" in error_of(ran)
+    result = run("render")
+    assert result.code == 66
+    assert "build.py push" in error_of(result)
 
 
 def test_ctrl_c_stops_without_a_traceback(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted() -> None:
+    def interrupt() -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Engine, "connect", interrupted)
-    ran = run("build")
-    assert (ran.code, ran.out, ran.err.strip()) == (130, "", "stopped")
+    monkeypatch.setattr(Engine, "connect", interrupt)
+    result = run("build")
+    assert (result.code, result.out, result.err.strip()) == (130, "", "stopped")
 
 
-def test_a_reader_that_has_gone_is_no_error(
+def test_a_closed_pipe_is_no_error(
     run: Run, connect: Callable[[object], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def gone(_: object) -> None:
+    def write(_: object) -> None:
         raise BrokenPipeError(32, "Broken pipe")
 
-    connect(Holding())
-    monkeypatch.setattr(listing, "list_images", gone)
+    connect(FullEngine())
+    monkeypatch.setattr(listing, "list_images", write)
     for stream in ("stdout", "stderr"):
         monkeypatch.setattr(sys, stream, io.StringIO())
     assert run("list").code == 0
 
 
-def test_a_failed_build_shows_the_step_s_output_and_then_the_error(
-    run: Run, connect: Callable[[object], None], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.usefixtures("unused_engine")
+def test_a_failed_build_shows_the_output_of_its_step_and_then_the_error(
+    run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fails(*_: object) -> None:
-        raise BuildFailedError(
-            "x does not build", why="it ended with 1", fix="See above.", details="Step 3\nno such file\n"
-        )
+    def fail(*_: object) -> None:
+        details = "Step 3\nno such file\n"
+        raise BuildFailedError("x does not build", why="it ended with 1", fix="See above.", details=details)
 
-    connect(Untouched())
-    monkeypatch.setattr(builds, "build", fails)
-    ran = run("build")
-    assert ran == (70, "", "Step 3\nno such file\nerror: x does not build: it ended with 1. See above.\n")
+    monkeypatch.setattr(builds, "build", fail)
+    expected = "Step 3\nno such file\nerror: x does not build: it ended with 1. See above.\n"
+    assert run("build") == (70, "", expected)
 
 
 def test_build_and_list_print_json_alone_with_json(run: Run, connect: Callable[[object], None]) -> None:
-    connect(Holding())
+    connect(FullEngine())
     assert run("build") == (0, "", "nothing to build: every image is there with this content\n")
-    ran = run("build", "--json", "samtools", "bwa")
-    assert (ran.code, ran.err) == (0, "")
-    built = json.loads(ran.out)
+    result = run("build", "--json", "samtools", "bwa")
+    assert (result.code, result.err) == (0, "")
+    built = json.loads(result.out)
     assert [image["name"] for image in built] == ["bwa", "samtools"]
     assert all(image["id"] == f"id of {image['reference']}" and image["new"] is False for image in built)
     assert re.fullmatch(r"genomics/bwa:[0-9.]+-[0-9a-f]{12}", built[0]["reference"])
-    connect(Empty())
-    ran = run("list", "--json")
-    assert (ran.code, ran.err) == (0, "")
-    listed = json.loads(ran.out)
+    connect(EmptyEngine())
+    result = run("list", "--json")
+    assert (result.code, result.err) == (0, "")
+    listed = json.loads(result.out)
     assert [image["name"] for image in listed["images"]] == TOOLS
     assert all(image["built"] is False and image["compressed_bytes"] is None for image in listed["images"])
     assert listed["distinct_compressed_bytes"] == 0
     assert all(name in run("list").out for name in TOOLS)
 
 
-def test_scratch_is_for_local_renderings_only(run: Run, connect: Callable[[object], None], tmp_path: Path) -> None:
-    connect(Untouched())
-    ran = run("render", "--scratch", tmp_path)
-    assert ran.code == 64
-    assert error_of(ran).startswith("error: --scratch without --local: ")
+@pytest.mark.usefixtures("unused_engine")
+def test_scratch_is_for_local_renderings_only(run: Run, tmp_path: Path) -> None:
+    result = run("render", "--scratch", tmp_path)
+    assert result.code == 64
+    assert error_of(result).startswith("--scratch without --local: ")
 
 
-def test_test_hands_on_the_images_and_the_exit_code(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_test_runs_pytest_for_the_images_and_hands_on_its_exit_code(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     commands = []
 
     def pytest_run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
@@ -285,66 +273,40 @@ def test_test_hands_on_the_images_and_the_exit_code(run: Run, monkeypatch: pytes
 
 
 @pytest.fixture
-def files(tmp_path: Path) -> tuple[Path, Path, Path]:
-    """A reference and two files of reads."""
-    made = (tmp_path / "ref.fa", tmp_path / "R1.fastq", tmp_path / "R2.fastq")
-    for file in made:
+def files(tmp_path: Path) -> dict[str, Path]:
+    """A reference and two files of reads, by name."""
+    files = {name: tmp_path / name for name in ("ref.fa", "R1.fastq", "R2.fastq")}
+    for file in files.values():
         file.touch()
-    return made
+    return files
 
 
-def own(files: tuple[Path, Path, Path], sample: str = "S1") -> dict[str, list[str | Path]]:
-    reference, r1, r2 = files
-    return {
-        "--reference": ["--reference", reference],
-        "--reads": ["--reads", r1, r2],
-        "--sample": ["--sample", sample],
-    }
+DEMO = "demo --reference ref.fa --reads R1.fastq R2.fastq --sample S1"
 
 
-def demo(run: Run, options: dict[str, list[str | Path]], *names: str) -> Ran:
-    return run("demo", *(word for name in names or options for word in options[name]))
-
-
-@pytest.mark.parametrize("given", [["--reads"], ["--reference"], ["--sample"], ["--reads", "--sample"]], ids=" ".join)
-def test_a_user_s_own_reads_need_all_three_options(
-    run: Run, connect: Callable[[object], None], files: tuple[Path, Path, Path], given: list[str]
+@pytest.mark.parametrize(
+    ("command", "code", "message"),
+    [
+        *(
+            (f"demo {options}", 64, "--reference, --reads and --sample go together: ")
+            for options in (
+                "--reads R1.fastq R2.fastq",
+                "--reference ref.fa",
+                "--sample S1",
+                "--reads R1.fastq R2.fastq --sample S1",
+            )
+        ),
+        *((DEMO.replace("S1", name), 64, "bad sample name ") for name in ("'a b'", "../x", "''", "-", "x" * 65)),
+        *((DEMO.replace(name, "none"), 66, "no file none: ") for name in ("ref.fa", "R1.fastq", "R2.fastq")),
+        ("demo --results .", 73, ". is not empty: "),
+        ("demo --results ref.fa/results", 73, "cannot make ref.fa/results: Not a directory"),
+    ],
+)
+@pytest.mark.usefixtures("unused_engine")
+def test_mistakes_in_the_options_of_demo_are_found_before_anything_is_built(
+    run: Run, files: dict[str, Path], monkeypatch: pytest.MonkeyPatch, command: str, code: int, message: str
 ) -> None:
-    connect(Untouched())
-    ran = demo(run, own(files), *given)
-    assert ran.code == 64
-    assert error_of(ran).startswith("error: --reference, --reads and --sample go together: ")
-
-
-@pytest.mark.parametrize("sample", ["a b", "../x", "", "-", "x" * 65])
-def test_a_sample_s_name_is_checked_before_anything_is_built(
-    run: Run, connect: Callable[[object], None], files: tuple[Path, Path, Path], sample: str
-) -> None:
-    connect(Untouched())
-    ran = demo(run, own(files, sample))
-    assert ran.code == 64
-    assert error_of(ran).startswith("error: bad sample name ")
-
-
-@pytest.mark.parametrize("missing", [0, 1, 2])
-def test_a_file_that_is_not_there_is_named_before_anything_is_built(
-    run: Run, connect: Callable[[object], None], files: tuple[Path, Path, Path], missing: int
-) -> None:
-    connect(Untouched())
-    files[missing].unlink()
-    ran = demo(run, own(files))
-    assert ran.code == 66
-    assert error_of(ran).startswith(f"error: no file {files[missing]}: ")
-
-
-def test_results_are_never_overwritten_and_must_be_writable_before_anything_is_built(
-    run: Run, connect: Callable[[object], None], tmp_path: Path
-) -> None:
-    connect(Untouched())
-    (tmp_path / "file").touch()
-    ran = run("demo", "--results", tmp_path)
-    assert ran.code == 73
-    assert error_of(ran).startswith(f"error: {tmp_path} is not empty: ")
-    ran = run("demo", "--results", tmp_path / "file" / "results")
-    assert ran.code == 73
-    assert str(tmp_path / "file") in error_of(ran)
+    monkeypatch.chdir(files["ref.fa"].parent)
+    result = run(*shlex.split(command))
+    assert result.code == code
+    assert error_of(result).startswith(message)

@@ -19,16 +19,12 @@ OWN = frozenset({"index", "mem", "finish", "call", "gather", "qc", "check", "exp
 
 
 def jobs(run_input: RunInput) -> list[tuple[str | None, str, str]]:
-    """The jobs, less those of steps that a lab has added to the workflow."""
+    """The planned jobs, without those of steps that a lab has added to the workflow."""
     planned = plan.jobs(WORKFLOW, run_input.as_json())
     return [(job.sample, job.step, job.tool) for job in planned if job.step.split()[0] in OWN]
 
 
-def steps(run_input: RunInput) -> list[str]:
-    return [step for sample, step, _ in jobs(run_input) if sample]
-
-
-def test_every_job_of_a_run_is_listed_in_the_order_in_which_a_sample_meets_them() -> None:
+def test_jobs_are_in_the_order_in_which_a_sample_meets_them() -> None:
     assert jobs(TWO_LANES) == [
         (None, "index", "bwa-mem3"),
         ("s0", "mem L001", "bwa-mem3"),
@@ -41,15 +37,19 @@ def test_every_job_of_a_run_is_listed_in_the_order_in_which_a_sample_meets_them(
         ("s0", "check", "samtools"),
         (None, "export", "fsx-export"),
     ]
+    assert jobs(replace(TWO_LANES, skip=("duplicates",))) == jobs(TWO_LANES)
 
 
-def test_a_sample_of_one_lane_has_no_job_that_finishes_it() -> None:
-    assert steps(ONE_LANE) == ["mem L001", "call 0", "call 1", "gather", "qc", "check"]
-
-
-def test_a_run_without_qc_has_no_job_of_it_and_one_without_duplicates_has_every_job() -> None:
-    assert steps(replace(ONE_LANE, skip=("qc",))) == ["mem L001", "call 0", "call 1", "gather", "check"]
-    assert steps(replace(TWO_LANES, skip=("duplicates",))) == steps(TWO_LANES)
+@pytest.mark.parametrize(
+    ("run_input", "steps"),
+    [
+        (ONE_LANE, ["mem L001", "call 0", "call 1", "gather", "qc", "check"]),
+        (replace(ONE_LANE, skip=("qc",)), ["mem L001", "call 0", "call 1", "gather", "check"]),
+    ],
+    ids=["one lane", "without qc"],
+)
+def test_a_sample_of_one_lane_needs_no_finish_and_a_run_without_qc_no_qc(run_input: RunInput, steps: list[str]) -> None:
+    assert [step for sample, step, _ in jobs(run_input) if sample] == steps
 
 
 @pytest.mark.parametrize("run_input", [{}, [], None, "text", {"samples": [1], "reference": "x"}, {"samples": {}}])

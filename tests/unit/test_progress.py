@@ -1,7 +1,8 @@
-"""How far a run is, and how it is told."""
+"""The progress of a run, and how it is shown."""
 
 from datetime import UTC, datetime
 from io import StringIO
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -15,7 +16,7 @@ AFTER_LANES = ("call 0", "call 1", "call 2", "gather", "qc", "check")
 
 
 def planned(**samples: tuple[str, ...]) -> tuple[Job, ...]:
-    """The jobs of a run, by the steps of each sample."""
+    """The jobs of a run with these steps of each sample."""
     return (
         Job(sample=None, step="index", tool="bwa"),
         *(Job(sample=name, step=step, tool="any") for name, steps in samples.items() for step in steps),
@@ -43,40 +44,39 @@ def job(
     )
 
 
-def counted(step: str, *jobs: BatchJob, sample: str = "a") -> str:
-    row = next(row for row in progress.rows(PLANNED, jobs) if row.name == sample)
-    return str(row.counts.get(step, ""))
-
-
 @pytest.mark.parametrize(
-    ("jobs", "told"),
+    ("step", "sample", "jobs", "count"),
     [
-        ((), "-"),
-        ((job("mem L001", "RUNNABLE"),), "0/2 queued 1"),
-        ((job("mem L001", "RUNNING"), job("mem L002", "RUNNABLE")), "0/2 running 1"),
-        ((job("mem L001", "SUCCEEDED"), job("mem L002", "STARTING")), "1/2 running 1"),
-        ((job("mem L001", "SUCCEEDED"),), "1/2"),
-        ((job("mem L001", "SUCCEEDED"), job("mem L002", "SUCCEEDED")), "2/2"),
-        ((job("mem L001", "SUCCEEDED"), job("mem L002", "FAILED")), "1/2 failed 1"),
+        ("mem", "a", (), "-"),
+        ("mem", "a", (job("mem L001", "RUNNABLE"),), "0/2 queued 1"),
+        ("mem", "a", (job("mem L001", "RUNNING"), job("mem L002", "RUNNABLE")), "0/2 running 1"),
+        ("mem", "a", (job("mem L001", "SUCCEEDED"), job("mem L002", "STARTING")), "1/2 running 1"),
+        ("mem", "a", (job("mem L001", "SUCCEEDED"),), "1/2"),
+        ("mem", "a", (job("mem L001", "SUCCEEDED"), job("mem L002", "SUCCEEDED")), "2/2"),
+        ("mem", "a", (job("mem L001", "SUCCEEDED"), job("mem L002", "FAILED")), "1/2 failed 1"),
+        ("mem", "b", (job("mem L001", "SUCCEEDED"),), "-"),
+        ("finish", "a", (), "-"),
+        # The state machine submitted it again.
+        ("finish", "a", (job("finish", "FAILED", created=1), job("finish", "RUNNING", created=2)), "running"),
     ],
 )
-def test_lanes_are_counted(jobs: tuple[BatchJob, ...], told: str) -> None:
-    assert counted("mem", *jobs) == told
+def test_a_sample_counts_the_jobs_of_each_of_its_steps(
+    step: str, sample: str, jobs: tuple[BatchJob, ...], count: str
+) -> None:
+    counts = {row.name: row.counts for row in progress.rows(PLANNED, jobs)}
+    assert str(counts[sample][step]) == count
+    assert "finish" not in counts["b"], "a sample of one lane has nothing to finish"
 
 
-def test_a_sample_counts_its_own_steps_and_the_last_job_of_each() -> None:
-    assert counted("finish", job("finish", "FAILED", created=1), job("finish", "RUNNING", created=2)) == "running"
-    assert counted("finish") == "-"
-    # A sample of one lane has nothing to finish.
-    assert counted("finish", sample="b") == ""
-    assert counted("mem", job("mem L001", "SUCCEEDED"), sample="b") == "-"
+def run(status: str = "RUNNING", **values: Any) -> Run:  # noqa: ANN401  # fields of Run
+    return Run(**{"name": "r", "arn": "", "status": status, "start": datetime.now(UTC), **values})
 
 
 def shown(planned: tuple[Job, ...], jobs: tuple[BatchJob, ...], *, width: int = 80, height: int = 24) -> list[str]:
-    """A table as a terminal of this size has it."""
-    run = Run(name="20261122-195301-ab12", arn="", status="RUNNING", start=datetime.now(UTC), planned=planned)
+    """The lines of the table on a terminal of this size."""
     out = StringIO()
-    Console(file=out, width=width, height=height).print(following.table(run, jobs, room=height - 1))
+    table = following.table(run(name="20261122-195301-ab12", planned=planned), jobs, room=height - 1)
+    Console(file=out, width=width, height=height).print(table)
     return out.getvalue().splitlines()
 
 
@@ -88,24 +88,20 @@ def test_a_table_shows_the_run_its_samples_by_step_and_what_runs_now() -> None:
     assert "1/2 running 1" in lines[2]
     assert "0 of 2 samples done" in lines
     assert lines[-1].startswith("  a mem L002  ")
-
-
-def test_steps_that_no_sample_has_are_no_columns() -> None:
     one_lane = planned(b=("mem L001", "call 0", "gather", "check"))
     assert shown(one_lane, ())[1].split() == ["sample", "mem", "call", "gather", "check"]
 
 
-def test_jobs_that_cannot_start_are_told_with_the_reason_once() -> None:
+def test_jobs_that_cannot_start_for_the_same_reason_are_one_line() -> None:
     reason = "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT"
-    jobs = tuple(job(f"call {shard}", "RUNNABLE", reason=reason) for shard in range(3))
-    lines = shown(
-        PLANNED, (*jobs, job("qc", "RUNNABLE"), job("finish", "FAILED", reason="Host EC2 terminated")), width=120
-    )
+    jobs = [job(f"call {shard}", "RUNNABLE", reason=reason) for shard in range(3)]
+    jobs += [job("qc", "RUNNABLE"), job("finish", "FAILED", reason="Host EC2 terminated")]
+    lines = shown(PLANNED, tuple(jobs), width=120)
     assert [line for line in lines if "cannot start" in line] == [f"  a call 0 and 2 more jobs cannot start: {reason}"]
     assert not any("Host EC2" in line for line in lines)
 
 
-def test_a_table_fits_on_the_terminal_and_keeps_what_stands_below_it() -> None:
+def test_a_table_fits_on_the_terminal_with_what_is_below_it() -> None:
     lines = shown(MANY, tuple(job("mem L001", "RUNNING", f"s{number:03}") for number in range(20)))
     assert len(lines) <= 23
     assert max(map(len, lines)) <= 80
@@ -113,7 +109,7 @@ def test_a_table_fits_on_the_terminal_and_keeps_what_stands_below_it() -> None:
     assert "0 of 200 samples done, 189 more not shown" in lines
 
 
-def test_samples_that_are_done_make_room_for_those_that_are_not() -> None:
+def test_done_samples_make_room_for_the_others() -> None:
     jobs = tuple(
         job(step, "SUCCEEDED", f"s{number:03}")
         for number in range(150)
@@ -126,16 +122,20 @@ def test_samples_that_are_done_make_room_for_those_that_are_not() -> None:
 
 
 def test_without_a_terminal_each_change_is_one_line() -> None:
-    said: list[str] = []
-    changes = following.Changes(said.append)
-    run = Run(name="r", arn="", status="RUNNING", start=datetime.now(UTC), planned=PLANNED)
-    changes.show(run, (job("mem L001", "RUNNABLE"),))
-    for _ in range(2):
-        changes.show(run, (job("mem L001", "RUNNABLE", reason="CAPACITY: none"),))
-    changes.show(run, (job("mem L001", "RUNNING"),))
-    changes.show(run, (job("mem L001", "RUNNING"),))
-    changes.show(run, (job("mem L001", "FAILED", exit_code=65), job("index", "SUCCEEDED", None)))
-    assert said == [
+    lines: list[str] = []
+    changes = following.Changes(lines.append)
+    waiting = job("mem L001", "RUNNABLE", reason="CAPACITY: none")
+    running = job("mem L001", "RUNNING")
+    for jobs in (
+        (job("mem L001", "RUNNABLE"),),
+        (waiting,),
+        (waiting,),
+        (running,),
+        (running,),
+        (job("mem L001", "FAILED", exit_code=65), job("index", "SUCCEEDED", None)),
+    ):
+        changes.show(run(planned=PLANNED), jobs)
+    assert lines == [
         "a mem L001: cannot start: CAPACITY: none",
         "a mem L001: running",
         "a mem L001: failed with exit code 65 in 2.5 s",
@@ -156,24 +156,22 @@ def test_without_a_terminal_each_change_is_one_line() -> None:
     ],
 )
 def test_a_run_ends_with_the_exit_code_of_its_failure(status: str, error: str, code: int) -> None:
-    run = Run(name="r", arn="", status=status, start=datetime.now(UTC), error=error)  # type: ignore[arg-type]  # as parametrised
-    assert run.exit_code == code
+    assert run(status, error=error).exit_code == code
 
 
-class Slept:
-    """A service whose run ends after so many seconds, which go by only when somebody sleeps."""
+class SimulatedRuns:
+    """A run that ends after so many seconds, which pass only when somebody sleeps."""
 
     def __init__(self, seconds: float) -> None:
-        self._left = seconds
+        self._seconds = seconds
         self.slept = 0.0
-        self.looks = 0
+        self.listings = 0
 
     def find(self, name: str) -> Run:
-        status = "RUNNING" if self.slept < self._left else "SUCCEEDED"
-        return Run(name=name, arn="", status=status, start=datetime.now(UTC))  # type: ignore[arg-type]  # one of two
+        return run("RUNNING" if self.slept < self._seconds else "SUCCEEDED", name=name)
 
-    def jobs(self, run: Run) -> tuple[BatchJob, ...]:  # noqa: ARG002  # as every service
-        self.looks += 1
+    def jobs(self, _: Run) -> tuple[BatchJob, ...]:
+        self.listings += 1
         return ()
 
     def sleep(self, seconds: float) -> None:
@@ -181,12 +179,9 @@ class Slept:
 
 
 @pytest.mark.parametrize("seconds", [0.0, 1.0, 60.0, 3600.0])
-def test_the_end_of_a_run_is_seen_within_half_a_second_and_jobs_are_looked_at_less_and_less_often(
-    seconds: float,
-) -> None:
-    service = Slept(seconds)
-    started = Run(name="r", arn="", status="RUNNING", start=datetime.now(UTC))
-    ended = following.follow(service, started, sleep=service.sleep)  # type: ignore[arg-type]  # all that is asked of it
+def test_the_end_of_a_run_is_seen_within_half_a_second_and_jobs_are_listed_less_and_less_often(seconds: float) -> None:
+    runs = SimulatedRuns(seconds)
+    ended = following.follow(runs, run(), sleep=runs.sleep)  # type: ignore[arg-type]  # all that is asked of it
     assert ended.status == "SUCCEEDED"
-    assert service.slept - seconds <= following.END_PAUSE
-    assert service.looks <= 2 + 10 * min(seconds, 6) + seconds / 9
+    assert runs.slept - seconds <= following.END_PAUSE
+    assert runs.listings <= 2 + 10 * min(seconds, 6) + seconds / 9

@@ -1,4 +1,4 @@
-"""What is rendered with, for the cloud and for this machine, and what is written."""
+"""The variables of job definitions for AWS and for this machine, and the files in dist/."""
 
 import json
 import shutil
@@ -35,35 +35,39 @@ def checkout(tmp_path: Path) -> Checkout:
     return Checkout(root=tmp_path)
 
 
-def pushed(checkout: Checkout, **changes: Any) -> None:  # noqa: ANN401
-    """Writes what a push leaves, bwa's entry with these changes; without a key that is changed to None."""
-    entries = [
-        {"name": name, "tag": tag_of(name), "repository": f"registry.example/genomics/{name}", "digest": DIGEST}
+def pushed(checkout: Checkout, **changes: str) -> None:
+    """Writes what a push leaves, bwa's entry with these changes."""
+    entries = {
+        name: {"name": name, "tag": tag_of(name), "repository": f"registry.example/genomics/{name}", "digest": DIGEST}
         for name in CATALOG.tools
-    ]
-    changed = [{**entry, **(changes if entry["name"] == "bwa" else {})} for entry in entries]
-    kept = [{key: value for key, value in entry.items() if value is not None} for entry in changed]
-    (checkout.dist / "images.json").write_text(json.dumps({"images": kept}), encoding="utf-8")
+    }
+    entries["bwa"] |= changes
+    (checkout.dist / "images.json").write_text(json.dumps({"images": [*entries.values()]}), encoding="utf-8")
 
 
-def test_in_aws_an_image_is_its_digest_in_the_registry_and_every_template_renders(checkout: Checkout) -> None:
+def test_in_aws_an_image_is_its_digest_in_the_registry(checkout: Checkout) -> None:
     pushed(checkout)
-    request = rendering.for_aws(checkout)
-    assert request.images["bwa"] == ImageReference(
-        name="bwa", tag=tag_of("bwa"), reference=f"registry.example/genomics/bwa@{DIGEST}"
+    file = checkout.dist / "images.json"
+    entries = json.loads(file.read_text(encoding="utf-8"))["images"]
+    # What was pushed of a tool that is gone is left out.
+    file.write_text(json.dumps({"images": [*entries, {**entries[0], "name": "gone"}]}), encoding="utf-8")
+    assert rendering.for_aws(checkout) == Rendering(
+        images={
+            name: ImageReference(name=name, tag=tag_of(name), reference=f"registry.example/genomics/{name}@{DIGEST}")
+            for name in CATALOG.tools
+        },
+        settings=load(HERE.settings),
+        scratch=Scratch(mode="lustre", path="/scratch"),
     )
-    assert list(request.images) == list(CATALOG.tools)
-    assert request.scratch == Scratch(mode="lustre", path="/scratch")
-    assert request.settings == load(HERE.settings)
-    assert list(jobdefs.render(checkout.jobdefs, request)) == list(jobdefs.names(HERE.jobdefs))
 
 
 def test_before_a_push_the_error_says_what_to_type(checkout: Checkout) -> None:
     with pytest.raises(MissingInputError) as caught:
         rendering.for_aws(checkout)
-    assert caught.value.what == "no pushed images"
-    assert caught.value.why == f"{checkout.dist / 'images.json'} is not there"
-    assert caught.value.fix == "Type: python build.py push; or render with --local."
+    assert str(caught.value) == (
+        f"no pushed images: {checkout.dist / 'images.json'} is not there. "
+        "Type: python build.py push; or render with --local."
+    )
 
 
 ENTRY = {"name": "bwa", "tag": "1", "repository": "r", "digest": DIGEST}
@@ -83,110 +87,98 @@ def test_a_file_that_push_did_not_write_is_refused(checkout: Checkout, text: str
 
 
 @pytest.mark.parametrize(
-    ("change", "has"), [({"tag": "0.7-0123456789ab"}, "0.7-0123456789ab"), ({"name": "bwa-2"}, "none")]
+    ("change", "pushed_tag"), [({"tag": "0.7-0123456789ab"}, "0.7-0123456789ab"), ({"name": "bwa-2"}, "none")]
 )
 def test_an_image_that_was_not_pushed_with_this_content_is_refused(
-    checkout: Checkout, change: dict[str, str], has: str
+    checkout: Checkout, change: dict[str, str], pushed_tag: str
 ) -> None:
     pushed(checkout, **change)
     with pytest.raises(MissingInputError) as caught:
         rendering.for_aws(checkout)
     assert caught.value.what == "image 'bwa' is not pushed with this content"
-    assert caught.value.why.endswith(f"images.json has {has}, and its tag is {tag_of('bwa')}")
+    assert caught.value.why.endswith(f"images.json has {pushed_tag}, and its tag is {tag_of('bwa')}")
 
 
-def test_an_image_that_is_gone_is_left_out(checkout: Checkout) -> None:
-    pushed(checkout)
-    file = checkout.dist / "images.json"
-    images = json.loads(file.read_text(encoding="utf-8"))["images"]
-    file.write_text(json.dumps({"images": [*images, {**images[0], "name": "gone"}]}), encoding="utf-8")
-    assert "gone" not in rendering.for_aws(checkout).images
+class FakeEngine:
+    """Has every image but one."""
 
-
-class Holding:
-    """An engine that holds every image but those whose reference has this word."""
-
-    def __init__(self, but: str = "nothing") -> None:
-        self._but = but
+    def __init__(self, missing: str = "none") -> None:
+        self._missing = missing
 
     def find(self, reference: str) -> str | None:
-        return None if self._but in reference else f"{DIGEST[:-4]}{len(reference):04}"
+        return None if f"/{self._missing}:" in reference else f"{DIGEST[:-4]}{len(reference):04}"
 
 
 def builder(engine: Any, cache: Path) -> ImageBuilder:  # noqa: ANN401
     return ImageBuilder(engine=engine, catalog=CATALOG, project="genomics", cache=cache)
 
 
-def test_on_this_machine_an_image_is_its_id_and_scratch_a_directory(tmp_path: Path) -> None:
-    request = rendering.for_this_machine(builder(Holding(), tmp_path), tmp_path / "x" / ".." / "scratch")
-    assert request.images["bwa"].tag == tag_of("bwa")
-    assert request.images["bwa"].reference == Holding().find(f"genomics/bwa:{tag_of('bwa')}")
-    assert request.scratch == Scratch(mode="local", path=str(tmp_path / "scratch"))
+@pytest.fixture
+def local(tmp_path: Path) -> Rendering:
+    """A rendering for this machine."""
+    return rendering.for_this_machine(builder(FakeEngine(), tmp_path), tmp_path / "x" / ".." / "scratch")
+
+
+def test_on_this_machine_an_image_is_its_id_and_scratch_a_directory(local: Rendering, tmp_path: Path) -> None:
+    assert local.images["bwa"].tag == tag_of("bwa")
+    assert local.images["bwa"].reference == FakeEngine().find(f"genomics/bwa:{tag_of('bwa')}")
+    assert local.scratch == Scratch(mode="local", path=str(tmp_path / "scratch"))
 
 
 def test_an_image_that_is_not_built_is_named_with_what_to_type(tmp_path: Path) -> None:
-    with pytest.raises(MissingInputError) as caught:
-        rendering.for_this_machine(builder(Holding(but="/samtools:"), tmp_path), tmp_path)
-    assert caught.value.what == "image 'samtools' is not built"
-    assert caught.value.fix == "Type: python build.py build"
-
-
-@pytest.fixture
-def here(tmp_path: Path) -> Rendering:
-    """A rendering for this machine."""
-    return rendering.for_this_machine(builder(Holding(), tmp_path), tmp_path / "scratch")
+    with pytest.raises(MissingInputError, match=r"image 'samtools' is not built: .* Type: python build.py build"):
+        rendering.for_this_machine(builder(FakeEngine(missing="samtools"), tmp_path), tmp_path)
 
 
 @pytest.fixture
 def dist(tmp_path: Path) -> Path:
-    """Where definitions are written; it is not there yet."""
+    """The directory of the rendered definitions; it does not exist yet."""
     return tmp_path / "dist" / "jobdefs"
 
 
+def contents(folder: Path) -> dict[str, str]:
+    return {file.name: file.read_text(encoding="utf-8") for file in folder.glob("*")}
+
+
 def test_each_definition_is_a_file_and_files_of_other_tools_are_removed(
-    here: Rendering, dist: Path, capsys: pytest.CaptureFixture[str]
+    local: Rendering, dist: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    rendering.write(here, dist, check=False)
-    definitions = jobdefs.render(HERE.jobdefs, here)
+    rendering.write(local, dist, check=False)
+    definitions = jobdefs.render(HERE.jobdefs, local)
     expected = {f"{name}.json": jobdefs.dump(definition) for name, definition in definitions.items()}
-    assert {file.name: file.read_text(encoding="utf-8") for file in dist.iterdir()} == expected
+    assert contents(dist) == expected
     assert f"bwa: written {dist / 'bwa.json'}\n" in capsys.readouterr().err
     (dist / "samtools.json").write_text("{}", encoding="utf-8")
     for name in ("gone.json", "notes.md"):
         (dist / name).touch()
-    rendering.write(here, dist, check=False)
+    rendering.write(local, dist, check=False)
     printed = capsys.readouterr()
     assert f"bwa: unchanged {dist / 'bwa.json'}\n" in printed.err
     assert f"samtools: written {dist / 'samtools.json'}\n" in printed.err
-    assert {file.name for file in dist.iterdir()} == {*expected, "notes.md"}
-    rendering.write(here, dist, check=True)
+    assert contents(dist) == {**expected, "notes.md": ""}
+    rendering.write(local, dist, check=True)
     assert capsys.readouterr() == ("", "")
 
 
-def stale(request: Rendering, dist: Path) -> str:
-    """Why a check fails; it must leave everything as it is."""
-    before = {file: file.read_bytes() for file in dist.glob("*")}
-    with pytest.raises(ConfigurationError) as caught:
-        rendering.write(request, dist, check=True)
-    assert {file: file.read_bytes() for file in dist.glob("*")} == before
-    assert caught.value.what == f"{dist} is stale"
-    return caught.value.why
-
-
-def test_a_check_names_what_would_change_appear_or_go(here: Rendering, dist: Path) -> None:
-    rendering.write(here, dist, check=False)
+def test_a_check_names_what_would_change_appear_or_go_and_writes_nothing(local: Rendering, dist: Path) -> None:
+    with pytest.raises(ConfigurationError):
+        rendering.write(local, dist, check=True)
+    assert not dist.exists()
+    rendering.write(local, dist, check=False)
     (dist / "bwa.json").write_text("{}", encoding="utf-8")
     (dist / "samtools.json").unlink()
     (dist / "gone.json").touch()
-    assert stale(here, dist) == "bwa.json, gone.json, samtools.json would change"
+    before = contents(dist)
+    with pytest.raises(ConfigurationError) as caught:
+        rendering.write(local, dist, check=True)
+    assert (caught.value.what, caught.value.why) == (
+        f"{dist} is stale",
+        "bwa.json, gone.json, samtools.json would change",
+    )
+    assert contents(dist) == before
 
 
-def test_a_check_of_nothing_is_stale_and_makes_no_folder(here: Rendering, dist: Path) -> None:
-    assert stale(here, dist).endswith("would change")
-    assert not dist.exists()
-
-
-def test_a_folder_that_cannot_be_written_is_an_error(here: Rendering, dist: Path) -> None:
+def test_a_directory_that_cannot_be_written_is_an_error(local: Rendering, dist: Path) -> None:
     dist.parent.touch()
     with pytest.raises(CannotCreateError):
-        rendering.write(here, dist, check=False)
+        rendering.write(local, dist, check=False)

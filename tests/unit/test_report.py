@@ -70,22 +70,30 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def summary(folder: Path) -> Summary:
-    """What these results say."""
+    """The summary of these results."""
     return report.summarise(folder, "S1", None)
 
 
+def page(summary: Summary, tmp_path: Path) -> str:
+    report.write_page(summary, tmp_path / "report.html")
+    return (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
 def test_a_summary_holds_the_figures_of_the_results(summary: Summary) -> None:
-    assert (summary.reads, summary.mapped, summary.duplicates) == (100, 95, 7)
-    assert summary.depths == (
-        Depth(sequence="chrA", length=300, depth=20.5),
-        Depth(sequence="chrB", length=100, depth=8.5),
+    assert dataclasses.replace(summary, steps=()) == Summary(
+        sample="S1",
+        reads=100,
+        mapped=95,
+        duplicates=7,
+        depths=(Depth(sequence="chrA", length=300, depth=20.5), Depth(sequence="chrB", length=100, depth=8.5)),
+        calls=frozenset({SNP, INSERTION}),
+        comparison=None,
+        notes=(),
+        steps=(),
     )
-    assert summary.depth == pytest.approx((300 * 20.5 + 100 * 8.5) / 400)
-    assert summary.calls == {SNP, INSERTION}
     starts = [(step.name, step.start) for step in summary.steps]
     assert starts == [("mem-L001", 0), ("call-0", 10), ("call-1", 10), ("gather", 12)]
     assert summary.steps[0] == Step(name="mem-L001", image="tool:1-0", start=0, wall=10, cpu=1.75, memory=2_000_000)
-    assert summary.seconds == 14.5
     assert report.figures(summary) == {
         "reads": "100",
         "mapped": "95.00 % (95)",
@@ -96,54 +104,41 @@ def test_a_summary_holds_the_figures_of_the_results(summary: Summary) -> None:
     }
 
 
-def test_reads_that_failed_quality_control_are_no_fault(folder: Path) -> None:
+def test_reads_that_failed_quality_control_are_counted_apart(folder: Path) -> None:
     text = FLAGSTAT.replace("100 + 0 primary\n", "100 + 3 primary\n")
     (folder / "qc" / "S1.flagstat.txt").write_text(text, encoding="ascii")
     assert report.summarise(folder, "S1", None).mapped == 95
 
 
-def test_a_comparison_adds_what_was_planted(summary: Summary) -> None:
-    comparison = Comparison(
-        shared=frozenset({SNP}), missed=frozenset({INSERTION}), false=frozenset({Variant("chrB", 1, "A", "C")})
-    )
-    figures = report.figures(dataclasses.replace(summary, comparison=comparison))
-    assert figures["planted variants found"] == "1 of 2"
-    assert figures["precision (QUAL 20)"] == "0.5000"
-    assert figures["recall (QUAL 20)"] == "0.5000"
-
-
-EMPTY = Summary(
-    sample="S1", reads=0, mapped=0, duplicates=0, depths=(), calls=frozenset(), comparison=None, notes=(), steps=()
-)
-
-
-def test_a_run_that_found_nothing_has_figures_and_a_page_too(tmp_path: Path) -> None:
-    assert report.figures(EMPTY)["mapped"] == "- (0)"
-    report.write_page(EMPTY, tmp_path / "report.html")
-    assert (tmp_path / "report.html").read_text(encoding="utf-8").startswith("<!doctype html>")
-
-
-def page(summary: Summary, tmp_path: Path) -> str:
-    report.write_page(summary, tmp_path / "report.html")
-    return (tmp_path / "report.html").read_text(encoding="utf-8")
-
-
-def test_the_page_shows_figures_steps_and_depths_and_is_complete_in_itself(summary: Summary, tmp_path: Path) -> None:
-    text = page(summary, tmp_path)
-    for shown in ("<h1>S1</h1>", "95.00 % (95)", ">mem-L001<", ">chrB<", ">20.5<"):
-        assert shown in text
-    assert not any(word in text for word in ("http:", "https:", "src=", "<link", "<script", "@import", "url("))
-
-
-def test_the_page_lists_what_was_missed_and_what_was_not_planted(summary: Summary, tmp_path: Path) -> None:
-    comparison = Comparison(shared=frozenset(), missed=frozenset({INSERTION}), false=frozenset({SNP}))
-    text = page(dataclasses.replace(summary, comparison=comparison), tmp_path)
+def test_a_comparison_adds_the_planted_variants(summary: Summary, tmp_path: Path) -> None:
+    missed, false = frozenset({INSERTION}), frozenset({Variant("chrB", 1, "A", "C")})
+    comparison = Comparison(shared=frozenset({SNP}), missed=missed, false=false)
+    compared = dataclasses.replace(summary, comparison=comparison)
+    assert report.figures(compared).items() >= {
+        ("planted variants found", "1 of 2"),
+        ("precision (QUAL 20)", "0.5000"),
+        ("recall (QUAL 20)", "0.5000"),
+    }
+    text = page(compared, tmp_path)
     assert "<td>AT</td><td>missed</td>" in text
     assert "<td>C</td><td>not planted</td>" in text
     assert "<h2>Planted" not in page(summary, tmp_path)
 
 
-def named(summary: Summary, name: str) -> Summary:
+def test_a_run_without_reads_has_figures_and_a_page_too(summary: Summary, tmp_path: Path) -> None:
+    empty = dataclasses.replace(summary, reads=0, mapped=0, duplicates=0, depths=(), calls=frozenset(), steps=())
+    assert report.figures(empty)["mapped"] == "- (0)"
+    assert page(empty, tmp_path).startswith("<!doctype html>")
+
+
+def test_the_page_shows_figures_steps_and_depths_and_is_complete_in_itself(summary: Summary, tmp_path: Path) -> None:
+    text = page(summary, tmp_path)
+    for content in ("<h1>S1</h1>", "95.00 % (95)", ">mem-L001<", ">chrB<", ">20.5<"):
+        assert content in text
+    assert not any(word in text for word in ("http:", "https:", "src=", "<link", "<script", "@import", "url("))
+
+
+def renamed(summary: Summary, name: str) -> Summary:
     """The summary, with this name for everything in it that has one."""
     return dataclasses.replace(
         summary,
@@ -158,7 +153,7 @@ def named(summary: Summary, name: str) -> Summary:
     "hostile", ["<script>alert(1)</script>", '"><img onerror=x>', "</title><b>", "' onload='x", "&lt;b&gt;"]
 )
 def test_a_hostile_name_is_text_in_the_page(summary: Summary, tmp_path: Path, hostile: str) -> None:
-    harmless, text = page(named(summary, "@"), tmp_path), page(named(summary, hostile), tmp_path)
+    harmless, text = page(renamed(summary, "@"), tmp_path), page(renamed(summary, hostile), tmp_path)
     assert hostile not in text
     for character in "<>\"'":
         assert text.count(character) == harmless.count(character)
@@ -176,15 +171,14 @@ def test_the_table_and_the_paths_of_the_results_go_to_stdout(
     assert printed.out.splitlines()[-3:] == [f"/results/{name}/{file}" for file in files]
 
 
-def test_notes_of_the_steps_stand_in_the_page(folder: Path, tmp_path: Path) -> None:
+def test_notes_of_the_steps_are_in_the_page(folder: Path, tmp_path: Path) -> None:
     noted = record("check", "2026-01-02T03:04:20Z", 0.1) | {"notes": ["99% of the reads are duplicates <&>."]}
     (folder / "steps" / "check.json").write_text(json.dumps(noted), encoding="ascii")
-    summary = report.summarise(folder, "S1", None)
-    assert summary.notes == ("99% of the reads are duplicates <&>.",)
-    assert "99% of the reads are duplicates &lt;&amp;&gt;." in page(summary, tmp_path)
+    text = page(report.summarise(folder, "S1", None), tmp_path)
+    assert "99% of the reads are duplicates &lt;&amp;&gt;." in text
 
 
-def test_without_figures_it_says_what_was_found(folder: Path, tmp_path: Path) -> None:
+def test_without_qc_there_are_no_figures_of_reads_and_depth(folder: Path, tmp_path: Path) -> None:
     for file in (folder / "qc").iterdir():
         file.unlink()
     summary = report.summarise(folder, "S1", None)
