@@ -1,4 +1,4 @@
-"""Two texts of one job definition are compared as the service understands them."""
+"""Job definitions are compared as Batch understands them."""
 
 import copy
 from typing import Any
@@ -40,26 +40,28 @@ def as_described(definition: dict[str, Any]) -> dict[str, Any]:
     return described
 
 
-def test_what_the_service_gives_back_is_what_it_was_given(definition: dict[str, Any]) -> None:
-    assert normalised(as_described(definition)) == normalised(definition)
-
-
-def test_comparing_changes_neither_text(definition: dict[str, Any]) -> None:
+def test_a_described_definition_equals_the_registered_one(definition: dict[str, Any]) -> None:
     described = as_described(definition)
     before = copy.deepcopy((definition, described))
-    normalised(definition)
-    normalised(described)
+    assert normalised(described) == normalised(definition)
     assert (definition, described) == before
 
 
-def change(definition: dict[str, Any], path: str, value: object) -> dict[str, Any]:
-    changed = copy.deepcopy(definition)
-    *above, last = path.split(".")
-    place: Any = changed
-    for part in above:
-        place = place[int(part) if part.isdecimal() else part]
-    place[int(last) if last.isdecimal() else last] = value
-    return changed
+_LEFT_OUT: Any = object()
+
+
+def changed(definition: dict[str, Any], path: str, value: object) -> dict[str, Any]:
+    """A definition with another value at a path, or without it."""
+    definition = copy.deepcopy(definition)
+    *parents, last = (int(part) if part.isdecimal() else part for part in path.split("."))
+    place: Any = definition
+    for parent in parents:
+        place = place[parent]
+    if value is _LEFT_OUT:
+        place.pop(last, None)
+    else:
+        place[last] = value
+    return definition
 
 
 @pytest.mark.parametrize(
@@ -88,15 +90,14 @@ def change(definition: dict[str, Any], path: str, value: object) -> dict[str, An
         ("schedulingPriority", 1),
     ],
 )
-def test_every_change_that_means_something_is_seen(definition: dict[str, Any], path: str, value: object) -> None:
-    assert normalised(change(definition, path, value)) != normalised(as_described(definition))
+def test_a_change_of_meaning_is_a_difference(definition: dict[str, Any], path: str, value: object) -> None:
+    assert normalised(changed(definition, path, value)) != normalised(as_described(definition))
 
 
-def test_the_order_of_a_command_and_of_retry_rules_means_something(definition: dict[str, Any]) -> None:
-    for path in (("containerProperties", "command"), ("retryStrategy", "evaluateOnExit")):
-        changed = copy.deepcopy(definition)
-        changed[path[0]][path[1]].reverse()
-        assert normalised(changed) != normalised(definition)
+def test_the_order_of_a_command_and_of_retry_rules_has_a_meaning(definition: dict[str, Any]) -> None:
+    for part, key in (("containerProperties", "command"), ("retryStrategy", "evaluateOnExit")):
+        reversed_list = changed(definition, f"{part}.{key}", definition[part][key][::-1])
+        assert normalised(reversed_list) != normalised(definition)
 
 
 @pytest.mark.parametrize(
@@ -112,41 +113,23 @@ def test_the_order_of_a_command_and_of_retry_rules_means_something(definition: d
         ("containerProperties.environment", [{"name": "EMPTY", "value": ""}]),
     ],
 )
-def test_what_is_taken_for_granted_may_be_said_or_left_out(
-    definition: dict[str, Any], path: str, value: object
-) -> None:
-    said = change(definition, path, value)
-    left_out = copy.deepcopy(definition)
-    *above, last = path.split(".")
-    place: Any = left_out
-    for part in above:
-        place = place[part]
-    place.pop(last, None)
-    assert normalised(said) == normalised(left_out)
+def test_a_default_may_be_given_or_left_out(definition: dict[str, Any], path: str, value: object) -> None:
+    assert normalised(changed(definition, path, value)) == normalised(changed(definition, path, _LEFT_OUT))
 
 
 def revision(number: int, content: dict[str, Any]) -> Revision:
     return Revision(arn=f"arn:x:{number}", name="x", number=number, content=normalised(content))
 
 
-def test_of_several_that_say_the_same_at_the_top_the_oldest_is_taken() -> None:
+def test_of_several_equal_revisions_at_the_top_the_oldest_matches() -> None:
     a, b = {"tags": {"is": "a"}}, {"tags": {"is": "b"}}
-    found = [revision(5, a), revision(4, a), revision(3, b), revision(2, a)]
-    same = matching(found, a)
-    assert same is not None
-    assert same.number == 4
-    assert matching(found, b) is None
+    revisions = [revision(5, a), revision(4, a), revision(3, b), revision(2, a)]
+    assert matching(revisions, a) == revisions[1]
+    assert matching(revisions, b) is None
     assert matching([], a) is None
 
 
-def test_a_difference_names_both_sides_and_shows_what_changes() -> None:
+def test_a_difference_is_a_diff_with_both_names() -> None:
     lines = difference({"a": "1"}, {"a": "2"}, names=("bwa:3", "bwa in this checkout"))
-    assert lines == [
-        "--- bwa:3",
-        "+++ bwa in this checkout",
-        "@@ -1,3 +1,3 @@",
-        " {",
-        '-  "a": "1"',
-        '+  "a": "2"',
-        " }",
-    ]
+    diff = '--- bwa:3|+++ bwa in this checkout|@@ -1,3 +1,3 @@| {|-  "a": "1"|+  "a": "2"| }'
+    assert lines == diff.split("|")

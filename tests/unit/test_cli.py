@@ -168,7 +168,7 @@ def test_without_an_engine_a_command_says_how_to_get_one(run: Run, command: str)
 def test_the_error_says_why_no_engine_answers(tmp_path: Path, host: str, reason: str) -> None:
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(tmp_path / "dead.sock"))
-    words = [sys.executable, HERE.root / "build.py", "list"]
+    words = [sys.executable, str(HERE.root / "build.py"), "list"]
     environment = {"DOCKER_HOST": host.format(tmp_path)}
     done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 69

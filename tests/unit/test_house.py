@@ -16,8 +16,8 @@ from toolchain.paths import HERE
 IMAGES = [toml.parent for toml in sorted(HERE.images.glob("*/image.toml"))]
 TOOLS = sorted(catalog.load(HERE.images).tools)
 # In parts, so that this file does not name them.
-REGISTRIES = ("deb debian org", "pypi org", "files pythonhosted org", "pythonhosted org")
-REGISTRIES += ("registry npmjs org", "registry-1 docker io")
+REGISTRIES = [parts.replace(" ", ".") for parts in ("deb debian org", "pypi org", "files pythonhosted org")]
+REGISTRIES += [parts.replace(" ", ".") for parts in ("pythonhosted org", "registry npmjs org", "registry-1 docker io")]
 
 
 @cache
@@ -42,7 +42,7 @@ def apt_hosts() -> set[str]:
 
 
 def test_no_file_names_a_package_registry_or_this_machine_s_mirror() -> None:
-    hosts = {registry.replace(" ", ".") for registry in REGISTRIES} | apt_hosts()
+    hosts = {*REGISTRIES, *apt_hosts()}
     assert {host: files for host in hosts if (files := files_naming(host))} == {}
 
 
