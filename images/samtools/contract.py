@@ -13,10 +13,12 @@ from step.arguments import (
     COUNT_ORPHANS,
     Skip,
     check_lanes,
+    check_name,
     check_path,
     check_sample,
     check_shards,
     check_skip,
+    is_given,
     positional,
 )
 from step.bam import index_suffix, vcf_index_suffix
@@ -36,7 +38,11 @@ FEW_PROPER = 0.5
 
 @dataclass(frozen=True, kw_only=True)
 class Contract:
-    """What a sample's run must leave."""
+    """What a sample's run must leave.
+
+    Attributes:
+        further: The names of steps that a lab has added; their files are those that their records name.
+    """
 
     folder: Path
     sample: str
@@ -44,6 +50,7 @@ class Contract:
     lanes: tuple[str, ...]
     skip: frozenset[Skip]
     shards: int
+    further: tuple[str, ...]
 
     @property
     def bam(self) -> Path:
@@ -103,15 +110,18 @@ class Contract:
         yield "gather", self.vcf
         yield "gather", self.vcf_index
         yield "gather", qc / f"{self.sample}.bcftools.txt"
+        for step in self.further:
+            if record := self.record(step):
+                yield from ((step, Path(file.path)) for file in record.outputs)
 
 
 def check(job: Job, arguments: Sequence[str]) -> None:
-    """`step check REFERENCE SAMPLE LANE[,LANE...] SKIP SHARDS`: checks a sample's results against the contract.
+    """`step check REFERENCE SAMPLE LANE[,LANE...] SKIP SHARDS [STEP[,STEP...]]`: checks a sample's results.
 
     Raises:
         StepError: For the first breach.
     """
-    given = positional(arguments, "reference", "sample", "lanes", "skip", "shards")
+    given = positional(arguments, "reference", "sample", "lanes", "skip", "shards", "further")
     skip = check_skip(given["skip"])
     name = check_path("reference", given["reference"])
     sample = check_sample(given["sample"])
@@ -119,6 +129,8 @@ def check(job: Job, arguments: Sequence[str]) -> None:
     job.check_mounts("reference", "data", "working")
     lanes = check_lanes(given["lanes"])
     shards = check_shards(given["shards"])
+    words = given["further"].split(",") if is_given(given["further"]) else []
+    further = tuple(check_name("step", word) for word in words)
     contract = Contract(
         folder=folder,
         sample=sample,
@@ -126,8 +138,9 @@ def check(job: Job, arguments: Sequence[str]) -> None:
         lanes=lanes,
         skip=skip,
         shards=shards,
+        further=further,
     )
-    writers = dict.fromkeys(writer for writer, _ in contract.files())
+    writers = dict.fromkeys([*(writer for writer, _ in contract.files()), *contract.further])
     mems = [f"mem.{lane}" for lane in lanes if contract.bam_step == "finish"]
     record_paths = [contract.record_path(writer) for writer in (*mems, *writers)]
     inputs = [contract.bam, contract.bam_index, contract.vcf, contract.vcf_index, *record_paths]
@@ -135,7 +148,7 @@ def check(job: Job, arguments: Sequence[str]) -> None:
         job=job,
         name="check",
         folder=folder,
-        command=("step", "check", name, sample, given["lanes"], given["skip"] or ABSENT, given["shards"]),
+        command=("step", "check", name, sample, given["lanes"], given["skip"] or ABSENT, given["shards"], *words),
         inputs=[file for file in inputs if file_exists(file)],
         reference=contract.reference.record,
     )
@@ -171,6 +184,7 @@ def _check_records(contract: Contract, given: dict[str, str]) -> dict[str, Recor
     for name in contract.calls:
         expected[name] = ("call", shards, name.removeprefix("call.").partition("-")[0])
     expected["gather"] = ("gather", shards)
+    expected |= {step: (step.partition(".")[0],) for step in contract.further}
     records = {}
     for writer, (command, *rest) in expected.items():
         record = contract.record(writer)
@@ -264,9 +278,10 @@ def _check_variants(contract: Contract) -> None:
 
 
 def _check_origins(contract: Contract, records: dict[str, Record]) -> None:
-    """Checks that QC and every shard were made from this BAM, and the VCF from these shards."""
+    """Checks that QC, every shard and what else reads the BAM were made from it, and the VCF from these shards."""
     bam = next(file.content for file in records[contract.bam_step].outputs if file.path == str(contract.bam))
-    for name in [*(["qc"] if "qc" in records else []), *contract.calls]:
+    readers = [step for step in contract.further if str(contract.bam) in {file.path for file in records[step].inputs}]
+    for name in [*(["qc"] if "qc" in records else []), *contract.calls, *readers]:
         if bam not in {file.content for file in records[name].inputs}:
             raise _breach(
                 BadDataError,

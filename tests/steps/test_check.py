@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -31,13 +32,13 @@ def finished(tiny: Tiny) -> Tiny:
     return tiny
 
 
-def check(tiny: Tiny, lanes: str = "L001,L002", skip: str = "-", shards: str = "1") -> None:
-    tiny.step("samtools", "check", REFERENCE, SAMPLE, lanes, skip, shards)
+def check(tiny: Tiny, lanes: str = "L001,L002", skip: str = "-", shards: str = "1", further: str = "-") -> None:
+    tiny.step("samtools", "check", REFERENCE, SAMPLE, lanes, skip, shards, further)
 
 
-def refused(tiny: Tiny, error: type[Exception], said: str) -> None:
+def refused(tiny: Tiny, error: type[Exception], said: str, further: str = "-") -> None:
     with pytest.raises(error, match=said):
-        check(tiny)
+        check(tiny, further=further)
     assert not (tiny.folder / "steps" / "check.json").exists()
     assert tiny.left_over() == []
 
@@ -155,6 +156,22 @@ def test_it_wants_the_lanes_and_the_shards_that_were_asked_for(finished: Tiny) -
     ):
         with pytest.raises((error, MISSING), match=said):
             check(finished, lanes, shards=shards)
+
+
+def test_the_results_of_steps_that_a_lab_added_are_checked_by_their_names(finished: Tiny) -> None:
+    with pytest.raises(UsageError, match="bad step 'a b'"):
+        check(finished, further="a b")
+    refused(finished, MISSING, "^no record of depths: ", further="depths")
+    file, record = finished.folder / "qc" / "NA1.stats.txt", finished.folder / "steps" / "depths.json"
+    # The step reads the BAM and writes a file, as QC does.
+    text = (finished.folder / "steps" / "qc.json").read_text(encoding="utf-8").replace('"qc"', '"depths"')
+    record.write_text(text.replace("NA1.stats.txt", "NA1.depths.txt"), encoding="utf-8")
+    refused(finished, MISSING, r"^no qc/NA1\.depths\.txt: .* depths does its work anew", further="depths")
+    shutil.copy2(file, file.with_name("NA1.depths.txt"))
+    check(finished, further="depths")
+    assert any(entry["path"].endswith("NA1.depths.txt") for entry in finished.record("check")["outputs"])
+    renamed(finished, "depths", finished.record("finish")["outputs"][-1]["sha256"], "0" * 64)
+    refused(finished, DATA, r"^depths was not made from NA1\.bam", further="depths")
 
 
 def test_the_order_of_the_lanes_does_not_matter(finished: Tiny) -> None:
