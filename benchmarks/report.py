@@ -1,4 +1,4 @@
-"""What was measured, as the README's section: tables, each target with its verdict."""
+"""The measurements as tables: three figures for the README; all, with targets and verdicts, for docs/benchmarks.md."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Final
 from figures import Data, Measure, Pull, Results, Spread, Step, Timed, Verdict
 
 BEGIN: Final = "<!-- bench: written by make bench -->"
-END: Final = "<!-- /bench -->"
+END: Final = "<!-- end of bench -->"
 MB: Final = 1_000_000
 _UNITS: Final[dict[Measure, str]] = {
     "wall": "wall, s",
@@ -24,11 +24,11 @@ _NAMES: Final[dict[Measure, str]] = {
 ORIGINAL, SCRIPT, SAME, OURS = "linear", "pipeline", "ours, same work", "ours"
 _PAIRS: Final = ((SAME, ORIGINAL), (SAME, SCRIPT), (OURS, ORIGINAL))
 _MEANING: Final = f"""\
-`{ORIGINAL}` is the original's shape, a step after the other, and `{SCRIPT}` a script that streams and calls regions
-side by side, both in one container of stock Debian packages. `{SAME}` and `{OURS}` go through the state machine
-in the embedded AWS, from StartExecution until the export is done: the first without duplicate marking and
-QC, as the scripts, the second with both. Time, CPU and memory are the whole machine's, engine and embedded AWS
-included. All shapes take the same reads, in turn, in each round; figures are medians."""
+`{ORIGINAL}` runs the stock tools one after the other; `{SCRIPT}` is a script that streams and calls in parallel.
+Both run in one container of stock Debian packages. `{SAME}` and `{OURS}` go through the state machine in the embedded
+AWS, from StartExecution until the export is done: the first without duplicate marking and QC, like the scripts, the
+second with both. Time, CPU and memory are those of the whole machine, with the engine and the embedded AWS. In each
+round all shapes take the same reads, in turn; figures are medians."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,11 +62,22 @@ def verdicts(results: Results) -> Iterator[tuple[str, Verdict]]:
         yield timed.what, timed.verdict
 
 
-def markdown(results: Results) -> str:
-    """The section, between its markers."""
-    parts = [f"`make bench` writes this; rounds: {results.rounds}, all shapes in each. {_machine(results)}"]
+def summary(results: Results) -> str:
+    """The README's table: three figures of the data set for which targets hold."""
+    data = next(data for data in results.data if data.targets)
+    head = [data.title, "stock tools in turn", "this workflow, same work", "ratio"]
+    rows = []
+    for measure in ("wall", "user", "written"):
+        stock, ours = (_medians(data, measure)[list(data.costs).index(shape)] for shape in (ORIGINAL, SAME))
+        rows.append([_UNITS[measure], stock, ours, f"{data.ratios(measure, SAME, ORIGINAL).median:.2f}"])
+    return _table(head, rows)
+
+
+def page(results: Results) -> str:
+    """The tables of docs/benchmarks.md."""
+    parts = [f"Rounds: {results.rounds}, all shapes in each. {_machine(results)}"]
     if results.data:
-        parts += ["![Wall time by shape](docs/speed.svg)", _MEANING]
+        parts += ["![Wall time by shape](speed.svg)", _MEANING]
     for data in results.data:
         parts += _of_data(data)
     parts += [f"Left out: {why}" for why in results.left_out]
@@ -76,16 +87,16 @@ def markdown(results: Results) -> str:
         parts.append(_timed("the embedded AWS adds", results.overhead))
     if results.pulls:
         parts += _pulls(results.pulls)
-    return "\n\n".join([BEGIN, *parts, END])
+    return "\n\n".join(parts)
 
 
 def placed(text: str, section: str) -> str:
-    """A README with this section in the place of the one that is there."""
+    """A page with another section between its markers."""
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
         raise ValueError(BEGIN)
-    return before + section + after
+    return f"{before}{BEGIN}\n\n{section}\n\n{END}{after}"
 
 
 def _machine(results: Results) -> str:
@@ -100,7 +111,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def _of_data(data: Data) -> Iterator[str]:
     yield f"**{data.title[0].upper()}{data.title[1:]}**"
     if not data.targets:
-        yield "So little work that starting the jobs of ours is much of it: reported as it is, and held to no target."
+        yield "Too small for the targets: starting the jobs takes a large part of the time."
     yield _table(["", *data.costs], [[name, *_medians(data, measure)] for measure, name in _UNITS.items()])
     yield _table(
         ["ratio, median (least to most)", *(f"{over} / {under}" for over, under in _PAIRS)],
@@ -113,10 +124,9 @@ def _of_data(data: Data) -> Iterator[str]:
         yield _steps(data.steps[OURS])
 
 
-def _medians(data: Data, measure: Measure) -> Iterator[str]:
-    for shape in data.costs:
-        median = data.of(shape, measure).median
-        yield f"{median:.1f}" if measure in ("wall", "user") else f"{median / MB:.0f}"
+def _medians(data: Data, measure: Measure) -> list[str]:
+    values = (data.of(shape, measure).median for shape in data.costs)
+    return [f"{value:.1f}" if measure in ("wall", "user") else f"{value / MB:.0f}" for value in values]
 
 
 def _ratio(data: Data, measure: Measure, over: str, under: str) -> str:
@@ -171,8 +181,8 @@ def _timed(what: str, rows: Sequence[Timed]) -> str:
 
 def _pulls(pulls: Sequence[Pull]) -> Iterator[str]:
     yield (
-        "What a host without any layer fetches for one sample, compressed, an image a tool. The stock images are"
-        " Debian slim with the tool's packages, and what they share is Debian:"
+        "Compressed MB that a host without any layer pulls for one sample, an image for each tool. The stock images"
+        " are Debian slim with the tool's packages; Debian is what they share:"
     )
     rows = [
         (
@@ -183,4 +193,4 @@ def _pulls(pulls: Sequence[Pull]) -> Iterator[str]:
         )
         for one in pulls
     ]
-    yield _table(("images", "shared MB", "own MB", "in all MB"), rows)
+    yield _table(("images", "shared MB", "own MB", "together MB"), rows)

@@ -1,4 +1,4 @@
-"""`make bench`: measures everything, prints it, writes the README's section, docs/speed.json and docs/speed.svg.
+"""`make bench`: measures everything, prints it, and writes docs/benchmarks.md, the README's figures and the plot.
 
 The machine must have nothing else to do. `make bench-quick` (--quick) is a small part of it: it prints only.
 """
@@ -40,8 +40,7 @@ def main() -> int:
         results = _measured(made, options.quick, 1 if options.quick else options.rounds)
         weights = () if options.quick else pulls.measure(made.builder)
     results = replace(results, commands=answers, overhead=adds, pulls=weights)
-    section = report.markdown(results)
-    print("\n".join(section.splitlines()[2:-2]))
+    print(report.page(results))
     if options.into is not None:
         write(results, options.into)
     missed = [what for what, verdict in report.verdicts(results) if verdict == "missed"]
@@ -84,7 +83,7 @@ def _machine(made: Place) -> dict[str, str]:
     return {
         "machine": f"{machine.cores} cores, {platform.machine()}, {machine.memory * 5 / 4 / _GIB:.0f} GiB,"
         f" Linux {'.'.join(platform.release().split('.')[:2])}",
-        "images": ", ".join(made.builder.reference(image).partition("/")[2] for image in tools),
+        "tools": ", ".join(f"{image.name} {image.version}" for image in tools),
         "stock packages": f"bwa {said[0]}, samtools {said[1]}, bcftools {said[2]}",
     }
 
@@ -97,14 +96,15 @@ bcftools --version | sed -n '1s/bcftools //p'
 
 
 def write(results: Results, root: Path) -> None:
-    """The README's section, and what it is made from."""
-    docs, readme = root / "docs", root / "README.md"
+    """The pages' sections, and what they are made from."""
+    docs = root / "docs"
     docs.mkdir(parents=True, exist_ok=True)
     (docs / "speed.json").write_text(results.dump(), encoding="utf-8")
     plot.draw(results, docs / "speed.svg")
-    text = (HERE.root / "README.md").read_text(encoding="utf-8")
-    readme.write_text(report.placed(text, report.markdown(results)), encoding="utf-8")
-    note(f"written: {readme}, {docs}/speed.json, {docs}/speed.svg")
+    for page, section in (("README.md", report.summary(results)), ("docs/benchmarks.md", report.page(results))):
+        text = (HERE.root / page).read_text(encoding="utf-8")
+        (root / page).write_text(report.placed(text, section), encoding="utf-8")
+    note(f"written: README.md, benchmarks.md, speed.json and speed.svg in {docs}")
 
 
 if __name__ == "__main__":

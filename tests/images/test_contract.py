@@ -189,8 +189,8 @@ def test_bwa_samtools_and_bcftools_together_are_at_most_ten_megabytes(built_imag
 
 def test_all_images_together_are_no_larger_than_they_may_be(built_images: BuiltImages) -> None:
     sizes: dict[str, int] = {}
-    for one in built_images.images.values():
-        sizes |= builds.layer_sizes(built_images.builder, one.reference)
+    for name in LARGEST:
+        sizes |= builds.layer_sizes(built_images.builder, built_images.images[name].reference)
     assert sum(sizes.values()) <= LARGEST_TOGETHER
 
 

@@ -1,6 +1,7 @@
-"""What the benchmark says of its figures: verdicts, tables, the README's section, the plot."""
+"""What the benchmark says of its figures: verdicts, tables, the pages' sections, the plot."""
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -72,15 +73,15 @@ def test_each_target_has_a_verdict_where_targets_hold() -> None:
 def test_no_target_holds_where_the_data_set_has_none() -> None:
     without = replace(MADE, data=tuple(replace(data, targets=False) for data in MADE.data))
     assert dict(report.verdicts(without)) == {"build.py list": "met"}
-    assert "target 0" not in report.markdown(without)
+    assert "target 0" not in report.page(without)
 
 
 def test_ratios_are_of_the_same_round() -> None:
     assert MADE.data[0].ratios("wall", "ours, same work", "pipeline").values == pytest.approx((0.62, 37 / 60, 41 / 70))
 
 
-def test_the_section_gives_medians_spreads_and_verdicts() -> None:
-    text = report.markdown(MADE)
+def test_the_page_gives_medians_spreads_and_verdicts() -> None:
+    text = report.page(MADE)
     assert "| wall, s | 100.0 | 60.0 | 37.0 | 50.0 |" in text
     assert "| 0.37 (0.31 to 0.41); target 0.38: met |" in text
     assert "| 0.50 (0.49 to 0.55); target 0.48: missed |" in text
@@ -88,31 +89,33 @@ def test_the_section_gives_medians_spreads_and_verdicts() -> None:
     assert "real reads: no folder." in text
 
 
-def test_what_is_kept_makes_the_same_section(tmp_path: Path) -> None:
+def test_the_summary_gives_three_figures() -> None:
+    assert report.summary(MADE).splitlines()[2:] == [
+        "| wall, s | 100.0 | 37.0 | 0.37 |",
+        "| user CPU, s | 50.0 | 18.5 | 0.37 |",
+        "| bytes written, MB | 0 | 0 | 0.20 |",
+    ]
+
+
+def test_what_is_kept_makes_the_same_page(tmp_path: Path) -> None:
     file = tmp_path / "speed.json"
     file.write_text(MADE.dump(), encoding="utf-8")
-    assert report.markdown(figures.load(file)) == report.markdown(MADE)
+    assert report.page(figures.load(file)) == report.page(MADE)
 
 
-def test_the_section_takes_the_place_of_the_one_that_was_there() -> None:
-    readme = f"# A\n\n{report.BEGIN}\nold\n{report.END}\n\n## B\n"
-    assert report.placed(readme, report.markdown(MADE)) == f"# A\n\n{report.markdown(MADE)}\n\n## B\n"
+def test_a_section_takes_the_place_of_the_one_between_its_markers() -> None:
+    text = f"# A\n\n{report.BEGIN}\nold\n{report.END}\n\n## B\n"
+    assert report.placed(text, "new") == f"# A\n\n{report.BEGIN}\n\nnew\n\n{report.END}\n\n## B\n"
     with pytest.raises(ValueError, match="bench"):
-        report.placed("# A\n", report.markdown(MADE))
+        report.placed("# A\n", "new")
 
 
-def test_the_readme_has_a_place_for_the_section() -> None:
-    readme = (HERE.root / "README.md").read_text(encoding="utf-8")
-    assert report.placed(readme, "") != readme
+@pytest.mark.parametrize(("page", "section"), [("README.md", report.summary), ("docs/benchmarks.md", report.page)])
+def test_the_figures_of_the_pages_are_those_that_were_measured(page: str, section: Callable[[Results], str]) -> None:
+    text = (HERE.root / page).read_text(encoding="utf-8")
+    assert report.placed(text, section(figures.load(SPEED))) == text, "type: make bench"
 
 
-@pytest.mark.skipif(not SPEED.exists(), reason="docs/speed.json is not there: make bench writes it")
-def test_the_readme_s_figures_are_those_that_were_measured() -> None:
-    readme = (HERE.root / "README.md").read_text(encoding="utf-8")
-    assert report.placed(readme, report.markdown(figures.load(SPEED))) == readme, "type: make bench"
-
-
-@pytest.mark.skipif(not SPEED.exists(), reason="docs/speed.json is not there: make bench writes it")
 def test_the_plot_shows_the_figures_that_were_measured(tmp_path: Path) -> None:
     plot.draw(figures.load(SPEED), tmp_path / "speed.svg")
     assert (tmp_path / "speed.svg").read_bytes() == SPEED.with_suffix(".svg").read_bytes(), "type: make bench"

@@ -8,7 +8,7 @@ README = (HERE.root / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_table_of_images_is_that_of_the_catalogue() -> None:
-    assert listing.markdown(catalog.load(HERE.images).tools.values()) in README, "type: build.py list --markdown"
+    assert listing.markdown(catalog.load(HERE.images).tools.values()) in README, "type: build.py list --write-readme"
 
 
 def test_every_command_stands_in_the_readme() -> None:

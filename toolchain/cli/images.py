@@ -1,4 +1,4 @@
-"""The commands about images: list, build, test, push, sbom."""
+"""The commands about images: list, new, build, test, push, sbom."""
 
 import json
 import subprocess
@@ -12,6 +12,7 @@ from toolchain.cli.local import with_target
 from toolchain.errors import SeveralFailedError
 from toolchain.images import build as builds
 from toolchain.images import catalog, listing
+from toolchain.images import new as new_tool
 from toolchain.images.build import ImageBuilder
 from toolchain.images.ecr import Registry
 from toolchain.images.push import Pusher
@@ -21,17 +22,28 @@ from toolchain.paths import HERE
 
 @click.command(name="list")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option("--markdown", "as_markdown", is_flag=True, help="Print the README's table, which needs no engine.")
-def list_images(*, as_json: bool, as_markdown: bool) -> None:
+@click.option("--write-readme", is_flag=True, help="Update the README's table of images, and list nothing.")
+def list_images(*, as_json: bool, write_readme: bool) -> None:
     """List the images: version, tag, whether built, compressed size."""
-    if as_markdown:
-        click.echo(listing.markdown(catalog.load(HERE.images).tools.values()), nl=False)
+    if write_readme:
+        is_new = listing.write_readme(HERE.root / "README.md", catalog.load(HERE.images).tools.values())
+        console.note("README.md: the table of images " + ("is written" if is_new else "is up to date"))
         return
     images = listing.list_images(ImageBuilder.open(HERE))
     if as_json:
         click.echo(json.dumps(listing.as_json(images), indent=2))
     else:
         listing.show(images)
+
+
+@click.command()
+@click.argument("name")
+@click.option("--package", help="The Debian package that has the program. [default: NAME]")
+def new(*, name: str, package: str | None) -> None:
+    """Make the files of a new tool: image, job definition, test."""
+    for file in new_tool.create(HERE, name, package or name):
+        click.echo(file.relative_to(HERE.root))
+    console.note(f"Its step prints the version of {name}; docs/guide.md goes on. Type: python build.py build {name}")
 
 
 @click.command()
@@ -116,4 +128,4 @@ def sbom(images: tuple[str, ...]) -> None:
         click.echo(bills.write(builder, built, HERE.dist / "sbom"))
 
 
-COMMANDS = (list_images, build, test, push, sbom)
+COMMANDS = (list_images, new, build, test, push, sbom)

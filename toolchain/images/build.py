@@ -98,6 +98,15 @@ def build(builder: ImageBuilder, images: tuple[Image, ...]) -> list[Built]:
     ]
 
 
+def build_base(builder: ImageBuilder) -> str:
+    """Builds the base if the engine does not have it, and returns its local name."""
+    base = builder.catalog.base
+    if builder.built(base) is None:
+        with task_progress([base.name]) as progress:
+            _build_image(builder, base, progress)
+    return builder.reference(base)
+
+
 def _build_image(builder: ImageBuilder, image: Image, progress: TaskProgress) -> str:
     reference = builder.reference(image)
     if existing := builder.built(image):

@@ -1,17 +1,21 @@
 """`list`: the images, whether they are built, and their compressed sizes."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
+from toolchain import files
 from toolchain.console import stdout
 from toolchain.images.build import ImageBuilder, layer_sizes
 from toolchain.images.catalog import Image
 from toolchain.images.fingerprint import tag
 
 MB = 1_000_000
+_TABLE = re.compile(r"^\| image \| version \| .*?(?=^[^|])", flags=re.MULTILINE | re.DOTALL)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +73,15 @@ def markdown(images: Iterable[Image]) -> str:
         for image in images
     ]
     return "\n".join(["| image | version | licence | what it is |", "| --- | --- | --- | --- |", *rows]) + "\n"
+
+
+def write_readme(readme: Path, images: Iterable[Image]) -> bool:
+    """Writes the table of images into the README, and returns whether that changed it."""
+    text = readme.read_text(encoding="utf-8")
+    written = _TABLE.sub(lambda _: markdown(images), text, count=1)
+    if written != text:
+        files.write(readme, written)
+    return written != text
 
 
 def show(images: Sequence[ListedImage]) -> None:
