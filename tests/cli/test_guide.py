@@ -16,7 +16,7 @@ TEXT = (HERE.root / "docs" / "guide.md").read_text(encoding="utf-8")
 HERE_ON_ONE_MACHINE = TEXT[TEXT.index("## Add a tool") : TEXT.index("In AWS, the repository")]
 # A command on a line by itself, or a change of the file that is named last before it.
 BLOCKS = re.compile(r"^    python (build\.py [^\n]*)$|^```diff\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
-TOLD_ALL = ("tests/stacks/test_workflow.py", "tests/unit/test_plan.py", "tests/unit/test_readme.py")
+TOLD_ALL = ("tests/stacks/test_workflow.py", "tests/unit/test_plan.py", "tests/unit/test_docs.py")
 
 
 def change(root: Path, text_before: str, diff: str) -> None:
