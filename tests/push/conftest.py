@@ -13,8 +13,8 @@ from support.fault_proxy import FaultProxy, fault_proxy
 from support.push_env import Cloud, Desk, Shop, desk, shop
 
 from toolchain.images.build import ImageBuilder
-from toolchain.localaws.ecr.process import RealRegistry, running
-from toolchain.localaws.ecr.truth import ecr_of
+from toolchain.localaws.ecr.registry import LocalRegistry
+from toolchain.localaws.ecr.repositories import use_registry
 
 REGION = "eu-central-1"
 ENVIRONMENT = {
@@ -62,24 +62,24 @@ def aws(api_proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch) -> Iterator[Faul
 
 
 @pytest.fixture(scope="session")
-def real_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealRegistry]:
-    with running(tmp_path_factory.mktemp("registry")) as registry:
+def real_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalRegistry]:
+    with LocalRegistry(tmp_path_factory.mktemp("registry")) as registry:
         yield registry
 
 
 @pytest.fixture(scope="session")
-def front(real_registry: RealRegistry) -> Iterator[FaultProxy]:
+def front(real_registry: LocalRegistry) -> Iterator[FaultProxy]:
     """The proxy before the registry, where tags are immutable."""
     with fault_proxy(real_registry.host) as proxy:
         yield proxy
 
 
 @pytest.fixture
-def cloud(aws: FaultProxy, front: FaultProxy, real_registry: RealRegistry) -> Iterator[Cloud]:
+def cloud(aws: FaultProxy, front: FaultProxy, real_registry: LocalRegistry) -> Iterator[Cloud]:
     front.reset()
     front.guard = _immutable(real_registry)
     real_registry.rotate()
-    with ecr_of(real_registry, front.host):
+    with use_registry(real_registry, front.host):
         yield Cloud(
             api=aws,
             front=front,
@@ -89,7 +89,7 @@ def cloud(aws: FaultProxy, front: FaultProxy, real_registry: RealRegistry) -> It
     front.reset()
 
 
-def _immutable(registry: RealRegistry) -> Callable[[str, str, bytes], tuple[int, bytes] | None]:
+def _immutable(registry: LocalRegistry) -> Callable[[str, str, bytes], tuple[int, bytes] | None]:
     """What ECR does in a repository of immutable tags, and Debian's registry does not: refuse a tag that is taken."""
 
     def guard(method: str, path: str, body: bytes) -> tuple[int, bytes] | None:

@@ -20,7 +20,7 @@ from toolchain.errors import BadDataError, MissingInputError, SeveralFailedError
 from toolchain.images import build as builds
 from toolchain.images.build import ImageBuilder
 from toolchain.images.ecr import Registry
-from toolchain.localaws.ecr.process import RealRegistry
+from toolchain.localaws.ecr.registry import LocalRegistry
 
 BLOBS = r"/blobs/uploads/"
 
@@ -157,7 +157,7 @@ def test_who_loses_the_race_for_a_tag_takes_the_other_build_of_the_same_content(
     assert pushed.stored.config != builder.built(pushed.tagged.image)
 
 
-def push_behind(registry: RealRegistry, small: Shop, name: str, *, fingerprint: str) -> None:
+def push_behind(registry: LocalRegistry, small: Shop, name: str, *, fingerprint: str) -> None:
     """Pushes some other image under a tag, past the proxy."""
     engine = small.engine
     repository = f"{registry.host}/{small.project}/{name}"

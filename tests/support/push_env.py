@@ -28,7 +28,7 @@ from toolchain.paths import HERE, Checkout
 if TYPE_CHECKING:
     from support.fault_proxy import FaultProxy
 
-    from toolchain.localaws.ecr.process import RealRegistry
+    from toolchain.localaws.ecr.registry import LocalRegistry
 
 NAMES = ("alpha", "beta", "gamma")
 # Waits that tests have the time for.
@@ -48,7 +48,7 @@ class Cloud:
 
     api: "FaultProxy"
     front: "FaultProxy"
-    registry: "RealRegistry"
+    registry: "LocalRegistry"
     environment: Mapping[str, str]
 
     def make_repositories(self, shop: "Desk", *, immutable: bool = True) -> None:

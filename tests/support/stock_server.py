@@ -13,7 +13,7 @@ from urllib.error import URLError
 import boto3
 from botocore.config import Config
 
-from toolchain.localaws.ecr.process import free_port
+from toolchain.localaws.ecr.registry import free_port
 
 
 @dataclass(frozen=True, kw_only=True)

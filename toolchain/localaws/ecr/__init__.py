@@ -1,44 +1,35 @@
-"""ECR: moto's, with a real registry behind it as soon as somebody logs in to push.
+"""ECR: moto's, with a real registry behind it from the first login on.
 
-Until then nothing runs: jobs here name images by the ids that the engine knows them by. What is not here: that a tag
-is immutable is a repository's setting, and the registry does not hold pushes against it.
+Jobs name images by the engine's ids and need none. The registry does not refuse pushes to a tag that is immutable.
 """
 
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from moto.ecr import policy_validation
+
 from toolchain.localaws.access import Access
 from toolchain.localaws.config import LocalConfig
+from toolchain.localaws.ecr.registry import LocalRegistry
+from toolchain.localaws.ecr.repositories import use_registry
 
 
-def install(_world: LocalConfig, _access: Access) -> None:
-    """Lets moto take rules that archive images, and rules by an image's last pull.
+def install(_config: LocalConfig, _access: Access) -> None:
+    """Takes lifecycle rules that archive images, or go by their last pull. moto 5.2.5: they are refused.
 
-    As in https://docs.aws.amazon.com/AmazonECR/latest/userguide/lifecycle_policy_parameters.html
+    https://docs.aws.amazon.com/AmazonECR/latest/userguide/lifecycle_policy_parameters.html
     """
-    from moto.ecr import policy_validation as known
-
-    known.VALID_ACTION_PROPERTIES = known.VALID_ACTION_PROPERTIES | {"targetStorageClass"}
-    known.VALID_ACTION_TYPE_VALUES = known.VALID_ACTION_TYPE_VALUES | {"transition"}
-    known.VALID_SELECTION_PROPERTIES = known.VALID_SELECTION_PROPERTIES | {"storageClass"}
-    known.VALID_SELECTION_COUNT_TYPE_VALUES = known.VALID_SELECTION_COUNT_TYPE_VALUES | {
-        "sinceImagePulled",
-        "sinceImageTransitioned",
-    }
+    policy_validation.VALID_ACTION_PROPERTIES |= {"targetStorageClass"}
+    policy_validation.VALID_ACTION_TYPE_VALUES |= {"transition"}
+    policy_validation.VALID_SELECTION_PROPERTIES |= {"storageClass"}
+    policy_validation.VALID_SELECTION_COUNT_TYPE_VALUES |= {"sinceImagePulled", "sinceImageTransitioned"}
 
 
 @contextmanager
-def pushable(world: LocalConfig) -> Iterator[None]:
-    """While it lasts, repositories have addresses on the loopback, and a login starts what listens there.
-
-    Args:
-        world: Where the registry keeps its layers, for as long as the server knows its repositories.
-    """
-    from toolchain.localaws.ecr.on_demand import OnDemand
-    from toolchain.localaws.ecr.truth import ecr_of
-
-    folder = world.root / "registry"
+def serve_registry(config: LocalConfig) -> Iterator[None]:
+    """Gives repositories addresses of an empty registry on the loopback until the block ends."""
+    folder = config.root / "registry"
     shutil.rmtree(folder, ignore_errors=True)
-    with OnDemand(folder) as registry, ecr_of(registry, registry.host):
+    with LocalRegistry(folder) as registry, use_registry(registry, registry.host):
         yield
