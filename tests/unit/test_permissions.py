@@ -10,9 +10,9 @@ import pytest
 from toolchain import files
 from toolchain.errors import CannotCreateError, MissingInputError
 from toolchain.localaws import lifecycle as here
-from toolchain.localaws.beneath import Beneath
 from toolchain.localaws.config import LocalConfig
 from toolchain.localaws.file_copy import copy_file
+from toolchain.localaws.safe_path import SafePath
 from toolchain.paths import Checkout
 from toolchain.runs.target import LocalTarget
 from toolchain.workflow.run_input import RunInput
@@ -113,6 +113,6 @@ def test_a_file_that_is_not_there_is_for_the_step_to_tell(tmp_path: Path) -> Non
 
 def test_what_comes_from_a_bucket_is_for_steps_to_read(tmp_path: Path) -> None:
     (tmp_path / "object").write_text("reads", encoding="ascii")
-    copy_file(Beneath(tmp_path, PurePosixPath("object")), Beneath(tmp_path, PurePosixPath("data/run/reads.fq")))
+    copy_file(SafePath(tmp_path, PurePosixPath("object")), SafePath(tmp_path, PurePosixPath("data/run/reads.fq")))
     modes = [path.stat().st_mode & 0o777 for path in (tmp_path / "data", *sorted((tmp_path / "data").rglob("*")))]
     assert modes == [0o755, 0o755, 0o644]

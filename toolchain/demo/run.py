@@ -25,9 +25,9 @@ from toolchain.files import locked, open_folder
 from toolchain.images.build import ImageBuilder
 from toolchain.jobdefs import template as jobdefs
 from toolchain.localaws import lifecycle
-from toolchain.localaws.beneath import Beneath
 from toolchain.localaws.config import LocalConfig
 from toolchain.localaws.file_copy import copy_file
+from toolchain.localaws.safe_path import SafePath
 from toolchain.paths import Checkout
 from toolchain.runs.executions import Runs
 from toolchain.runs.follow import follow
@@ -250,7 +250,7 @@ def _simulate(host: Host, scratch: Path, data: Path, workflow: str) -> _Inputs:
     result = host.run("wgsim", "samtools", ["sh", "-c", 'mkdir -p "$0" && exec "$@"', inside, *words])
     for name in ("R1.fastq", "R2.fastq"):
         # A job wrote it, so it may be a symbolic link: none is followed.
-        copy_file(Beneath(scratch, made / name), Beneath(data, PurePosixPath(name)))
+        copy_file(SafePath(scratch, made / name), SafePath(data, PurePosixPath(name)))
     truth = data / "planted.vcf"
     _write(truth, simulate.planted_vcf(result.stdout.splitlines(), sequences))
     return _Inputs(

@@ -13,7 +13,7 @@ import shutil
 from contextlib import suppress
 from typing import BinaryIO, Final
 
-from toolchain.localaws.beneath import Beneath
+from toolchain.localaws.safe_path import SafePath
 
 _LARGE: Final = 16 * 1024 * 1024
 _CHUNK: Final = 1024 * 1024
@@ -22,7 +22,7 @@ _CLONE: Final = 0x40049409
 _NO_CLONES: Final = frozenset({errno.EOPNOTSUPP, errno.ENOTTY, errno.EXDEV, errno.EINVAL, errno.EPERM, errno.ENOSYS})
 
 
-def copy_file(source: Beneath, target: Beneath) -> None:
+def copy_file(source: SafePath, target: SafePath) -> None:
     """Replaces a file by a copy of another, atomically; makes the folders above it.
 
     Raises:
@@ -42,7 +42,7 @@ def copy_file(source: Beneath, target: Beneath) -> None:
             _copy_times_and_mode(old, new)
 
 
-def _clone(old: BinaryIO, target: Beneath) -> bool:
+def _clone(old: BinaryIO, target: SafePath) -> bool:
     try:
         with target.replacing() as new:
             fcntl.ioctl(new.fileno(), _CLONE, old.fileno())

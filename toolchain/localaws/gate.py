@@ -128,7 +128,6 @@ class Gate:
             if not payload:
                 raise ServiceError(INVALID, "Missing required header for this request: x-amz-content-sha256")
             _content_length(environ)
-            environ[signature.CHUNKS] = signature.ChunkSigner(claim, key)
         elif claim.expires is not None:
             raise ServiceError(DENIED, "Only addresses of S3 are signed in their query.")
         else:

@@ -23,9 +23,8 @@ from toolchain.localaws.service_error import MALFORMED, UNKNOWN_KEY, UNSIGNED, W
 
 ALGORITHM: Final = "AWS4-HMAC-SHA256"
 UNSIGNED_PAYLOAD: Final = "UNSIGNED-PAYLOAD"
-# Keys of a request's WSGI environment: its headers as they came, in their order, and what checks a body's chunks.
+# The key of a request's headers, as they came, in its WSGI environment.
 HEADERS: Final = "localaws.headers"
-CHUNKS: Final = "localaws.chunks"
 _TIME: Final = "%Y%m%dT%H%M%SZ"
 _SIGNATURE: Final = "X-Amz-Signature"
 _SKEW: Final = timedelta(minutes=15)
@@ -176,30 +175,6 @@ def _sign_again(environ: Mapping[str, Any], claim: Claim, key: Key, payload: str
     signer = _Signer(claim, key)
     signature: str = signer.signature(signer.string_to_sign(request, signer.canonical_request(request)), request)
     return signature
-
-
-class ChunkSigner:
-    """Checks the signatures of a body's chunks, each of which covers the one before; the first is the request's own."""
-
-    def __init__(self, claim: Claim, key: Key) -> None:
-        self._claim = claim
-        self._signer = _Signer(claim, key)
-        self._last = claim.signature
-
-    def is_next(self, chunk: str, signature: str) -> bool:
-        """Whether a signature is that of the next chunk, whose SHA-256 is given."""
-        return self._is_signed(f"{ALGORITHM}-PAYLOAD", (digest(b""), chunk), signature)
-
-    def is_trailer(self, text: str, signature: str) -> bool:
-        """Whether a signature is that of the trailers after the last chunk."""
-        return self._is_signed("AWS4-HMAC-SHA256-TRAILER", (digest(text.encode("latin-1")),), signature)
-
-    def _is_signed(self, algorithm: str, digests: tuple[str, ...], signature: str) -> bool:
-        request = AWSRequest()
-        request.context["timestamp"] = time = self._claim.time.strftime(_TIME)
-        text = "\n".join((algorithm, time, self._signer.credential_scope(request), self._last, *digests))
-        self._last = self._signer.signature(text, request)
-        return hmac.compare_digest(self._last.encode(), signature.encode())
 
 
 class _Signer(SigV4Auth):

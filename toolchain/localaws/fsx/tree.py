@@ -10,8 +10,8 @@ from typing import Final
 
 from moto.core.exceptions import ServiceException
 
-from toolchain.localaws.beneath import Beneath, LinkError
 from toolchain.localaws.file_copy import copy_file
+from toolchain.localaws.safe_path import LinkError, SafePath
 
 _URL: Final = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(/(?P<prefix>.*))?", re.DOTALL)
 _LONGEST_KEY: Final = 1024
@@ -51,9 +51,9 @@ class S3Path:
         """The key of an object beneath this prefix."""
         return str(PurePosixPath(self.prefix) / relative)
 
-    def file(self, buckets: Path, relative: PurePosixPath | str) -> Beneath:
+    def file(self, buckets: Path, relative: PurePosixPath | str) -> SafePath:
         """The file of such an object."""
-        return Beneath(buckets, PurePosixPath(self.bucket)) / self.key(relative)
+        return SafePath(buckets, PurePosixPath(self.bucket)) / self.key(relative)
 
     def bucket_exists(self, buckets: Path) -> bool:
         """Whether the bucket is a directory among the buckets."""
@@ -167,13 +167,13 @@ class Tree:
             self.root.replace(trash)
             shutil.rmtree(trash, ignore_errors=True)
 
-    def _import(self, path: PurePosixPath, source: Beneath) -> None:
+    def _import(self, path: PurePosixPath, source: SafePath) -> None:
         target = self._at(path)
         copy_file(source, target)
         self._synced[path] = _mark(target.status())
 
-    def _at(self, path: PurePosixPath) -> Beneath:
-        return Beneath(self.root, path.relative_to("/"))
+    def _at(self, path: PurePosixPath) -> SafePath:
+        return SafePath(self.root, path.relative_to("/"))
 
 
 def _give_to_steps(folder: int) -> None:
@@ -193,7 +193,7 @@ def _mark(status: os.stat_result) -> tuple[int, int]:
     return status.st_size, status.st_mtime_ns
 
 
-def _mark_of(file: Beneath) -> tuple[int, int] | None:
+def _mark_of(file: SafePath) -> tuple[int, int] | None:
     try:
         return _mark(file.status())
     except (FileNotFoundError, NotADirectoryError):

@@ -19,13 +19,13 @@ from moto.moto_server.werkzeug_app import create_backend_app
 from moto.s3.models import S3Backend, s3_backends
 from werkzeug.wrappers import Request, Response
 
-from toolchain.localaws.beneath import Beneath
 from toolchain.localaws.config import LocalConfig
 from toolchain.localaws.s3.api import Listener, ObjectApi, error_response
 from toolchain.localaws.s3.body import Body
 from toolchain.localaws.s3.errors import S3Error
 from toolchain.localaws.s3.multipart import Uploads
 from toolchain.localaws.s3.objects import Objects, is_bucket_name
+from toolchain.localaws.safe_path import SafePath
 
 # What moto raises of a document that is another than it expects.
 _UNREADABLE: Final = (ExpatError, KeyError, TypeError, ValueError)
@@ -66,7 +66,7 @@ class S3Application:
             request.environ.pop(name, None)
         with self._directories_following_moto():
             if request.method == "DELETE" and not request.args:
-                bucket = Beneath(self._root, PurePosixPath(request.path.strip("/")))
+                bucket = SafePath(self._root, PurePosixPath(request.path.strip("/")))
                 if any(bucket.files()):
                     raise S3Error("BucketNotEmpty", "The bucket you tried to delete is not empty", status=409)
             try:

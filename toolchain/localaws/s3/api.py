@@ -16,13 +16,13 @@ from werkzeug.datastructures import Headers
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Request, Response
 
-from toolchain.localaws.beneath import LinkError
 from toolchain.localaws.s3 import checksums
 from toolchain.localaws.s3.body import Body
 from toolchain.localaws.s3.errors import S3Error
 from toolchain.localaws.s3.listing import list_objects
 from toolchain.localaws.s3.multipart import Part, Upload, Uploads
 from toolchain.localaws.s3.objects import Object, Objects, is_bucket_name, pieces
+from toolchain.localaws.safe_path import LinkError
 
 # Headers of a put that are kept beside the caller's own metadata.
 _KEPT: Final = re.compile(r"(?i)cache-control|content-(disposition|encoding|language|type)|expires|x-amz-meta-.*")

@@ -1,5 +1,6 @@
-"""Bodies of requests to S3, checked against every checksum and signature that came with them.
+"""Bodies of requests to S3, checked against every checksum that came with them.
 
+Not emulated: chunks that are signed one by one, which neither boto3 nor the AWS command line sends.
 https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-streaming-trailers.html
 """
 
@@ -13,17 +14,14 @@ from werkzeug.wrappers import Request
 
 from toolchain.localaws.s3 import checksums
 from toolchain.localaws.s3.errors import S3Error
-from toolchain.localaws.signature import CHUNKS, UNSIGNED_PAYLOAD, ChunkSigner
+from toolchain.localaws.signature import UNSIGNED_PAYLOAD
 
 CHUNK: Final = 1024 * 1024
 _PAYLOAD_HEADER: Final = "x-amz-content-sha256"
 _LARGEST_DOCUMENT: Final = 4 * 1024 * 1024
-_SIGNED: Final = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"
-_TRAILER: Final = "-TRAILER"
-_STREAMING: Final = frozenset({f"STREAMING-UNSIGNED-PAYLOAD{_TRAILER}", _SIGNED, _SIGNED + _TRAILER})
+_STREAMING: Final = "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
-# `SIZE;chunk-signature=SIGNATURE`
-_CHUNK_HEAD: Final = re.compile(rb"(?P<size>[0-9a-fA-F]{1,16})(;chunk-signature=(?P<signature>[0-9a-f]{64}))?")
+_CHUNK_SIZE: Final = re.compile(rb"[0-9a-fA-F]{1,16}")
 _LONGEST_LINE: Final = 4096
 _MOST_TRAILERS: Final = 10
 
@@ -44,18 +42,16 @@ class Body:
         headers = {name.lower(): value for name, value in request.headers.items()}
         self._request = request
         self._payload = headers.get(_PAYLOAD_HEADER, UNSIGNED_PAYLOAD)
-        self._is_streaming = self._payload in _STREAMING
+        self._is_streaming = self._payload == _STREAMING
         is_sha256 = _SHA256.fullmatch(self._payload)
         if not (self._is_streaming or is_sha256 or self._payload == UNSIGNED_PAYLOAD):
-            raise S3Error("InvalidArgument", f"{_PAYLOAD_HEADER} must be a SHA-256, UNSIGNED-PAYLOAD or STREAMING-...")
+            raise S3Error("InvalidArgument", f"{_PAYLOAD_HEADER} must be a SHA-256, UNSIGNED-PAYLOAD or {_STREAMING}")
         trailers = [name.strip().lower() for name in headers.get("x-amz-trailer", "").split(",") if name.strip()]
         if trailers and not self._is_streaming:
-            raise S3Error("InvalidRequest", f"A trailer needs {_PAYLOAD_HEADER} to be STREAMING-...-TRAILER.")
+            raise S3Error("InvalidRequest", f"A trailer needs {_PAYLOAD_HEADER} to be {_STREAMING}.")
         self.checksums = {} if ignore_checksums else checksums.given(headers)
         self._computed = {name: checksums.new(name) for name in (*self.checksums, *trailers)}
         self._sha256 = hashlib.sha256() if is_sha256 else None
-        is_signed = self._payload.startswith(_SIGNED)
-        self._signer: ChunkSigner | None = request.environ[CHUNKS] if is_signed else None
 
     def __iter__(self) -> Iterator[bytes]:
         for piece in self._chunks() if self._is_streaming else self._read(self._request.content_length or 0):
@@ -82,17 +78,11 @@ class Body:
         """Takes `aws-chunked` apart: chunks with their sizes before them, an empty one, and trailers."""
         total, size = 0, -1
         while size:
-            head = _CHUNK_HEAD.fullmatch(self._line())
-            if head is None:
+            line = self._line()
+            if not _CHUNK_SIZE.fullmatch(line):
                 raise S3Error("InvalidChunkSizeError", "A chunk does not begin with its size.")
-            size = int(head["size"], 16)
-            digest = hashlib.sha256()
-            for piece in self._read(size):
-                digest.update(piece)
-                yield piece
-            signature = (head["signature"] or b"").decode()
-            if self._signer and not self._signer.is_next(digest.hexdigest(), signature):
-                raise S3Error("SignatureDoesNotMatch", "A chunk's signature does not match.", status=403)
+            size = int(line, 16)
+            yield from self._read(size)
             if size and self._line():
                 raise S3Error("InvalidChunkSizeError", "A chunk is longer than its size says.")
             total += size
@@ -101,23 +91,15 @@ class Body:
             raise S3Error("IncompleteBody", "The content's length is not that of x-amz-decoded-content-length.")
 
     def _read_trailers(self) -> None:
-        signed = ""
         for _ in range(_MOST_TRAILERS):
             line = self._line(is_optional=True).decode("latin-1")
             if not line:
                 break
             name, _, value = line.partition(":")
             name, value = name.strip().lower(), value.strip()
-            if name == "x-amz-trailer-signature" and self._signer:
-                if not self._signer.is_trailer(signed, value):
-                    raise S3Error("SignatureDoesNotMatch", "The trailer's signature does not match.", status=403)
-                return
-            signed += f"{name}:{value}\n"
             if name not in self._computed:
                 raise S3Error("MalformedTrailerError", f"The request did not announce the trailer {name}.")
             self.checksums[name] = value
-        if self._signer and self._payload.endswith(_TRAILER):
-            raise S3Error("SignatureDoesNotMatch", "The trailer is not signed.", status=403)
 
     def _read(self, size: int) -> Iterator[bytes]:
         while size:

@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Final
 
-from toolchain.localaws.beneath import HIDDEN, Beneath, LinkError
 from toolchain.localaws.file_copy import copy_file
 from toolchain.localaws.s3.errors import S3Error
+from toolchain.localaws.safe_path import HIDDEN, LinkError, SafePath
 
 CHUNK: Final = 1024 * 1024
 _LONGEST_KEY: Final = 1024
@@ -33,7 +33,7 @@ class Object:
         headers: What it was put with: its content type, and the caller's own metadata.
     """
 
-    file: Beneath
+    file: SafePath
     size: int
     modified: datetime
     etag: str
@@ -50,16 +50,16 @@ class Objects:
 
     root: Path
     # Size and time, ETag, and headers: of use for as long as the file is the one that was put.
-    _metadata: dict[Beneath, tuple[tuple[int, int], str, Mapping[str, str]]] = field(default_factory=dict)
+    _metadata: dict[SafePath, tuple[tuple[int, int], str, Mapping[str, str]]] = field(default_factory=dict)
 
-    def bucket(self, name: str) -> Beneath:
+    def bucket(self, name: str) -> SafePath:
         """A bucket's directory."""
-        folder = Beneath(self.root, PurePosixPath(name))
+        folder = SafePath(self.root, PurePosixPath(name))
         if not is_bucket_name(name) or not folder.is_folder:
             raise S3Error("NoSuchBucket", f"The specified bucket does not exist: {name}", status=404)
         return folder
 
-    def file(self, bucket: str, key: str) -> Beneath:
+    def file(self, bucket: str, key: str) -> SafePath:
         """Where an object is or would be."""
         top = self.bucket(bucket)
         if len(key.encode()) > _LONGEST_KEY:
@@ -125,7 +125,7 @@ class Objects:
         if file.is_folder:
             file.remove_folder()
         for parent in file.path.parents:
-            if parent == top.path or not Beneath(self.root, parent).remove_folder():
+            if parent == top.path or not SafePath(self.root, parent).remove_folder():
                 break
 
     def list(self, bucket: str, prefix: str) -> Iterator[tuple[str, Object]]:
@@ -141,7 +141,7 @@ class Objects:
             if key.startswith(prefix):
                 yield key, self._described(file, status)
 
-    def _described(self, file: Beneath, status: os.stat_result) -> Object:
+    def _described(self, file: SafePath, status: os.stat_result) -> Object:
         mark, etag, headers = self._metadata.get(file, (None, "", {}))
         if mark != (status.st_size, status.st_mtime_ns):
             # Nobody has read it, so its MD5 is unknown; the hyphen says that this is none.
@@ -150,12 +150,12 @@ class Objects:
         modified = datetime.fromtimestamp(status.st_mtime, UTC)
         return Object(file=file, size=status.st_size, modified=modified, etag=etag, headers=headers)
 
-    def _remember(self, file: Beneath, etag: str, headers: Mapping[str, str]) -> Object:
+    def _remember(self, file: SafePath, etag: str, headers: Mapping[str, str]) -> Object:
         status = file.status()
         self._metadata[file] = ((status.st_size, status.st_mtime_ns), etag, dict(headers))
         return self._described(file, status)
 
-    def _target(self, bucket: str, key: str) -> Beneath:
+    def _target(self, bucket: str, key: str) -> SafePath:
         file = self.file(bucket, key)
         if file.is_folder and not key.endswith("/"):
             raise _clash(key)

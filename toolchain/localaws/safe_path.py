@@ -1,7 +1,6 @@
-"""Files beneath a directory, to which no link leads.
+"""Paths in a directory that jobs write to, opened without following symbolic links.
 
-What lies in a file system of jobs was put there by jobs. A path that is looked at and then opened may be another by
-then; so each directory on the way is opened in the one above it, and a link is never followed.
+A path that is checked and then opened may be another by then: each directory on the way is opened in the one above it.
 """
 
 import errno
@@ -17,6 +16,8 @@ from typing import BinaryIO, Final
 # What the names of writes in progress begin with.
 HIDDEN: Final = ".new-"
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # not to wait for a pipe's other end
+_WRITE: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class LinkError(OSError):
@@ -24,79 +25,58 @@ class LinkError(OSError):
 
 
 @dataclass(frozen=True)
-class Beneath:
-    """A path beneath a directory.
+class SafePath:
+    """A path relative to a directory; every method raises LinkError if a symbolic link is met on the way.
 
     Attributes:
-        top: The directory; how it is reached is its owner's business.
+        top: The directory, which may itself be reached by links.
         path: Relative to it.
     """
 
     top: Path
     path: PurePosixPath
 
-    def __truediv__(self, name: str | PurePosixPath) -> "Beneath":
-        """A path beneath this one."""
-        return Beneath(self.top, self.path / name)
+    def __truediv__(self, name: str | PurePosixPath) -> "SafePath":
+        return SafePath(self.top, self.path / name)
 
     @contextmanager
     def folder(self, *, make: bool = False) -> Iterator[int]:
-        """Opens this directory, and gives its descriptor.
-
-        Args:
-            make: Whether directories that are not there are made.
-
-        Raises:
-            LinkError: There is a link on the way.
-            OSError: It is no directory, or cannot be opened.
-        """
+        """Opens this directory and gives its descriptor; with `make`, creates what is missing."""
         if self.path.is_absolute() or ".." in self.path.parts:
             raise LinkError(errno.ELOOP, os.strerror(errno.ELOOP), str(self.path))
         descriptor = os.open(self.top, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             for name in self.path.parts:
-                below = _entered(descriptor, name, make=make)
+                child = _open_folder(descriptor, name, make=make)
                 os.close(descriptor)
-                descriptor = below
+                descriptor = child
             yield descriptor
         finally:
             os.close(descriptor)
 
     def status(self) -> os.stat_result:
-        """What the file system knows of it.
-
-        Raises:
-            LinkError: It is a link, or beneath one.
-            OSError: It is not there.
-        """
+        """The file's status."""
         with self._parent() as parent:
-            found = os.stat(self.path.name, dir_fd=parent, follow_symlinks=False)
-        if stat.S_ISLNK(found.st_mode):
+            status = os.stat(self.path.name, dir_fd=parent, follow_symlinks=False)
+        if stat.S_ISLNK(status.st_mode):
             raise LinkError(errno.ELOOP, os.strerror(errno.ELOOP), str(self.path))
-        return found
+        return status
 
     @property
     def is_file(self) -> bool:
-        """Whether it is a regular file; a link on the way is an error."""
+        """Whether it is a regular file."""
         return self._is(stat.S_ISREG)
 
     @property
     def is_folder(self) -> bool:
-        """Whether it is a directory; a link on the way is an error."""
+        """Whether it is a directory."""
         return self._is(stat.S_ISDIR)
 
     def open(self) -> BinaryIO:
-        """Opens a regular file to be read.
-
-        Raises:
-            LinkError: It is a link, or beneath one.
-            OSError: It is no regular file, or cannot be opened.
-        """
+        """Opens a regular file for reading."""
         with self._parent() as parent:
-            # Not to wait for the other end of a pipe.
-            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
             try:
-                descriptor = os.open(self.path.name, flags, dir_fd=parent)
+                descriptor = os.open(self.path.name, _READ, dir_fd=parent)
             except OSError as error:
                 if error.errno == errno.ELOOP:
                     raise LinkError(*error.args, str(self.path)) from error
@@ -108,13 +88,10 @@ class Beneath:
 
     @contextmanager
     def replacing(self, linked: BinaryIO | None = None) -> Iterator[BinaryIO]:
-        """Writes it: a reader sees the old file, or all of the new one when the block has ended.
+        """Writes the file atomically: a reader sees the old one, or all of the new one when the block has ended.
 
         Args:
-            linked: A file of which it becomes a hard link; what the block is given is that file.
-
-        Raises:
-            OSError: It cannot be written, or linked.
+            linked: An open file that it becomes a hard link of; the block is given that file.
         """
         name = HIDDEN + secrets.token_hex(8)
         with self._parent(make=True) as parent:
@@ -124,8 +101,7 @@ class Beneath:
                     os.link(f"/proc/self/fd/{linked.fileno()}", name, dst_dir_fd=parent, follow_symlinks=True)
                     yield linked
                 else:
-                    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-                    with os.fdopen(os.open(name, flags, 0o600, dir_fd=parent), "w+b") as out:
+                    with os.fdopen(os.open(name, _WRITE, 0o600, dir_fd=parent), "w+b") as out:
                         os.fchmod(out.fileno(), 0o644)
                         yield out
                 os.rename(name, self.path.name, src_dir_fd=parent, dst_dir_fd=parent)
@@ -135,12 +111,12 @@ class Beneath:
                     os.unlink(name, dir_fd=parent)
 
     def remove(self) -> None:
-        """Removes a file; one that is not there is removed."""
+        """Removes the file, if there is one."""
         with suppress(FileNotFoundError, NotADirectoryError), self._parent() as parent:
             os.unlink(self.path.name, dir_fd=parent)
 
     def remove_folder(self) -> bool:
-        """Removes a directory if it is empty, and says whether it was."""
+        """Removes the directory if it is empty, and says whether it was."""
         try:
             with self._parent() as parent:
                 os.rmdir(self.path.name, dir_fd=parent)
@@ -148,19 +124,16 @@ class Beneath:
             return False
         return True
 
-    def files(self) -> Iterator[tuple["Beneath", os.stat_result]]:
-        """The regular files beneath this directory, in order; writes in progress are none of them."""
-        try:
-            with self.folder() as descriptor:
-                for folder, folders, names, opened in os.fwalk(".", dir_fd=descriptor):
-                    folders[:] = sorted(name for name in folders if not name.startswith(HIDDEN))
-                    for name in sorted(name for name in names if not name.startswith(HIDDEN)):
-                        with suppress(FileNotFoundError):
-                            found = os.stat(name, dir_fd=opened, follow_symlinks=False)
-                            if stat.S_ISREG(found.st_mode):
-                                yield self / PurePosixPath(folder) / name, found
-        except (FileNotFoundError, NotADirectoryError):
-            return
+    def files(self) -> Iterator[tuple["SafePath", os.stat_result]]:
+        """The regular files below this directory, in order, without writes in progress."""
+        with suppress(FileNotFoundError, NotADirectoryError), self.folder() as descriptor:
+            for folder, folders, names, opened in os.fwalk(".", dir_fd=descriptor):
+                folders[:] = sorted(name for name in folders if not name.startswith(HIDDEN))
+                for name in sorted(name for name in names if not name.startswith(HIDDEN)):
+                    with suppress(FileNotFoundError):
+                        status = os.stat(name, dir_fd=opened, follow_symlinks=False)
+                        if stat.S_ISREG(status.st_mode):
+                            yield self / PurePosixPath(folder) / name, status
 
     def _is(self, kind: Callable[[int], bool]) -> bool:
         try:
@@ -169,17 +142,15 @@ class Beneath:
             return False
 
     def _parent(self, *, make: bool = False) -> AbstractContextManager[int]:
-        return Beneath(self.top, self.path.parent).folder(make=make)
+        return SafePath(self.top, self.path.parent).folder(make=make)
 
 
-def _entered(parent: int, name: str, *, make: bool) -> int:
-    """A directory in another one, opened."""
+def _open_folder(parent: int, name: str, *, make: bool) -> int:
     if make:
         with suppress(FileExistsError):
             os.mkdir(name, dir_fd=parent)
             made = os.open(name, _FOLDER, dir_fd=parent)
-            # Jobs are another user, and this user's umask may let no other in.
-            os.fchmod(made, 0o755)
+            os.fchmod(made, 0o755)  # jobs are another user, and this user's umask may let no other in
             return made
     try:
         return os.open(name, _FOLDER, dir_fd=parent)
