@@ -11,7 +11,7 @@ if __name__ == "__main__":
 
 from support.resolved_stacks import FOLDER, NAMES, template
 
-from toolchain.stacks.parameters import is_computed
+from toolchain.stacks.parameters import COMPUTED
 from toolchain.stacks.template import Parameter
 
 README = FOLDER / "README.md"
@@ -42,7 +42,7 @@ def allowed(parameter: Parameter) -> str:
 
 def default(parameter: Parameter) -> str:
     """What a parameter is where genomics.toml says nothing."""
-    if is_computed(parameter.name):
+    if parameter.name in COMPUTED:
         return "set by `deploy`"
     if parameter.default is None:
         return "**to be given**"

@@ -1,4 +1,4 @@
-"""The parameters that nobody types: names, images, and the job definitions' exact revisions."""
+"""The computed parameters of the stacks: names, images, and the job definitions' exact revisions."""
 
 from collections.abc import Mapping
 
@@ -16,7 +16,7 @@ _JOB_DEFINITIONS = "JobDefinitions"
 
 
 def known(target: Target, settings: Settings) -> Mapping[str, str]:
-    """Those that do not depend on what is registered."""
+    """The parameters that do not depend on what is registered."""
     images = ",".join(sorted(catalog.load(target.checkout.images).tools))
     own = {"Project": settings.project, "Workflow": settings.workflow, "Images": images}
     return {**own, **target.stack_parameters()}
@@ -31,12 +31,11 @@ def job_definitions(stack: Stack, checkout: Checkout, account: Account, project:
     if _JOB_DEFINITIONS not in stack.template.parameters:
         return {}
     batch = account.batch()
-    names = [f"{project}-{tool}" for tool in jobdefs.names(checkout.jobdefs)]
-    revisions = {name: active(batch, name) for name in names}
-    if missing := [name for name in names if not revisions[name]]:
+    revisions = {f"{project}-{tool}": active(batch, f"{project}-{tool}") for tool in jobdefs.names(checkout.jobdefs)}
+    if missing := [name for name in revisions if not revisions[name]]:
         raise MissingInputError(
             f"stack {stack.name} needs job definitions that are not registered",
             why=f"Batch has no active {', '.join(missing)}",
             fix=f"Type: python build.py push; python build.py register; python build.py deploy {stack.name}",
         )
-    return {_JOB_DEFINITIONS: ",".join(revisions[name][0].arn for name in names)}
+    return {_JOB_DEFINITIONS: ",".join(latest.arn for latest, *_ in revisions.values())}

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -19,11 +19,7 @@ from toolchain.stacks.template import Template
 from toolchain.stacks.watch import Polling
 
 if TYPE_CHECKING:
-    from types_boto3_cloudformation.type_defs import (
-        DescribeChangeSetOutputTypeDef,
-        ResourceChangeDetailTypeDef,
-        ResourceChangeTypeDef,
-    )
+    from types_boto3_cloudformation.type_defs import ResourceChangeDetailTypeDef, ResourceChangeTypeDef
 
 # What TemplateBody takes: https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html
 LARGEST_BODY = 51_200
@@ -41,7 +37,6 @@ class Change:
 
     Attributes:
         action: Add, Modify, Remove, Import or Dynamic.
-        replacement: Whether another resource takes its place.
         causes: The properties that change, and the parameters or resources that change them.
     """
 
@@ -186,20 +181,16 @@ class ChangeSets:
             return answer["Id"], answer["StackId"]
         raise AssertionError  # the last attempt returns or raises
 
-    def _wait(self, change_set: str, stack: Stack) -> "DescribeChangeSetOutputTypeDef":
-        """Waits until a change set is ready or has failed; returns it with all pages of its changes."""
+    def _wait(self, change_set: str, stack: Stack) -> Mapping[str, Any]:
+        """Waits until a change set is ready or has failed; returns it with all of its changes."""
         end = time.monotonic() + _LONGEST_WAIT
         seconds = min(_FIRST_INTERVAL, self._polling.interval)
         while time.monotonic() < end:
             with doing(f"looking what would change in stack {stack.full_name}"):
-                described = self._client.describe_change_set(ChangeSetName=change_set)
-                if described["Status"] in {"CREATE_COMPLETE", "FAILED"}:
-                    token = described.get("NextToken")
-                    while token:
-                        page = self._client.describe_change_set(ChangeSetName=change_set, NextToken=token)
-                        described["Changes"] = [*described["Changes"], *page["Changes"]]
-                        token = page.get("NextToken")
-                    return described
+                pages = self._client.get_paginator("describe_change_set").paginate(ChangeSetName=change_set)
+                described = pages.build_full_result()
+            if described["Status"] in {"CREATE_COMPLETE", "FAILED"}:
+                return described
             self._polling.sleep(seconds)
             seconds = min(seconds * 2, self._polling.interval)
         raise UnavailableError(

@@ -52,11 +52,8 @@ class Deployer:
     """Deploys the stacks of a checkout.
 
     Attributes:
-        target: The AWS that holds them, and the checkout.
         command: What the user typed.
         replace: The logical ids of the resources that may be lost with their data.
-        polling: How often CloudFormation is polled.
-        show: Shows the events.
     """
 
     target: Target

@@ -13,12 +13,7 @@ from toolchain.stacks.service import CloudFormation, StackResource, StackState
 
 @dataclass(frozen=True, kw_only=True)
 class DeployedStack:
-    """A stack that exists.
-
-    Attributes:
-        resources: Those that hold data or are retained.
-        retained_ids: The logical ids of those that stay when the stack is deleted.
-    """
+    """A stack that exists, with those of its resources that hold data or are retained when it is deleted."""
 
     stack: Stack
     state: StackState

@@ -20,13 +20,7 @@ from toolchain.stacks.watch import Outcome, Polling, Watcher
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What `destroy` would do.
-
-    Attributes:
-        deleted: The stacks that would be deleted, in this order.
-        kept: The other stacks.
-        blockers: An error for each reason not to.
-    """
+    """What `destroy` would do: the stacks to delete, in order, the others, and an error for each reason not to."""
 
     deleted: tuple[DeployedStack, ...]
     kept: tuple[DeployedStack, ...]
@@ -48,11 +42,7 @@ class Plan:
         ]
 
     def require_no_blockers(self) -> None:
-        """Checks that nothing is in the way.
-
-        Raises:
-            SeveralFailedError: Something is; nothing is destroyed.
-        """
+        """Raises a SeveralFailedError if something is in the way."""
         if self.blockers:
             raise SeveralFailedError(self.blockers)
 
@@ -62,11 +52,9 @@ class Destroyer:
     """Destroys the stacks of a checkout.
 
     Attributes:
-        target: The AWS that holds them, and the checkout.
         command: What the user typed.
         discard: The names of runs whose files may be lost.
         retain: The logical ids of resources to leave behind if they cannot be deleted.
-        polling: How often CloudFormation is polled.
     """
 
     target: Target

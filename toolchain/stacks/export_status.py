@@ -20,12 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """A data repository task.
-
-    Attributes:
-        failed: How many files failed.
-        paths: The directories that it exports; the whole file system if it names none.
-    """
+    """A data repository task; `failed` counts files, and no `paths` are the whole file system."""
 
     id: str
     lifecycle: str
@@ -56,13 +51,7 @@ class Task:
 
 @dataclass(frozen=True, kw_only=True)
 class Unexported:
-    """A directory whose files may be on the file system only.
-
-    Attributes:
-        name: The run's name, as `--discard` takes it.
-        directory: Its path on the file system.
-        why: The evidence.
-    """
+    """A run's directory whose files may be on the file system only, and the evidence for that."""
 
     name: str
     directory: str
@@ -125,7 +114,7 @@ def unexported_runs(
         tasks: All tasks of the working file system.
         parent: The directory on it that holds the runs' directories.
         since: When it was created: earlier runs left nothing on it.
-        discard: The names of the runs whose files may be lost.
+        discard: The names of runs whose files may be lost.
     """
     for run in runs:
         name, end = run["name"], run.get("stopDate")

@@ -17,7 +17,6 @@ class Stack:
     Attributes:
         name: Its short name, such as `storage`.
         full_name: Its name in CloudFormation, such as `genomics-storage`.
-        template: Its template.
         imports: The name of each export that it imports, to the stack that exports it.
     """
 

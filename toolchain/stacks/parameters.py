@@ -1,8 +1,4 @@
-"""The parameters of a stack: what genomics.toml gives, what is computed, and what the template takes.
-
-A template's Parameters section is the only list of them. All that it says of a value is checked before AWS is
-asked for anything.
-"""
+"""The parameters of a stack: given in genomics.toml or computed, checked by the template before AWS is asked."""
 
 import re
 from collections.abc import Collection, Iterator, Mapping
@@ -14,31 +10,20 @@ from toolchain.stacks.template import Parameter
 
 _NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)")
 _LIST = re.compile(r"CommaDelimitedList|.*List<.+>.*")
-# For these, the value is the name of a parameter that holds the value.
-_ELSEWHERE = "AWS::SSM::Parameter::Value<"
-_COMPUTED = frozenset({"Project", "Workflow", "Images", "JobDefinitions"})
-
-
-def is_computed(name: str) -> bool:
-    """Whether a parameter is computed, and so is none that genomics.toml may give to a stack."""
-    return name in _COMPUTED
+# The value of such a parameter is the name of an SSM parameter that holds the real value.
+_INDIRECT = "AWS::SSM::Parameter::Value<"
+COMPUTED = frozenset({"Project", "Workflow", "Images", "JobDefinitions"})
 
 
 def check(layout: Layout, chosen: Collection[Stack], settings: Settings, computed: Mapping[str, str]) -> None:
-    """Holds all of genomics.toml's `[stack.…]` against the templates.
-
-    Args:
-        layout: The stacks.
-        chosen: Those for which nothing may be missing.
-        settings: What genomics.toml says.
-        computed: Parameters that no user gives, as far as they are known.
+    """Checks all of genomics.toml's `[stack.…]`; no parameter of the chosen stacks may be missing.
 
     Raises:
-        SeveralFailedError: Something is wrong; an error for each.
+        SeveralFailedError: An error for each fault.
     """
-    known = [stack.name for stack in layout.stacks]
+    names = [stack.name for stack in layout.stacks]
     faults = [
-        f"unknown key 'stack.{name}'; stacks are {', '.join(known)}" for name in settings.stacks if name not in known
+        f"unknown key 'stack.{name}'; stacks are {', '.join(names)}" for name in settings.stacks if name not in names
     ]
     for stack in layout.stacks:
         given = settings.stacks.get(stack.name, {})
@@ -49,21 +34,16 @@ def check(layout: Layout, chosen: Collection[Stack], settings: Settings, compute
 
 
 def values(stack: Stack, settings: Settings, computed: Mapping[str, str]) -> dict[str, str]:
-    """What a stack is deployed with: every parameter of its template, the defaults written out.
-
-    So the checkout alone says what is deployed, and nothing is left over from an earlier deployment.
+    """The value of every parameter of a template, defaults included: nothing is kept from an earlier deployment.
 
     Raises:
-        SeveralFailedError: Something is wrong; an error for each.
+        SeveralFailedError: An error for each fault.
     """
     given = settings.stacks.get(stack.name, {})
     _require_none([*_wrong(stack, given, computed), *_missing(stack, given)])
-    found = {}
-    for name, parameter in stack.template.parameters.items():
-        value = computed.get(name, given.get(name, parameter.default))
-        if value is not None:
-            found[name] = _text(value)
-    return found
+    parameters = stack.template.parameters.items()
+    values = {name: computed.get(name, given.get(name, parameter.default)) for name, parameter in parameters}
+    return {name: _text(value) for name, value in values.items() if value is not None}
 
 
 def _require_none(faults: list[str]) -> None:
@@ -78,62 +58,54 @@ def _wrong(stack: Stack, given: Mapping[str, Value], computed: Mapping[str, str]
     parameters = stack.template.parameters
     for name in given:
         key = f"stack.{stack.name}.{name}"
-        if is_computed(name):
+        if name in COMPUTED:
             yield f"'{key}' cannot be given, for it is computed"
         elif name not in parameters:
-            takes = sorted(one for one in parameters if not is_computed(one))
-            yield f"unknown key '{key}'; known are {', '.join(takes) or 'none'}"
+            yield f"unknown key '{key}'; known are {', '.join(sorted(parameters.keys() - COMPUTED)) or 'none'}"
     for name, parameter in parameters.items():
-        key = f"stack.{stack.name}.{name}"
-        if is_computed(name):
+        if name in COMPUTED:
             if name in computed and (why := fault(computed[name], parameter)):
                 yield f"it makes the parameter {name} of stack {stack.name} {_shown(computed[name])}; {why}"
         elif name in given and (why := fault(given[name], parameter)):
-            yield f"'{key}' is {_shown(given[name])}; {why}"
+            yield f"'stack.{stack.name}.{name}' is {_shown(given[name])}; {why}"
 
 
 def _missing(stack: Stack, given: Mapping[str, Value]) -> Iterator[str]:
     for name, parameter in stack.template.parameters.items():
-        if name not in given and parameter.default is None and not is_computed(name):
+        if name not in given and parameter.default is None and name not in COMPUTED:
             yield f"'stack.{stack.name}.{name}' is missing: {parameter.description.rstrip('.') or 'it has no default'}"
 
 
 def fault(value: Value, parameter: Parameter) -> str | None:
-    """What is wrong with a value, said as what is allowed instead; nothing if it is right."""
-    if parameter.kind.startswith(_ELSEWHERE):
+    """What is allowed instead of a value; None if the value is valid."""
+    if parameter.kind.startswith(_INDIRECT):
         return None
-    listed = _LIST.fullmatch(parameter.kind) is not None
-    if isinstance(value, tuple) and not listed:
+    is_list = _LIST.fullmatch(parameter.kind) is not None
+    if isinstance(value, tuple) and not is_list:
         return "allowed is one value, not a list"
     text = _text(value)
-    for one in [part.strip() for part in text.split(",")] if listed else [text]:
-        if why := _fault_of_one(one, parameter):
-            return why
-    return None
+    members = [member.strip() for member in text.split(",")] if is_list else [text]
+    return next(filter(None, (_member_fault(member, parameter) for member in members)), None)
 
 
-def _fault_of_one(text: str, parameter: Parameter) -> str | None:
+def _member_fault(text: str, parameter: Parameter) -> str | None:
     if parameter.allowed and text not in parameter.allowed:
-        return f"allowed are {', '.join(one or 'the empty text' for one in parameter.allowed)}"
+        return f"allowed are {', '.join(value or 'the empty text' for value in parameter.allowed)}"
     if parameter.pattern is not None and not re.fullmatch(parameter.pattern, text):
         return f"allowed is what matches {parameter.pattern}"
-    number = parameter.kind in {"Number", "List<Number>"}
-    if number and not _NUMBER.fullmatch(text):
-        return f"allowed are numbers{_range(parameter)}"
-    size = float(text) if number else len(text)
     lowest, highest = parameter.lowest, parameter.highest
+    allowed_range = ("" if lowest is None else f" from {lowest}") + ("" if highest is None else f" to {highest}")
+    is_number = parameter.kind in {"Number", "List<Number>"}
+    if is_number and not _NUMBER.fullmatch(text):
+        return f"allowed are numbers{allowed_range}"
+    size = float(text) if is_number else len(text)
     if (lowest is not None and size < lowest) or (highest is not None and size > highest):
-        return f"allowed are {'numbers' if number else 'lengths'}{_range(parameter)}"
+        return f"allowed are {'numbers' if is_number else 'lengths'}{allowed_range}"
     return None
-
-
-def _range(parameter: Parameter) -> str:
-    lowest = "" if parameter.lowest is None else f" from {parameter.lowest}"
-    return lowest if parameter.highest is None else f"{lowest} to {parameter.highest}"
 
 
 def _text(value: Value) -> str:
-    """A value as CloudFormation takes it: always a text."""
+    """A value as CloudFormation takes it: a string."""
     if isinstance(value, bool):
         return "true" if value else "false"
     return ",".join(value) if isinstance(value, tuple) else str(value)

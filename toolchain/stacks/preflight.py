@@ -24,13 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Preflight:
-    """Checks whether stacks can be destroyed.
-
-    Attributes:
-        workflow: The directory of /scratch/working that holds the runs.
-        command: What the user typed.
-        discard: The names of runs whose files may be lost.
-    """
+    """Checks whether stacks can be destroyed; `workflow` is the directory of /scratch/working that holds the runs."""
 
     account: Account
     service: CloudFormation

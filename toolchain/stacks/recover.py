@@ -24,12 +24,6 @@ def recover(
 ) -> tuple[StackState | None, Outcome | None]:
     """Makes a stack ready for a change set.
 
-    Args:
-        desired: What the stack is to be.
-        state: What it is; None if it does not exist.
-        service: CloudFormation.
-        watcher: Watches what is done about it.
-
     Returns:
         The state then, and the outcome of an operation that an earlier run of the same command had begun.
 
@@ -88,11 +82,7 @@ def _continue_rollback(stack: Stack, arn: str, service: CloudFormation, watcher:
 
 
 def require_success(stack: Stack, outcome: Outcome) -> None:
-    """Checks that a deployment has ended well.
-
-    Raises:
-        StackFailedError: It has not.
-    """
+    """Raises a StackFailedError if a deployment has not ended well."""
     if outcome.status in {"CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE"}:
         return
     fixes = {

@@ -11,12 +11,7 @@ _RETAINING_POLICIES = frozenset({"Retain", "RetainExceptOnCreate", "Snapshot"})
 
 @dataclass(frozen=True, kw_only=True)
 class Resource:
-    """A resource of a template.
-
-    Attributes:
-        type: As `AWS::S3::Bucket`.
-        is_retained: Whether it stays when its stack is deleted.
-    """
+    """A resource of a template, and whether it stays when its stack is deleted."""
 
     logical_id: str
     type: str

@@ -21,13 +21,7 @@ TOKEN_PREFIX = "build-py-"  # noqa: S105  # no secret
 
 @dataclass(frozen=True, kw_only=True)
 class StackState:
-    """A stack as DescribeStacks has it.
-
-    Attributes:
-        id: Its ARN, which describes it even after its deletion.
-        name: Its full name.
-        protected: Whether termination protection is on.
-    """
+    """A stack as DescribeStacks has it; `id` is its ARN."""
 
     id: str
     name: str
@@ -71,12 +65,7 @@ class StackResource:
 
 @dataclass(frozen=True, kw_only=True)
 class StackEvent:
-    """An event of a stack's resource, or of the stack itself, whose logical id is the stack's name.
-
-    Attributes:
-        token: The token of the operation that it is part of; empty if it has none.
-        of_stack: Whether it is about the stack itself.
-    """
+    """An event of a resource, or of the stack itself; with the token of its operation, if that has one."""
 
     id: str
     time: datetime
@@ -104,13 +93,7 @@ class StackEvent:
 
 @dataclass(frozen=True, kw_only=True)
 class Operation:
-    """The operation that is going on with a stack, or the last one.
-
-    Attributes:
-        token: Its token; empty if it has none.
-        start: When its first event happened.
-        previous_event: The id of the last event before it.
-    """
+    """An operation on a stack: its token, if it has one, and the id of the last event before it."""
 
     token: str
     start: datetime

@@ -114,20 +114,12 @@ class Template:
 
 
 def parse(text: str) -> Json:
-    """YAML as CloudFormation reads it, tags in their long form.
-
-    Raises:
-        yaml.YAMLError: It is not YAML.
-    """
+    """Parses YAML, with tags in their long form."""
     return yaml.load(text, Loader=_Loader)  # noqa: S506  # a SafeLoader
 
 
 def read(file: Path) -> Template:
-    """Reads a template.
-
-    Raises:
-        ConfigurationError: It cannot be read, or is not a template.
-    """
+    """Reads a template; a file that is none is a ConfigurationError."""
     try:
         text = file.read_text(encoding="utf-8")
         body = parse(text)
@@ -143,19 +135,15 @@ def read(file: Path) -> Template:
 
 
 def state_machine(stacks: Path) -> Json:
-    """The definition of the state machine that takes samples to variants, its substitutions not made.
-
-    Args:
-        stacks: The folder of templates.
-    """
+    """The definition of the germline state machine, its substitutions not made."""
     return read(stacks / "workflow.yaml").resources["Germline"]["Properties"]["Definition"]
 
 
 def expanded(body: Json, lists: Mapping[str, Sequence[str]]) -> Json:
-    """A template's body without `Fn::ForEach`: what AWS::LanguageExtensions makes of its loops.
+    """Expands the loops (`Fn::ForEach`) in a part of a template, as AWS::LanguageExtensions does.
 
     Args:
-        body: A template's body, or a part of it.
+        body: The template's body, or a part of it.
         lists: The values of the parameters that loops go over.
     """
     if isinstance(body, list):
@@ -169,26 +157,28 @@ def expanded(body: Json, lists: Mapping[str, Sequence[str]]) -> Json:
             continue
         identifier, collection, fragment = value
         for item in lists[collection["Ref"]] if isinstance(collection, dict) else collection:
-            result.update(expanded(with_item(fragment, identifier, item), lists))
+            result.update(expanded(_with_item(fragment, identifier, item), lists))
     return result
 
 
-def with_item(fragment: Json, identifier: str, item: str) -> Json:
-    """A loop's fragment for one item. In `&{...}` only the item's letters and digits are kept."""
+def _with_item(fragment: Json, identifier: str, item: str) -> Json:
+    """The fragment of a loop for one item; `&{...}` keeps only the item's letters and digits."""
     if isinstance(fragment, str):
         plain = re.sub("[^A-Za-z0-9]", "", item)
         return fragment.replace(f"${{{identifier}}}", item).replace(f"&{{{identifier}}}", plain)
     if isinstance(fragment, list):
-        return [with_item(value, identifier, item) for value in fragment]
+        return [_with_item(value, identifier, item) for value in fragment]
     if isinstance(fragment, dict):
         if fragment == {"Ref": identifier}:
             return item
-        return {with_item(key, identifier, item): with_item(value, identifier, item) for key, value in fragment.items()}
+        return {
+            _with_item(key, identifier, item): _with_item(value, identifier, item) for key, value in fragment.items()
+        }
     return fragment
 
 
 def _called(body: Json, function: str) -> Iterator[Json]:
-    """What a function is called with, wherever it is called."""
+    """The arguments of all calls of a function."""
     if isinstance(body, list):
         for value in body:
             yield from _called(value, function)
@@ -200,6 +190,6 @@ def _called(body: Json, function: str) -> Iterator[Json]:
 
 
 def _unprefixed(name: Json) -> str:
-    """X of `${Project}-X`, which is how all exports are named."""
+    """X of `${Project}-X`, as all exports are named."""
     text = name.get("Fn::Sub") if isinstance(name, dict) else None
     return text.removeprefix("${Project}-") if isinstance(text, str) else str(name)

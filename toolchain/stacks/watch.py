@@ -26,13 +26,7 @@ _PERMANENT = re.compile(
 
 @dataclass(frozen=True, kw_only=True)
 class Polling:
-    """How often CloudFormation is polled.
-
-    Attributes:
-        interval: Seconds between two polls of a long operation; the first ones come sooner.
-        backoff: For when it does not answer.
-        sleep: Waits for so many seconds.
-    """
+    """How often CloudFormation is polled; `interval`, in seconds, is that of a long operation."""
 
     interval: float = 3.0
     backoff: Backoff = field(default_factory=lambda: Backoff(attempts=10, first=2.0, longest=60.0))
@@ -71,13 +65,7 @@ class Outcome:
 
 @dataclass(frozen=True, kw_only=True)
 class Watcher:
-    """Watches operations.
-
-    Attributes:
-        command: What the user typed, and may type again.
-        is_persistent: Whether CloudFormation is still there when this command has ended.
-        show: Shows the events.
-    """
+    """Watches operations; `is_persistent` says whether CloudFormation outlives this command."""
 
     service: CloudFormation
     command: str
@@ -91,13 +79,7 @@ class Watcher:
         return self.watch(stack, name, since=last.id if last else None, begin=begin)
 
     def watch(self, stack: str, name: str, *, since: str | None, begin: Callable[[], None] = lambda: None) -> Outcome:
-        """Watches an operation until it ends.
-
-        Args:
-            stack: The stack's ARN.
-            name: Its short name.
-            since: The id of the last event before the operation.
-            begin: Begins the operation.
+        """Watches an operation on a stack (its ARN and its short name) from the event after `since` until it ends.
 
         Raises:
             StoppedError: Ctrl-C.
