@@ -20,7 +20,8 @@ def install(_config: LocalConfig, _access: Access) -> None:
 
     https://docs.aws.amazon.com/AmazonECR/latest/userguide/lifecycle_policy_parameters.html
     """
-    policy_validation.VALID_ACTION_PROPERTIES |= {"targetStorageClass"}
+    # A set of its own: moto's is also that of the required properties.
+    policy_validation.VALID_ACTION_PROPERTIES = {"targetStorageClass", *policy_validation.VALID_ACTION_PROPERTIES}
     policy_validation.VALID_ACTION_TYPE_VALUES |= {"transition"}
     policy_validation.VALID_SELECTION_PROPERTIES |= {"storageClass"}
     policy_validation.VALID_SELECTION_COUNT_TYPE_VALUES |= {"sinceImagePulled", "sinceImageTransitioned"}
