@@ -1,47 +1,40 @@
-"""What a template comes to with given parameters: loops, conditions, rules and references, without AWS.
+"""Templates resolved with given parameters: loops, conditions, rules and references, without AWS.
 
     stack = deployed("storage", FileSystems="one")
     assert "ScratchFileSystem" in stack.resources
 
-References to what AWS would name come to made-up names and ARNs of the right form.
+References to what AWS would name are made-up names, and ARNs of the right form.
 """
 
-from __future__ import annotations
-
-import re
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from toolchain.images import catalog
 from toolchain.paths import HERE
 from toolchain.stacks import template as templates
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from toolchain.stacks.template import Template
+from toolchain.stacks.resolve import Resolver
+from toolchain.stacks.template import Template
 
 FOLDER: Final = HERE.root / "stack"
 TOOLS: Final = tuple(catalog.load(HERE.images).tools)
-# Those of the order that are there, and what else there is, which a test then finds.
+# In order; one that has no place in it comes last, and a test finds it.
 NAMES: Final = tuple(
     sorted((file.stem for file in FOLDER.glob("*.yaml")), key=lambda name: (*templates.ORDER, name).index(name))
 )
 
 REGION: Final = "us-east-1"
 ACCOUNT: Final = "123456789012"
-NO_VALUE: Final = object()
 PSEUDO: Final[Mapping[str, Any]] = {
     "AWS::AccountId": ACCOUNT,
-    "AWS::NoValue": NO_VALUE,
     "AWS::Partition": "aws",
     "AWS::Region": REGION,
     "AWS::StackName": "genomics-stack",
     "AWS::StackId": f"arn:aws:cloudformation:{REGION}:{ACCOUNT}:stack/genomics-stack/0",
     "AWS::URLSuffix": "amazonaws.com",
 }
-# What a parameter without a default is taken to be.
+# The values of parameters without a default.
 GIVEN: Final = {
     "Project": "genomics",
     "ReferencePath": "s3://references/hg38",
@@ -81,27 +74,24 @@ def template(name: str) -> Template:
 
 
 def expanded(name: str) -> dict[str, Any]:
-    """A template's body with its loops gone over, for the images of the catalogue."""
+    """A template's body with its loops expanded for the images of the catalogue."""
     body: dict[str, Any] = templates.expanded(template(name).body, {"Images": TOOLS})
     return body
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stack:
+class Stack(Resolver):
     """A template with its parameters."""
 
     name: str
-    body: Mapping[str, Any]
-    parameters: Mapping[str, str]
-    _conditions: dict[str, bool] = field(default_factory=dict)
 
     @property
     def resources(self) -> dict[str, Any]:
         """The resources whose conditions hold, with everything in them resolved."""
         return {
-            name: self.resolved({key: value for key, value in resource.items() if key != "Condition"})
-            for name, resource in self.body["Resources"].items()
-            if "Condition" not in resource or self.holds(resource["Condition"])
+            name: self.resolve({key: value for key, value in resource.items() if key != "Condition"})
+            for name, resource in self.template["Resources"].items()
+            if self._exists(resource)
         }
 
     def of(self, kind: str) -> dict[str, Any]:
@@ -111,108 +101,40 @@ class Stack:
     @property
     def outputs(self) -> dict[str, Any]:
         """The values of the outputs."""
-        return {name: self.resolved(output["Value"]) for name, output in self.body.get("Outputs", {}).items()}
+        return {name: self.resolve(output["Value"]) for name, output in self.template.get("Outputs", {}).items()}
 
     @property
     def refusals(self) -> list[str]:
-        """What the template's rules have against these parameters."""
+        """The assertions of the template's rules that these parameters fail."""
         return [
             " ".join(assertion["AssertDescription"].split())
-            for rule in self.body.get("Rules", {}).values()
-            if self.resolved(rule.get("RuleCondition", True))
+            for rule in self.template.get("Rules", {}).values()
+            if self.resolve(rule.get("RuleCondition", True))
             for assertion in rule["Assertions"]
-            if not self.resolved(assertion["Assert"])
+            if not self.resolve(assertion["Assert"])
         ]
 
-    def holds(self, condition: str) -> bool:
-        """Whether a condition of the template holds."""
-        if condition not in self._conditions:
-            self._conditions[condition] = bool(self.resolved(self.body["Conditions"][condition]))
-        return self._conditions[condition]
+    def _exists(self, resource: Mapping[str, Any]) -> bool:
+        return "Condition" not in resource or bool(self.call("Condition", resource["Condition"]))
 
-    def resolved(self, value: Any) -> Any:  # whatever YAML holds
-        """A value with its functions called."""
-        if isinstance(value, list):
-            return [item for item in map(self.resolved, value) if item is not NO_VALUE]
-        if not isinstance(value, dict):
-            return value
-        if len(value) == 1:
-            ((function, argument),) = value.items()
-            if function in {"Ref", "Condition"} or function.startswith("Fn::"):
-                return self._call(function, argument)
-        pairs = ((key, self.resolved(item)) for key, item in value.items())
-        return {key: item for key, item in pairs if item is not NO_VALUE}
+    def call(self, function: str, argument: Any) -> Any:
+        if function == "Fn::GetAZs":
+            return [f"{REGION}a", f"{REGION}b"]
+        return super().call(function, argument)
 
-    def _call(self, function: str, argument: Any) -> Any:  # noqa: C901, PLR0911, PLR0912  # a function a branch
-        match function:
-            case "Ref":
-                return self._reference(argument, None)
-            case "Condition":
-                # In a policy it is a table, and no function.
-                return self.holds(argument) if isinstance(argument, str) else {"Condition": self.resolved(argument)}
-            case "Fn::GetAtt":
-                name, attribute = argument
-                return self._reference(name, attribute)
-            case "Fn::Sub":
-                return self._substituted(argument)
-            case "Fn::If":
-                condition, yes, no = argument
-                return self.resolved(yes if self.holds(condition) else no)
-            case "Fn::Equals":
-                one, other = self.resolved(argument)
-                return str(one) == str(other)
-            case "Fn::And":
-                return all(self.resolved(argument))
-            case "Fn::Or":
-                return any(self.resolved(argument))
-            case "Fn::Not":
-                return not self.resolved(argument)[0]
-            case "Fn::Join":
-                separator, parts = self.resolved(argument)
-                return separator.join(parts)
-            case "Fn::Split":
-                separator, text = self.resolved(argument)
-                return text.split(separator)
-            case "Fn::Select":
-                index, items = self.resolved(argument)
-                return items[int(index)]
-            case "Fn::GetAZs":
-                return [f"{REGION}a", f"{REGION}b"]
-            case "Fn::ImportValue":
-                return self._imported(self.resolved(argument).removeprefix(f"{self.parameters['Project']}-"))
-            case _:
-                return f"{function}({argument})"
-
-    def _imported(self, name: str) -> Any:  # an output's value
+    def exported(self, name: str) -> Any:
+        export = name.removeprefix(f"{self.parameters['Project']}-")
         for other in NAMES:
-            if name in template(other).exports:
-                return deployed(other).outputs[name]
-        message = f"{name}, which {self.name} imports, is exported by no template"
+            if export in template(other).exports:
+                return deployed(other).outputs[export]
+        message = f"{export}, which {self.name} imports, is exported by no template"
         raise LookupError(message)
 
-    def _substituted(self, argument: Any) -> str:  # a text, or a text and a table
-        text, more = argument if isinstance(argument, list) else (argument, {})
-
-        def replaced(match: re.Match[str]) -> str:
-            name = match[1]
-            if name.startswith("!"):
-                return f"${{{name[1:]}}}"
-            if name in more:
-                return str(self.resolved(more[name]))
-            resource, _, attribute = name.partition(".")
-            return str(self._reference(resource, attribute or None))
-
-        return re.sub(r"\$\{([^}]+)\}", replaced, text)
-
-    def _reference(self, name: str, attribute: str | None) -> Any:  # a text, or a list of them
+    def resource(self, name: str, attribute: str | None) -> Any:
         if name in PSEUDO:
             return PSEUDO[name]
-        if name in self.parameters:
-            value = self.parameters[name]
-            listed = self.body["Parameters"][name]["Type"] == "CommaDelimitedList"
-            return value.split(",") if listed else value
-        resource = self.body["Resources"][name]
-        if "Condition" in resource and not self.holds(resource["Condition"]):
+        resource = self.template["Resources"][name]
+        if not self._exists(resource):
             message = f"{self.name} refers to {name}, which is not made with {dict(self.parameters)}"
             raise LookupError(message)
         kind = resource["Type"]
@@ -228,9 +150,9 @@ def deployed(name: str, **parameters: str) -> Stack:
         if parameter.default is not None:
             values[parameter.name] = parameter.default
         else:
-            values[parameter.name] = GIVEN[parameter.name]  # one that is missing: add what it is taken to be
+            values[parameter.name] = GIVEN[parameter.name]  # one that is missing: add a value
     unknown = sorted(set(parameters) - set(values))
     if unknown:
         message = f"{name} has no parameter {unknown[0]}"
         raise LookupError(message)
-    return Stack(name=name, body=expanded(name), parameters={**values, **parameters})
+    return Stack(name=name, template=expanded(name), parameters={**values, **parameters})

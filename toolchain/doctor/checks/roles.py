@@ -7,7 +7,7 @@ from typing import Any
 from toolchain.aws import doing
 from toolchain.doctor.context import DoctorContext
 from toolchain.doctor.result import DEPLOY, CheckResult, green, red
-from toolchain.stacks.resolve import Resolver, UnresolvedError
+from toolchain.stacks.resolve import DeployedResolver, UnresolvedError
 
 _STACKS = ("compute", "workflow")
 _TRUST = "trust policy"
@@ -84,7 +84,7 @@ def _expected(context: DoctorContext, stack: str) -> dict[str, tuple[str, dict[s
     state = context.states[stack]
     template = context.cloudformation.template(state.id)
     ids = {resource.logical_id: resource.physical_id for resource in context.cloudformation.resources(state.id)}
-    resolver = Resolver(
+    resolver = DeployedResolver(
         arn=state.id,
         template=template,
         parameters=state.parameters,
