@@ -10,7 +10,7 @@ import pytest
 from moto.backends import get_backend
 from moto.server import ThreadedMotoServer
 from support.fault_proxy import FaultProxy, fault_proxy
-from support.push_env import Cloud, Desk, Shop, desk, shop
+from support.push_env import BuildableProject, Cloud, Project, buildable_project, make_project
 
 from toolchain.images.build import ImageBuilder
 from toolchain.localaws.ecr.registry import LocalRegistry
@@ -68,39 +68,48 @@ def real_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalReg
 
 
 @pytest.fixture(scope="session")
-def front(real_registry: LocalRegistry) -> Iterator[FaultProxy]:
+def registry_proxy(real_registry: LocalRegistry) -> Iterator[FaultProxy]:
     """The proxy before the registry, where tags are immutable."""
     with fault_proxy(real_registry.host) as proxy:
         yield proxy
 
 
 @pytest.fixture
-def cloud(aws: FaultProxy, front: FaultProxy, real_registry: LocalRegistry) -> Iterator[Cloud]:
-    front.reset()
-    front.guard = _immutable(real_registry)
+def empty_cloud(aws: FaultProxy, registry_proxy: FaultProxy, real_registry: LocalRegistry) -> Iterator[Cloud]:
+    """A cloud without repositories."""
+    registry_proxy.reset()
+    registry_proxy.guard = _immutable(real_registry)
     real_registry.rotate()
-    with use_registry(real_registry, front.host):
+    with use_registry(real_registry, registry_proxy.host):
         yield Cloud(
-            api=aws,
-            front=front,
+            api_proxy=aws,
+            registry_proxy=registry_proxy,
             registry=real_registry,
             environment={**ENVIRONMENT, "AWS_ENDPOINT_URL": aws.url},
         )
-    front.reset()
+    registry_proxy.reset()
+
+
+@pytest.fixture
+def cloud(empty_cloud: Cloud, buildable: BuildableProject) -> Cloud:
+    """A cloud with an empty repository for each image of `buildable`."""
+    empty_cloud.make_repositories(buildable)
+    return empty_cloud
 
 
 def _immutable(registry: LocalRegistry) -> Callable[[str, str, bytes], tuple[int, bytes] | None]:
     """What ECR does in a repository of immutable tags, and Debian's registry does not: refuse a tag that is taken."""
 
     def guard(method: str, path: str, body: bytes) -> tuple[int, bytes] | None:
-        found = re.fullmatch(r"/v2/(.+)/manifests/([^:]+)", path)
-        if method != "PUT" or found is None:
+        manifest = re.fullmatch(r"/v2/(.+)/manifests/([^:]+)", path)
+        if method != "PUT" or manifest is None:
             return None
-        held = registry.manifest(found[1], found[2])
-        if held is None or held[0].encode() == body:
+        repository, tag = manifest.groups()
+        existing = registry.manifest(repository, tag)
+        if existing is None or existing[0].encode() == body:
             return None
         message = (
-            f"The image tag '{found[2]}' already exists in the '{found[1]}' repository and cannot be overwritten "
+            f"The image tag '{tag}' already exists in the '{repository}' repository and cannot be overwritten "
             "because the tag is immutable."
         )
         return 400, json.dumps({"errors": [{"code": "TAG_INVALID", "message": message}]}).encode()
@@ -109,15 +118,15 @@ def _immutable(registry: LocalRegistry) -> Callable[[str, str, bytes], tuple[int
 
 
 @pytest.fixture
-def small(builder: ImageBuilder, tmp_path: Path) -> Iterator[Shop]:
+def buildable(builder: ImageBuilder, tmp_path: Path) -> Iterator[BuildableProject]:
     """A checkout of three small images."""
-    with shop(tmp_path / "checkout", builder.engine) as made:
-        yield made
+    with buildable_project(tmp_path / "checkout", builder.engine) as project:
+        yield project
 
 
 @pytest.fixture
-def plain(tmp_path: Path) -> Desk:
+def project(tmp_path: Path) -> Project:
     """A checkout of three small images that claims to have pushed them."""
-    made = desk(tmp_path / "checkout")
-    made.pretend_pushed()
-    return made
+    project = make_project(tmp_path / "checkout")
+    project.pretend_pushed()
+    return project

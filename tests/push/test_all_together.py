@@ -3,58 +3,49 @@
 import json
 import resource
 
-import pytest
-from support.push_env import Cloud, Shop
+from support.push_env import BuildableProject, Cloud
 
 from toolchain.aws import Account
 
-
-@pytest.fixture
-def ready(cloud: Cloud, small: Shop) -> Cloud:
-    cloud.make_repositories(small)
-    return cloud
+MOST_CPU_SECONDS = 1.5
 
 
-def run(cloud: Cloud, small: Shop, *words: str, exit_code: int = 0) -> str:
-    result = small.run(*words, environment=cloud.environment)
-    assert result.returncode == exit_code, result.stderr
-    return result.stdout
+def test_push_render_register_and_verify_end_with_cloud_and_checkout_in_agreement(
+    cloud: Cloud, buildable: BuildableProject
+) -> None:
+    def run(*words: str, exit_code: int = 0) -> str:
+        result = buildable.run(*words, environment=cloud.environment)
+        assert result.returncode == exit_code, result.stderr
+        return result.stdout
 
+    run("push")
+    run("render")
+    run("render", "--check")
+    assert run("register") == "alpha:1 registered\nbeta:1 registered\ngamma:1 registered\n"
+    assert run("verify") == "alpha:1 agrees\nbeta:1 agrees\ngamma:1 agrees\n"
 
-def test_push_render_register_and_verify_end_with_cloud_and_checkout_in_agreement(ready: Cloud, small: Shop) -> None:
-    run(ready, small, "push")
-    run(ready, small, "render")
-    run(ready, small, "render", "--check")
-    assert run(ready, small, "register") == "alpha:1 registered\nbeta:1 registered\ngamma:1 registered\n"
-    assert run(ready, small, "verify") == "alpha:1 agrees\nbeta:1 agrees\ngamma:1 agrees\n"
-
-    # Once more, nothing.
-    ready.front.seen.clear()
-    assert run(ready, small, "push") == ""
-    assert run(ready, small, "register") == "alpha:1 unchanged\nbeta:1 unchanged\ngamma:1 unchanged\n"
-    assert ready.front.seen == []
+    # Once more, nothing: the process's own CPU time is measured, so that neither network nor other processes count.
+    cloud.registry_proxy.seen.clear()
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    nothing = buildable.run("push", environment=cloud.environment)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert (nothing.stdout, nothing.stderr) == ("", "nothing to push: ECR holds every image with this content\n")
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < MOST_CPU_SECONDS
+    assert run("register") == "alpha:1 unchanged\nbeta:1 unchanged\ngamma:1 unchanged\n"
+    assert cloud.registry_proxy.seen == []
 
     # One image changes, and that is all that changes.
-    small.change("beta")
-    assert "beta:1 runs" in run(ready, small, "verify", exit_code=1)
-    run(ready, small, "push")
-    assert "beta.json" in small.run("render", "--check", environment=ready.environment).stderr
-    assert run(ready, small, "register") == "alpha:1 unchanged\nbeta:2 registered\ngamma:1 unchanged\n"
-    assert run(ready, small, "verify") == "alpha:1 agrees\nbeta:2 agrees\ngamma:1 agrees\n"
+    buildable.change("beta")
+    assert "beta:1 runs" in run("verify", exit_code=1)
+    pushed = {image["name"]: image["new"] for image in json.loads(run("push", "--json"))["images"]}
+    assert pushed == {"alpha": False, "beta": True, "gamma": False}
+    assert "beta.json" in buildable.run("render", "--check", environment=cloud.environment).stderr
+    assert run("register") == "alpha:1 unchanged\nbeta:2 registered\ngamma:1 unchanged\n"
+    assert run("verify") == "alpha:1 agrees\nbeta:2 agrees\ngamma:1 agrees\n"
 
     # What is registered is the very image in the registry.
-    arns = json.loads((small.checkout.dist / "jobdefs.json").read_text(encoding="utf-8"))
+    arns = json.loads((buildable.checkout.dist / "jobdefs.json").read_text(encoding="utf-8"))
     answer = Account().batch().describe_job_definitions(jobDefinitions=[arns["beta"]])
     image = answer["jobDefinitions"][0]["containerProperties"]["image"]
-    held = ready.registry.manifest(f"{small.project}/beta", small.tag("beta"))
-    assert held is not None
-    assert image == f"{ready.front.host}/{small.project}/beta@{held[1]}"
-
-
-def test_a_push_of_nothing_takes_less_than_a_second_of_work(ready: Cloud, small: Shop) -> None:
-    """Of work: what the process itself computes, so that neither the network nor a busy machine is measured."""
-    run(ready, small, "push")
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    run(ready, small, "push")
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 1.0
+    digest = cloud.manifest(buildable, "beta")[1]
+    assert image == f"{cloud.registry_proxy.host}/{buildable.prefix}/beta@{digest}"

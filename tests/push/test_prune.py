@@ -10,7 +10,7 @@ from moto.core.responses import ActionResult
 from moto.stepfunctions.models import StateMachine
 from moto.stepfunctions.responses import StepFunctionResponse
 from support.fault_proxy import FaultProxy
-from support.push_env import Desk
+from support.push_env import Project
 
 from toolchain.aws import Account
 from toolchain.errors import UnavailableError
@@ -43,14 +43,14 @@ def machines(aws: FaultProxy) -> Iterator["SFNClient"]:
 
 
 @pytest.fixture
-def batch(aws: FaultProxy, plain: Desk) -> "BatchClient":
+def batch(aws: FaultProxy, project: Project) -> "BatchClient":
     """Five revisions of alpha, one of beta."""
     del aws
     batch = Account().batch()
-    registration.register(batch, registration.rendered(AwsTarget(checkout=plain.checkout), ("beta",)))
+    registration.register(batch, registration.rendered(AwsTarget(checkout=project.checkout), ("beta",)))
     for memory in range(500, 505):
-        plain.settings(f"[jobs.alpha]\nmemory = {memory}\n")
-        registration.register(batch, registration.rendered(AwsTarget(checkout=plain.checkout), ("alpha",)))
+        project.settings(f"[jobs.alpha]\nmemory = {memory}\n")
+        registration.register(batch, registration.rendered(AwsTarget(checkout=project.checkout), ("alpha",)))
     return batch
 
 
@@ -72,29 +72,29 @@ def make_machine(machines: "SFNClient", job_definition: str, name: str = "germli
     return made["stateMachineArn"]
 
 
-def prune(batch: "BatchClient", machines: "SFNClient", plain: Desk, *, keep: int) -> list[str]:
-    names = {name: f"{plain.project}-{name}" for name in ("alpha", "beta")}
+def prune(batch: "BatchClient", machines: "SFNClient", project: Project, *, keep: int) -> list[str]:
+    names = {name: f"{project.prefix}-{name}" for name in ("alpha", "beta")}
     old_revisions = pruning.plan(batch, machines, names, keep=keep)
     pruning.prune(batch, old_revisions)
     return [old.describe(done=True) for old in old_revisions]
 
 
-def active(batch: "BatchClient", plain: Desk, name: str = "alpha") -> list[int]:
-    return [revision.number for revision in revisions.active(batch, f"{plain.project}-{name}")]
+def active(batch: "BatchClient", project: Project, name: str = "alpha") -> list[int]:
+    return [revision.number for revision in revisions.active(batch, f"{project.prefix}-{name}")]
 
 
-def test_all_but_the_latest_are_deregistered(batch: "BatchClient", machines: "SFNClient", plain: Desk) -> None:
-    lines = prune(batch, machines, plain, keep=2)
+def test_all_but_the_latest_are_deregistered(batch: "BatchClient", machines: "SFNClient", project: Project) -> None:
+    lines = prune(batch, machines, project, keep=2)
     assert lines == ["alpha:3 deregistered", "alpha:2 deregistered", "alpha:1 deregistered"]
-    assert active(batch, plain) == [5, 4]
-    assert active(batch, plain, "beta") == [1]
+    assert active(batch, project) == [5, 4]
+    assert active(batch, project, "beta") == [1]
 
 
 def test_without_old_revisions_step_functions_is_not_even_asked(
-    batch: "BatchClient", machines: "SFNClient", plain: Desk, aws: FaultProxy
+    batch: "BatchClient", machines: "SFNClient", project: Project, aws: FaultProxy
 ) -> None:
     aws.seen.clear()
-    assert prune(batch, machines, plain, keep=5) == []
+    assert prune(batch, machines, project, keep=5) == []
     assert {request.path for request in aws.seen} == {"/v1/describejobdefinitions"}
 
 
@@ -108,64 +108,64 @@ def test_without_old_revisions_step_functions_is_not_even_asked(
     ],
 )
 def test_a_revision_that_a_state_machine_names_is_kept(
-    batch: "BatchClient", machines: "SFNClient", plain: Desk, job_definition: str, kept: list[int]
+    batch: "BatchClient", machines: "SFNClient", project: Project, job_definition: str, kept: list[int]
 ) -> None:
-    make_machine(machines, job_definition.format(plain.project))
-    lines = prune(batch, machines, plain, keep=1)
+    make_machine(machines, job_definition.format(project.prefix))
+    lines = prune(batch, machines, project, keep=1)
     assert ("alpha:2 kept: state machine germline names it" in lines) == (2 in kept)
-    assert active(batch, plain) == kept
+    assert active(batch, project) == kept
 
 
 def test_a_revision_that_a_published_version_names_is_kept(
-    batch: "BatchClient", machines: "SFNClient", plain: Desk
+    batch: "BatchClient", machines: "SFNClient", project: Project
 ) -> None:
-    arn = make_machine(machines, f"{plain.project}-alpha:1", publish=True)
-    machines.update_state_machine(stateMachineArn=arn, definition=definition(f"{plain.project}-alpha:5"))
-    lines = prune(batch, machines, plain, keep=1)
+    arn = make_machine(machines, f"{project.prefix}-alpha:1", publish=True)
+    machines.update_state_machine(stateMachineArn=arn, definition=definition(f"{project.prefix}-alpha:5"))
+    lines = prune(batch, machines, project, keep=1)
     assert "alpha:1 kept: version 1 of state machine germline names it" in lines
-    assert active(batch, plain) == [5, 1]
+    assert active(batch, project) == [5, 1]
 
 
 def test_a_revision_that_an_execution_was_started_with_is_kept_while_it_runs(
-    batch: "BatchClient", machines: "SFNClient", plain: Desk
+    batch: "BatchClient", machines: "SFNClient", project: Project
 ) -> None:
     """Moto gives an execution its state machine's definition of today; the service, that of its start."""
-    arn = make_machine(machines, f"{plain.project}-alpha:5")
+    arn = make_machine(machines, f"{project.prefix}-alpha:5")
     machines.start_execution(stateMachineArn=arn, name="run1")
 
     def describe_state_machine_for_execution(self: StepFunctionResponse) -> ActionResult:
         assert self._get_param("executionArn").endswith(":run1")
-        return ActionResult({"definition": definition(f"{plain.project}-alpha:3"), "name": "germline"})
+        return ActionResult({"definition": definition(f"{project.prefix}-alpha:3"), "name": "germline"})
 
     with patch.object(
         StepFunctionResponse, "describe_state_machine_for_execution", describe_state_machine_for_execution
     ):
-        lines = prune(batch, machines, plain, keep=1)
+        lines = prune(batch, machines, project, keep=1)
     assert "alpha:3 kept: execution run1 of germline names it" in lines
-    assert active(batch, plain) == [5, 3]
+    assert active(batch, project) == [5, 3]
 
 
 def test_where_state_machines_cannot_be_read_nothing_is_deregistered(
-    batch: "BatchClient", machines: "SFNClient", plain: Desk, aws: FaultProxy
+    batch: "BatchClient", machines: "SFNClient", project: Project, aws: FaultProxy
 ) -> None:
     refusal = b'{"__type":"AccessDeniedException","message":"no states:ListStateMachines"}'
     aws.fails(body="ListStateMachines", status=400, answer=refusal, times=100)
     with pytest.raises(UnavailableError, match="AccessDeniedException"):
-        prune(batch, machines, plain, keep=1)
-    assert active(batch, plain) == [5, 4, 3, 2, 1]
+        prune(batch, machines, project, keep=1)
+    assert active(batch, project) == [5, 4, 3, 2, 1]
 
 
 @pytest.mark.usefixtures("machines")
-def test_a_dry_run_deregisters_nothing(batch: "BatchClient", plain: Desk, aws: FaultProxy) -> None:
+def test_a_dry_run_deregisters_nothing(batch: "BatchClient", project: Project, aws: FaultProxy) -> None:
     for words, line, left in (
         (("--dry-run",), "alpha:1 would be deregistered\n", [5, 4, 3, 2, 1]),
         (("alpha",), "alpha:1 deregistered\n", [5, 4, 3, 2]),
     ):
-        result = plain.run("prune", "--keep", "4", *words, environment={"AWS_ENDPOINT_URL": aws.url})
+        result = project.run("prune", "--keep", "4", *words, environment={"AWS_ENDPOINT_URL": aws.url})
         assert (result.returncode, result.stdout) == (0, line), result.stderr
-        assert active(batch, plain) == left
+        assert active(batch, project) == left
 
 
 @pytest.mark.parametrize("keep", ["0", "-1", "x"])
-def test_keeping_none_is_refused(plain: Desk, keep: str) -> None:
-    assert plain.run("prune", f"--keep={keep}", environment={}).returncode == 64
+def test_keeping_none_is_refused(project: Project, keep: str) -> None:
+    assert project.run("prune", f"--keep={keep}", environment={}).returncode == 64

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.stub import Stubber
 from support.fault_proxy import FaultProxy
-from support.push_env import Desk, desk
+from support.push_env import Project, make_project
 
 from toolchain.aws import BATCH_CALLS_PER_SECOND, Account, Pace
 from toolchain.errors import MissingInputError, SeveralFailedError, UnavailableError
@@ -28,37 +28,37 @@ def batch(aws: FaultProxy) -> "BatchClient":
     return Account().batch()
 
 
-def run(plain: Desk, *names: str) -> list[str]:
+def run(project: Project, *names: str) -> list[str]:
     """What `register` prints."""
     said: list[str] = []
-    registration.run(AwsTarget(checkout=plain.checkout), Account(), names, lambda one: said.append(str(one)))
+    registration.run(AwsTarget(checkout=project.checkout), Account(), names, lambda one: said.append(str(one)))
     return said
 
 
-def active(batch: "BatchClient", plain: Desk, name: str) -> list[int]:
-    return [one.number for one in revisions.active(batch, f"{plain.project}-{name}")]
+def active(batch: "BatchClient", project: Project, name: str) -> list[int]:
+    return [one.number for one in revisions.active(batch, f"{project.prefix}-{name}")]
 
 
-def written(plain: Desk) -> dict[str, str]:
-    data: dict[str, str] = json.loads((plain.checkout.dist / "jobdefs.json").read_text(encoding="utf-8"))
+def written(project: Project) -> dict[str, str]:
+    data: dict[str, str] = json.loads((project.checkout.dist / "jobdefs.json").read_text(encoding="utf-8"))
     return data
 
 
-def nothing(_: Desk) -> None:
+def nothing(_: Project) -> None:
     """The same again."""
 
 
-def more_memory(plain: Desk) -> None:
-    plain.settings("[jobs.beta]\nmemory = 777\n")
+def more_memory(project: Project) -> None:
+    project.settings("[jobs.beta]\nmemory = 777\n")
 
 
-def deregistered(plain: Desk) -> None:
-    Account().batch().deregister_job_definition(jobDefinition=written(plain)["beta"])
+def deregistered(project: Project) -> None:
+    Account().batch().deregister_job_definition(jobDefinition=written(project)["beta"])
 
 
-def deregistered_and_back(plain: Desk) -> None:
-    deregistered(plain)
-    plain.settings()
+def deregistered_and_back(project: Project) -> None:
+    deregistered(project)
+    project.settings()
 
 
 @pytest.mark.usefixtures("aws")
@@ -67,103 +67,109 @@ def deregistered_and_back(plain: Desk) -> None:
     [
         ([nothing], "1 unchanged"),
         ([more_memory], "2 registered"),
-        ([lambda plain: plain.settings('[tags]\nlab = "b"\n')], "2 registered"),
-        ([lambda plain: plain.pretend_pushed(digit="b")], "2 registered"),
+        ([lambda project: project.settings('[tags]\nlab = "b"\n')], "2 registered"),
+        ([lambda project: project.pretend_pushed(digit="b")], "2 registered"),
         # Back to what was before the latest.
-        ([more_memory, lambda plain: plain.settings()], "3 registered"),
+        ([more_memory, lambda project: project.settings()], "3 registered"),
         ([deregistered], "2 registered"),
         # The latest active one counts, not the latest that ever was.
         ([more_memory, deregistered_and_back], "1 unchanged"),
     ],
 )
 def test_a_change_makes_a_revision_and_no_change_makes_none(
-    plain: Desk, changes: list[Callable[[Desk], object]], beta: str
+    project: Project, changes: list[Callable[[Project], object]], beta: str
 ) -> None:
-    assert run(plain) == ["alpha:1 registered", "beta:1 registered", "gamma:1 registered"]
-    prefix = f"arn:aws:batch:eu-central-1:123456789012:job-definition/{plain.project}"
-    assert written(plain) == {name: f"{prefix}-{name}:1" for name in plain.names}
+    assert run(project) == ["alpha:1 registered", "beta:1 registered", "gamma:1 registered"]
+    prefix = f"arn:aws:batch:eu-central-1:123456789012:job-definition/{project.prefix}"
+    assert written(project) == {name: f"{prefix}-{name}:1" for name in project.names}
     for change in changes:
-        change(plain)
-        lines = run(plain, "beta")
+        change(project)
+        lines = run(project, "beta")
     assert lines == [f"beta:{beta}"]
-    assert written(plain)["beta"] == f"{prefix}-beta:{beta[0]}"
+    assert written(project)["beta"] == f"{prefix}-beta:{beta[0]}"
 
 
-def test_where_nothing_changed_batch_is_only_asked(aws: FaultProxy, plain: Desk) -> None:
-    run(plain)
+def test_where_nothing_changed_batch_is_only_asked(aws: FaultProxy, project: Project) -> None:
+    run(project)
     aws.seen.clear()
-    run(plain)
+    run(project)
     assert [request.path for request in aws.seen] == ["/v1/describejobdefinitions"] * 3
 
 
 @pytest.mark.usefixtures("aws")
-def test_those_that_are_named_are_registered_and_the_others_stay_written_down(plain: Desk) -> None:
-    run(plain)
-    plain.settings('[tags]\nlab = "b"\n')
-    assert run(plain, "gamma") == ["gamma:2 registered"]
-    assert [arn.rpartition(":")[2] for arn in written(plain).values()] == ["1", "1", "2"]
+def test_those_that_are_named_are_registered_and_the_others_stay_written_down(project: Project) -> None:
+    run(project)
+    project.settings('[tags]\nlab = "b"\n')
+    assert run(project, "gamma") == ["gamma:2 registered"]
+    assert [arn.rpartition(":")[2] for arn in written(project).values()] == ["1", "1", "2"]
 
 
 @pytest.mark.usefixtures("aws")
-def test_a_name_that_no_tool_has_is_an_error_that_lists_those_there_are(plain: Desk) -> None:
+def test_a_name_that_no_tool_has_is_an_error_that_lists_those_there_are(project: Project) -> None:
     with pytest.raises(MissingInputError, match=r"no job definition 'delta': jobdefs/ holds alpha, beta, gamma"):
-        run(plain, "delta")
+        run(project, "delta")
 
 
 @pytest.mark.usefixtures("aws")
-def test_what_is_not_pushed_with_this_content_is_not_registered(plain: Desk) -> None:
-    plain.change("beta")
+def test_what_is_not_pushed_with_this_content_is_not_registered(project: Project) -> None:
+    project.change("beta")
     with pytest.raises(MissingInputError, match=r"'beta' is not pushed with this content.*python build\.py push"):
-        run(plain)
+        run(project)
 
 
 # Two at once
 
 
-def test_two_at_once_end_with_one_active_revision_that_both_name(batch: "BatchClient", plain: Desk) -> None:
-    definitions = registration.rendered(AwsTarget(checkout=plain.checkout), ())
+def test_two_at_once_end_with_one_active_revision_that_both_name(batch: "BatchClient", project: Project) -> None:
+    definitions = registration.rendered(AwsTarget(checkout=project.checkout), ())
     with ThreadPoolExecutor() as pool:
         both = list(pool.map(lambda _: registration.register(Account().batch(), definitions)[0], range(2)))
     assert [one.arn for one in both[0]] == [one.arn for one in both[1]]
-    for name in plain.names:
-        assert len(active(batch, plain, name)) == 1
+    for name in project.names:
+        assert len(active(batch, project, name)) == 1
 
 
-def test_who_registers_what_came_in_between_takes_it_back(aws: FaultProxy, batch: "BatchClient", plain: Desk) -> None:
+def test_who_registers_what_came_in_between_takes_it_back(
+    aws: FaultProxy, batch: "BatchClient", project: Project
+) -> None:
     """The other run comes after this one's look and before its registration: the very window."""
-    definitions = registration.rendered(AwsTarget(checkout=plain.checkout), ("alpha",))
+    definitions = registration.rendered(AwsTarget(checkout=project.checkout), ("alpha",))
     other = Account().batch()
     aws.fails(path="registerjobdefinition", before=lambda: register_behind(other, definitions["alpha"]))
     done, errors = registration.register(batch, definitions)
     assert errors == []
     assert [(one.number, one.new) for one in done] == [(1, False)]
-    assert active(batch, plain, "alpha") == [1]
+    assert active(batch, project, "alpha") == [1]
 
 
 def register_behind(batch: "BatchClient", definition: dict[str, Any]) -> None:
     batch.register_job_definition(**definition)
 
 
-def test_another_content_that_came_in_between_is_left_alone(aws: FaultProxy, batch: "BatchClient", plain: Desk) -> None:
-    definitions = registration.rendered(AwsTarget(checkout=plain.checkout), ("alpha",))
+def test_another_content_that_came_in_between_is_left_alone(
+    aws: FaultProxy, batch: "BatchClient", project: Project
+) -> None:
+    definitions = registration.rendered(AwsTarget(checkout=project.checkout), ("alpha",))
     other = {**definitions["alpha"], "tags": {"other": "content"}}
     aws.fails(path="registerjobdefinition", before=lambda: register_behind(Account().batch(), other))
     done, _ = registration.register(batch, definitions)
     assert [(one.number, one.new) for one in done] == [(2, True)]
-    assert active(batch, plain, "alpha") == [2, 1]
+    assert active(batch, project, "alpha") == [2, 1]
 
 
-def test_two_of_the_same_that_a_killed_run_left_are_taken_as_the_older(batch: "BatchClient", plain: Desk) -> None:
-    definitions = registration.rendered(AwsTarget(checkout=plain.checkout), ("alpha",))
+def test_two_of_the_same_that_a_killed_run_left_are_taken_as_the_older(batch: "BatchClient", project: Project) -> None:
+    definitions = registration.rendered(AwsTarget(checkout=project.checkout), ("alpha",))
     for _ in range(2):
         batch.register_job_definition(**definitions["alpha"])
     done, _ = registration.register(batch, definitions)
     assert [str(one) for one in done] == ["alpha:1 unchanged"]
 
 
-def test_an_answer_that_is_lost_makes_no_second_revision(aws: FaultProxy, batch: "BatchClient", plain: Desk) -> None:
+def test_an_answer_that_is_lost_makes_no_second_revision(
+    aws: FaultProxy, batch: "BatchClient", project: Project
+) -> None:
     """Botocore asks again after a dropped connection, though the first call may have done its work."""
-    definitions = registration.rendered(AwsTarget(checkout=plain.checkout), ("alpha",))
+    definitions = registration.rendered(AwsTarget(checkout=project.checkout), ("alpha",))
 
     def registered_but_never_heard() -> None:
         register_behind(Account().batch(), definitions["alpha"])
@@ -171,39 +177,39 @@ def test_an_answer_that_is_lost_makes_no_second_revision(aws: FaultProxy, batch:
     aws.fails(path="registerjobdefinition", before=registered_but_never_heard)
     aws.fails(path="registerjobdefinition", status=503)
     done, _ = registration.register(batch, definitions)
-    assert len(active(batch, plain, "alpha")) == 1
-    assert done[0].number == active(batch, plain, "alpha")[0]
+    assert len(active(batch, project, "alpha")) == 1
+    assert done[0].number == active(batch, project, "alpha")[0]
 
 
 # What services do
 
 
-def test_throttling_and_server_errors_are_tried_again(aws: FaultProxy, plain: Desk) -> None:
+def test_throttling_and_server_errors_are_tried_again(aws: FaultProxy, project: Project) -> None:
     throttled = b'{"__type":"TooManyRequestsException","message":"Too Many Requests"}'
     met = [
         aws.fails(path="describejobdefinitions", status=429, answer=throttled),
         aws.fails(path="registerjobdefinition", status=500),
         aws.fails(path="describejobdefinitions"),  # hangs up
     ]
-    assert run(plain, "alpha") == ["alpha:1 registered"]
+    assert run(project, "alpha") == ["alpha:1 registered"]
     assert [fault.hits for fault in met] == [1, 1, 1]
 
 
-def test_what_is_refused_ends_in_one_error_while_the_others_are_registered(aws: FaultProxy, plain: Desk) -> None:
+def test_what_is_refused_ends_in_one_error_while_the_others_are_registered(aws: FaultProxy, project: Project) -> None:
     refusal = b'{"message":"Error executing request, Exception : the role is not there"}'
-    aws.fails(path="registerjobdefinition", body=f"{plain.project}-beta", status=400, answer=refusal, times=100)
+    aws.fails(path="registerjobdefinition", body=f"{project.prefix}-beta", status=400, answer=refusal, times=100)
     with pytest.raises(SeveralFailedError) as raised:
-        run(plain)
+        run(project)
     (error,) = raised.value.errors
     assert isinstance(error, UnavailableError)
-    assert str(error).startswith(f"registering job definition {plain.project}-beta failed: ")
+    assert str(error).startswith(f"registering job definition {project.prefix}-beta failed: ")
     assert "the role is not there" in str(error)
-    assert set(written(plain)) == {"alpha", "gamma"}
+    assert set(written(project)) == {"alpha", "gamma"}
 
 
 def test_two_hundred_in_one_call_stay_under_the_services_rate(aws: FaultProxy, tmp_path: "Path") -> None:
     """The clock is a test's own, so that this takes no half a minute: what counts is when each call was let go."""
-    many = desk(tmp_path / "checkout", names=tuple(f"tool{number}" for number in range(200)))
+    many = make_project(tmp_path / "checkout", names=tuple(f"tool{number}" for number in range(200)))
     many.pretend_pushed()
     clock = Clock()
     batch = Account().batch(Pace(per_second=BATCH_CALLS_PER_SECOND, clock=clock.now, sleep=clock.sleep))
@@ -260,27 +266,27 @@ def test_the_latest_is_found_on_whatever_page_it_is(stubbed: tuple["BatchClient"
 
 
 def test_a_dry_run_prints_what_would_change_and_changes_nothing(
-    aws: FaultProxy, batch: "BatchClient", plain: Desk
+    aws: FaultProxy, batch: "BatchClient", project: Project
 ) -> None:
-    run(plain, "alpha", "beta")
-    plain.settings("[jobs.beta]\nmemory = 777\n")
-    assert plain.run("register", "alpha", environment={"AWS_ENDPOINT_URL": aws.url}).stdout == "alpha:1 unchanged\n"
-    result = plain.run("register", "--dry-run", environment={"AWS_ENDPOINT_URL": aws.url})
+    run(project, "alpha", "beta")
+    project.settings("[jobs.beta]\nmemory = 777\n")
+    assert project.run("register", "alpha", environment={"AWS_ENDPOINT_URL": aws.url}).stdout == "alpha:1 unchanged\n"
+    result = project.run("register", "--dry-run", environment={"AWS_ENDPOINT_URL": aws.url})
     assert result.returncode == 0, result.stderr
     lines = result.stdout.splitlines()
     assert lines[:2] == ["alpha:1 unchanged", "beta would be registered, after beta:1"]
     changed = [line for line in lines if line[:2] in {"+ ", "- "}]
     assert changed[:2] == ['-        "value": "512"', '+        "value": "777"']
     assert "gamma would be registered, as the first that is active" in lines
-    assert active(batch, plain, "beta") == [1]
-    assert active(batch, plain, "gamma") == []
+    assert active(batch, project, "beta") == [1]
+    assert active(batch, project, "gamma") == []
 
 
-def test_a_dry_runs_difference_is_coloured_on_a_terminal_and_plain_elsewhere(aws: FaultProxy, plain: Desk) -> None:
-    run(plain)
-    plain.settings("[jobs.beta]\nmemory = 777\n")
+def test_a_dry_runs_difference_is_coloured_on_a_terminal_and_plain_elsewhere(aws: FaultProxy, project: Project) -> None:
+    run(project)
+    project.settings("[jobs.beta]\nmemory = 777\n")
     environment = {"AWS_ENDPOINT_URL": aws.url, "TERM": "xterm"}
-    assert "\x1b[" not in plain.run("register", "--dry-run", environment=environment).stdout
-    coloured = plain.run("register", "--dry-run", environment={**environment, "FORCE_COLOR": "1"}).stdout
+    assert "\x1b[" not in project.run("register", "--dry-run", environment=environment).stdout
+    coloured = project.run("register", "--dry-run", environment={**environment, "FORCE_COLOR": "1"}).stdout
     assert '\x1b[31m-        "value": "512"' in coloured
     assert '\x1b[32m+        "value": "777"' in coloured

@@ -4,7 +4,7 @@ import copy
 from typing import Any
 
 import pytest
-from support.push_env import Desk
+from support.push_env import Project
 
 from toolchain.jobdefs import register as registration
 from toolchain.jobdefs.revisions import Revision, difference, matching, normalised
@@ -12,9 +12,9 @@ from toolchain.runs.target import AwsTarget
 
 
 @pytest.fixture
-def definition(plain: Desk) -> dict[str, Any]:
+def definition(project: Project) -> dict[str, Any]:
     """A definition as this repository renders it."""
-    return registration.rendered(AwsTarget(checkout=plain.checkout), ("alpha",))["alpha"]
+    return registration.rendered(AwsTarget(checkout=project.checkout), ("alpha",))["alpha"]
 
 
 def as_described(definition: dict[str, Any]) -> dict[str, Any]:

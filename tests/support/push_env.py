@@ -1,4 +1,4 @@
-"""A checkout of small images in a folder of its own, and the cloud that it is pushed to."""
+"""A checkout of three small images in a folder of its own, and the cloud that it is pushed to."""
 
 import json
 import os
@@ -10,73 +10,56 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from docker.errors import ImageNotFound
+from support.fault_proxy import FaultProxy
 
 from toolchain import files
 from toolchain.aws import Account
 from toolchain.backoff import Backoff
 from toolchain.docker.engine import Engine
 from toolchain.images import catalog
-from toolchain.images.build import ImageBuilder
+from toolchain.images.build import FINGERPRINT_LABEL, ImageBuilder
 from toolchain.images.ecr import Registry
 from toolchain.images.fingerprint import tag
 from toolchain.images.push import Pusher
+from toolchain.localaws.ecr.registry import LocalRegistry
 from toolchain.paths import HERE, Checkout
-
-if TYPE_CHECKING:
-    from support.fault_proxy import FaultProxy
-
-    from toolchain.localaws.ecr.registry import LocalRegistry
 
 NAMES = ("alpha", "beta", "gamma")
 # Waits that tests have the time for.
 QUICK = Backoff(attempts=4, first=0.02, longest=0.05)
 
-
-@dataclass(frozen=True, kw_only=True)
-class Cloud:
-    """An embedded AWS with a real registry, both behind proxies that can fail.
-
-    Attributes:
-        api: Before moto.
-        front: Before the registry.
-        registry: The registry itself.
-        environment: What a command needs to find this AWS.
-    """
-
-    api: "FaultProxy"
-    front: "FaultProxy"
-    registry: "LocalRegistry"
-    environment: Mapping[str, str]
-
-    def make_repositories(self, shop: "Desk", *, immutable: bool = True) -> None:
-        """What the error for a missing repository says to type."""
-        ecr = Account().ecr()
-        for name in shop.names:
-            ecr.create_repository(
-                repositoryName=f"{shop.project}/{name}", imageTagMutability="IMMUTABLE" if immutable else "MUTABLE"
-            )
-        self.api.seen.clear()
-
-    @property
-    def calls(self) -> list[str]:
-        """The API calls since the last reset."""
-        return [one.target for one in self.api.seen]
+_IMAGE = """
+version     = "1.0"
+title       = "{name}"
+description = "A file"
+license     = "MIT"
+source      = "https://example.org"
+"""
+_PROGRAM = "[program]\ncommand = ['true']\nversion = '([0-9.]+)'\n"
+_BASE = 'kind = "base"\nsuite = "none"\n'
+_JOBDEF = """{% extends "_base.json.j2" %}
+{% set vcpus = 1 %}
+{% set memory = 512 %}
+{% set timeout = 600 %}
+{% block parameters -%}"sample": "-"{%- endblock %}
+{% block arguments -%}"Ref::sample"{%- endblock %}
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Desk:
-    """A checkout of its own, whose images are a file each."""
+class Project:
+    """A checkout whose images are a file each; `prefix` is the project's name in genomics.toml."""
 
     checkout: Checkout
-    project: str
+    prefix: str
     names: tuple[str, ...] = NAMES
 
     def tag(self, name: str) -> str:
-        known = catalog.load(self.checkout.images)
-        return tag(known.tools[name], known)
+        images = catalog.load(self.checkout.images)
+        return tag(images.tools[name], images)
 
     def written(self) -> dict[str, dict[str, Any]]:
         """The entries of dist/images.json, by name."""
@@ -90,7 +73,7 @@ class Desk:
                 "name": name,
                 "version": "1.0",
                 "tag": self.tag(name),
-                "repository": f"registry.test/{self.project}/{name}",
+                "repository": f"registry.test/{self.prefix}/{name}",
                 "digest": f"sha256:{digit * 64}",
                 "compressed_bytes": 1,
             }
@@ -100,8 +83,7 @@ class Desk:
 
     def settings(self, text: str = "") -> None:
         """Writes genomics.toml."""
-        head = f'project = "{self.project}"\nworkflow = "test"\n'
-        self.checkout.settings.write_text(head + text, encoding="utf-8")
+        self.checkout.settings.write_text(f'project = "{self.prefix}"\nworkflow = "test"\n{text}', encoding="utf-8")
 
     def change(self, name: str) -> None:
         """Gives an image another content."""
@@ -109,15 +91,9 @@ class Desk:
 
     def run(self, *words: str, environment: Mapping[str, str]) -> "subprocess.CompletedProcess[str]":
         """Runs a command to its end."""
-        return subprocess.run(
-            [sys.executable, self.checkout.root / "build.py", *words],
-            env={**os.environ, **environment},
-            cwd=self.checkout.root,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-        )
+        process = self.start(*words, environment=environment)
+        stdout, stderr = process.communicate(timeout=120)
+        return subprocess.CompletedProcess(words, process.returncode, stdout, stderr)
 
     def start(self, *words: str, environment: Mapping[str, str]) -> "subprocess.Popen[str]":
         """Starts a command."""
@@ -132,8 +108,8 @@ class Desk:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shop(Desk):
-    """A checkout that can build."""
+class BuildableProject(Project):
+    """A project with an engine."""
 
     engine: Engine
 
@@ -141,54 +117,67 @@ class Shop(Desk):
     def builder(self) -> ImageBuilder:
         return ImageBuilder.open(self.checkout)
 
-    def pusher(self, registry: Registry | None = None, patience: Backoff = QUICK) -> Pusher:
+    def pusher(self, registry: Registry | None = None) -> Pusher:
         return Pusher(
             checkout=self.checkout,
             dist=self.checkout.dist,
-            registry=registry or Registry(Account(), patience),
+            registry=registry or Registry(Account(), QUICK),
             builder=lambda: self.builder,
-            backoff=patience,
+            backoff=QUICK,
         )
 
 
-_IMAGE = """
-version     = "1.0"
-title       = "{name}"
-description = "A file"
-license     = "MIT"
-source      = "https://example.org"
+@dataclass(frozen=True, kw_only=True)
+class Cloud:
+    """An embedded AWS and a real registry, both behind proxies that can fail.
 
-[packages]
+    Attributes:
+        environment: What a command needs to find this AWS.
+    """
 
-[program]
-command = ["true"]
-version = '([0-9.]+)'
-"""
-_BASE = """
-version     = "1"
-title       = "base"
-description = "Nothing"
-license     = "MIT"
-source      = "https://example.org"
-kind        = "base"
-suite       = "none"
+    api_proxy: FaultProxy
+    registry_proxy: FaultProxy
+    registry: LocalRegistry
+    environment: Mapping[str, str]
 
-[packages]
-"""
+    def make_repositories(self, project: Project, *, immutable: bool = True) -> None:
+        """Makes the repositories of a project's images."""
+        ecr = Account().ecr()
+        for name in project.names:
+            ecr.create_repository(
+                repositoryName=f"{project.prefix}/{name}", imageTagMutability="IMMUTABLE" if immutable else "MUTABLE"
+            )
+        self.api_proxy.seen.clear()
+
+    @property
+    def calls(self) -> list[str]:
+        """The API calls since the last reset."""
+        return [request.target for request in self.api_proxy.seen]
+
+    def manifest(self, project: Project, name: str) -> tuple[str, str]:
+        """The text and the digest of the manifest under an image's tag."""
+        manifest = self.registry.manifest(f"{project.prefix}/{name}", project.tag(name))
+        assert manifest is not None
+        return manifest
+
+    def push_other_build(self, project: BuildableProject, name: str, *, fingerprint: str | None = None) -> None:
+        """Pushes another image under an image's tag, past the proxy; labelled as of the same content by default."""
+        repository = f"{self.registry.host}/{project.prefix}/{name}"
+        folder = project.checkout.root / "elsewhere"
+        folder.mkdir(exist_ok=True)
+        (folder / "Dockerfile").write_text("FROM scratch\nCOPY payload /payload\n", encoding="ascii")
+        (folder / "payload").write_bytes(secrets.token_bytes(20))
+        image_id = project.engine.build(
+            {file.name: file for file in folder.iterdir()},
+            tag=f"{repository}:other",
+            arguments={},
+            labels={FINGERPRINT_LABEL: fingerprint or project.tag(name).rpartition("-")[2]},
+        )
+        login = {"username": "AWS", "password": self.registry.password}
+        project.engine.push(image_id, repository, project.tag(name), login=login)
 
 
-_JOBDEF = """{% extends "_base.json.j2" %}
-{% set vcpus = 1 %}
-{% set memory = 512 %}
-{% set timeout = 600 %}
-{% block parameters -%}"sample": "-"{%- endblock %}
-{% block arguments -%}"Ref::sample"{%- endblock %}
-"""
-
-
-def desk(
-    root: Path, *, names: tuple[str, ...] = ("alpha", "beta", "gamma"), dockerfile: str = "FROM scratch\n"
-) -> Desk:
+def make_project(root: Path, *, names: tuple[str, ...] = NAMES, dockerfile: str = "FROM scratch\n") -> Project:
     """Makes a checkout with this toolchain, and an image and a job definition for each name.
 
     Args:
@@ -196,51 +185,50 @@ def desk(
         names: The images.
         dockerfile: How each begins.
     """
-    made = Desk(checkout=Checkout(root=root), project=f"test{secrets.token_hex(4)}", names=names)
-    shutil.copytree(HERE.root / "toolchain", root / "toolchain", ignore=shutil.ignore_patterns("__pycache__"))
+    project = Project(checkout=Checkout(root=root), prefix=f"test{secrets.token_hex(4)}", names=names)
+    # With its bytecode, but not with files that Python is writing right now.
+    shutil.copytree(HERE.root / "toolchain", root / "toolchain", ignore=shutil.ignore_patterns("*.pyc.*"))
     shutil.copyfile(HERE.root / "build.py", root / "build.py")
-    made.settings()
-    (root / "images/base").mkdir(parents=True)
-    (root / "images/base/image.toml").write_text(_BASE, encoding="ascii")
+    project.settings()
     (root / "jobdefs").mkdir()
     shutil.copyfile(HERE.jobdefs / "_base.json.j2", root / "jobdefs/_base.json.j2")
-    for name in made.names:
+    for name in ("base", *names):
         folder = root / "images" / name
-        folder.mkdir()
-        (folder / "image.toml").write_text(_IMAGE.format(name=name), encoding="ascii")
-        (folder / "Dockerfile").write_text(f"{dockerfile}COPY payload /payload\n", encoding="ascii")
-        made.change(name)
+        folder.mkdir(parents=True)
+        text = _IMAGE.format(name=name) + (_BASE if name == "base" else _PROGRAM)
+        (folder / "image.toml").write_text(text, encoding="ascii")
+    for name in names:
+        (root / "images" / name / "Dockerfile").write_text(f"{dockerfile}COPY payload /payload\n", encoding="ascii")
+        project.change(name)
         (root / f"jobdefs/{name}.json.j2").write_text(_JOBDEF, encoding="ascii")
-    return made
+    return project
 
 
 @contextmanager
-def shop(root: Path, engine: Engine, *, base: str | None = None) -> Iterator[Shop]:
-    """Makes a checkout of three images, and removes what the engine got of it.
+def buildable_project(root: Path, engine: Engine, *, base: str | None = None) -> Iterator[BuildableProject]:
+    """Makes a project, and removes its images from the engine afterwards.
 
     Args:
         root: The folder.
-        engine: Where it is built.
+        engine: The engine.
         base: The image that its images start from; none for nothing at all.
     """
-    start = "ARG BASE\nFROM ${BASE}\n" if base else "FROM scratch\n"
-    plain = desk(root, dockerfile=start)
-    made = Shop(checkout=plain.checkout, project=plain.project, engine=engine)
+    plain = make_project(root, dockerfile="ARG BASE\nFROM ${BASE}\n" if base else "FROM scratch\n")
+    project = BuildableProject(checkout=plain.checkout, prefix=plain.prefix, engine=engine)
     client = engine.client
     try:
         # The base counts as built: a file needs no Debian.
-        reference = made.builder.reference(made.builder.catalog.base)
+        reference = project.builder.reference(project.builder.catalog.base)
         if base is not None:
-            repository, _, tag_name = reference.rpartition(":")
-            client.api.tag(base, repository, tag_name)
+            client.images.get(base).tag(reference)
         else:
             (root / "empty").write_text("FROM scratch\nLABEL nothing=1\n", encoding="ascii")
             engine.build({"Dockerfile": root / "empty"}, tag=reference, arguments={}, labels={})
-        yield made
+        yield project
     finally:
-        for image in client.images.list():
+        for image in client.api.images():
             # Its tags, and what a push notes down of digests, which may stay when a tag goes elsewhere.
-            for name in (*image.tags, *image.attrs.get("RepoDigests", ())):
-                if f"{made.project}/" in name:
+            for name in (*(image["RepoTags"] or ()), *(image["RepoDigests"] or ())):
+                if f"{project.prefix}/" in name:
                     with suppress(ImageNotFound):
                         client.images.remove(name, force=True)
