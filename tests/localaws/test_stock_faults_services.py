@@ -8,6 +8,11 @@ from botocore.exceptions import ClientError
 from support.stock_server import Stock
 
 
+def test_ecr_hands_out_a_login_that_has_expired(stock: Stock) -> None:
+    (data,) = stock.client("ecr").get_authorization_token()["authorizationData"]
+    assert data["expiresAt"].year < 2016
+
+
 def test_ecr_refuses_lifecycle_rules_that_archive(stock: Stock) -> None:
     ecr = stock.client("ecr")
     ecr.create_repository(repositoryName="archived")

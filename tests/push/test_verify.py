@@ -128,7 +128,9 @@ def test_the_image_of_an_older_revision_must_exist_but_the_rest_of_it_may_differ
     assert findings(project) == [f"beta:2 runs gone@sha256:{'0' * 64}, which is not in ECR"]
 
 
-def test_a_definition_of_a_tool_that_the_checkout_does_not_have_is_a_finding(batch: "BatchClient", project: Project) -> None:
+def test_a_definition_of_a_tool_that_the_checkout_does_not_have_is_a_finding(
+    batch: "BatchClient", project: Project
+) -> None:
     definition = rendered(project, "alpha")
     batch.register_job_definition(**{**definition, "jobDefinitionName": f"{project.prefix}-delta"})
     batch.register_job_definition(**{**definition, "jobDefinitionName": "another-project"})

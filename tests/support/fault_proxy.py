@@ -7,11 +7,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import ClassVar
+from urllib.parse import urlsplit
+
+from support.http_server import Handler, serve
 
 _HOP_BY_HOP = {"connection", "transfer-encoding", "keep-alive"}
-_CHUNK = 64 * 1024
 
 
 @dataclass(kw_only=True)
@@ -19,15 +20,13 @@ class Fault:
     """What goes wrong, with which requests, and how often.
 
     Attributes:
-        method: Of the requests, a regular expression.
-        path: Of the requests, a regular expression that is searched for.
-        body: In the requests' bodies, a regular expression; for APIs, whose paths all are `/`.
+        method: A regular expression for the whole of it.
+        path: A regular expression to search for.
+        body: A regular expression to search for, in the body and X-Amz-Target: the paths of JSON APIs are all `/`.
         times: How many requests it hits, from the first that matches.
         status: What is answered instead; none to hang up without an answer.
-        answer: The body of that answer.
-        content_type: Its type.
-        before: Is called instead of failing; the request is then passed on.
-        seconds: How long the request is held first.
+        before: Called instead of failing; the request is then passed on.
+        seconds: How long the request is held first; one without a status is then passed on.
     """
 
     method: str = ".*"
@@ -43,37 +42,30 @@ class Fault:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Seen:
-    """A request that came."""
+class Request:
+    """A request that came; `target` is the end of X-Amz-Target."""
 
     method: str
     path: str
     target: str
-    """X-Amz-Target, for APIs of the JSON protocol."""
-    status: int
-    at: float
 
 
 @dataclass
 class FaultProxy:
-    """A running proxy."""
+    """A running proxy; `guard` may answer a request with a status and a body before it is passed on."""
 
     upstream: str
+    url: str = ""
     faults: list[Fault] = field(default_factory=list)
-    seen: list[Seen] = field(default_factory=list)
-    # Asked before a request is passed on; an answer of its own is (status, body).
+    seen: list[Request] = field(default_factory=list)
     guard: Callable[[str, str, bytes], tuple[int, bytes] | None] = lambda _method, _path, _body: None
-    port: int = 0
+    # From the guard's look until a request was passed on, no other may be.
     writing: threading.Lock = field(default_factory=threading.Lock)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def host(self) -> str:
-        return f"127.0.0.1:{self.port}"
-
-    @property
-    def url(self) -> str:
-        return f"http://{self.host}"
+        return urlsplit(self.url).netloc
 
     def reset(self) -> None:
         self.faults.clear()
@@ -99,70 +91,46 @@ class FaultProxy:
                     return fault
         return None
 
-    def sent(self, method: str) -> list[Seen]:
-        return [one for one in self.seen if one.method == method]
+    def sent(self, method: str) -> list[Request]:
+        return [request for request in self.seen if request.method == method]
 
 
 @contextmanager
 def fault_proxy(upstream: str) -> Iterator[FaultProxy]:
-    """Runs a proxy on a free port of the loopback.
-
-    Args:
-        upstream: `host:port` that requests are passed on to.
-    """
+    """Runs a proxy before `host:port` until the block ends."""
     proxy = FaultProxy(upstream)
 
-    class Handler(_Handler):
+    class ProxyHandler(_ProxyHandler):
         owner = proxy
 
-    class Server(ThreadingHTTPServer):
-        daemon_threads = True
-        request_queue_size = 128
-
-        def handle_error(self, request: object, client_address: object) -> None:
-            """Clients hang up, and are hung up on: that is what this is for."""
-
-    server = Server(("127.0.0.1", 0), Handler)
-    proxy.port = server.server_address[1]
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
-    try:
+    with serve(ProxyHandler) as proxy.url:
         yield proxy
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class _ProxyHandler(Handler):
     # Headers and body in one packet: else each answer waits 40 ms for the acknowledgement of its first half.
     wbufsize = -1
     disable_nagle_algorithm = True
     owner: ClassVar[FaultProxy]
 
-    def log_message(self, *_: object) -> None:
-        """The tests look at `seen`."""
-
     def handle_any(self) -> None:
         body = b"".join(self._body())
-        fault = self.owner.due(self.command, self.path, body + self.headers.get("X-Amz-Target", "").encode())
-        if fault is not None:
+        target = self.headers.get("X-Amz-Target", "")
+        self.owner.seen.append(Request(method=self.command, path=self.path, target=target.rpartition(".")[2]))
+        if fault := self.owner.due(self.command, self.path, body + target.encode()):
             time.sleep(fault.seconds)
             if fault.before is not None:
                 fault.before()
-            elif fault.status is None and not fault.seconds:
-                self._note(0)
+            elif fault.status is not None:
+                self._answer(fault.status, fault.answer, {"Content-Type": fault.content_type})
+                return
+            elif not fault.seconds:
                 self.close_connection = True
                 self.connection.close()
                 return
-            elif fault.status is not None:
-                self._reply(fault.status, fault.answer, fault.content_type)
-                return
-        # One write at a time: between what the guard saw and what is passed on, nothing else may come.
         with self.owner.writing if self.command == "PUT" else nullcontext():
-            if (own := self.owner.guard(self.command, self.path, body)) is not None:
-                self._reply(*own, "application/json")
+            if (refusal := self.owner.guard(self.command, self.path, body)) is not None:
+                self._answer(*refusal, {"Content-Type": "application/json"})
             else:
                 self._pass_on(body)
 
@@ -174,12 +142,8 @@ class _Handler(BaseHTTPRequestHandler):
                 yield self.rfile.read(size)
                 self.rfile.readline()
             self.rfile.readline()
-            return
-        left = int(self.headers.get("Content-Length") or 0)
-        while left:
-            piece = self.rfile.read(min(left, _CHUNK))
-            left -= len(piece)
-            yield piece
+        else:
+            yield self.rfile.read(int(self.headers.get("Content-Length") or 0))
 
     def _pass_on(self, body: bytes) -> None:
         connection = http.client.HTTPConnection(self.owner.upstream, timeout=60)
@@ -190,35 +154,15 @@ class _Handler(BaseHTTPRequestHandler):
             # With the client's own Host, so that the registry's Location headers lead back here.
             connection.request(self.command, self.path, body=body or None, headers=headers)
             answer = connection.getresponse()
-            content = answer.read()
-            self._note(answer.status)
-            self.send_response_only(answer.status, answer.reason)
-            for name, value in answer.getheaders():
-                if name.lower() not in _HOP_BY_HOP | {"content-length"}:
-                    self.send_header(name, value)
-            length = answer.getheader("Content-Length") if self.command == "HEAD" else str(len(content))
-            self.send_header("Content-Length", length or "0")
-            self.end_headers()
-            self.wfile.write(content)
+            headers = {name: value for name, value in answer.getheaders() if name.lower() not in _HOP_BY_HOP}
+            self._answer(answer.status, answer.read(), headers)
         finally:
             connection.close()
 
-    def _reply(self, status: int, body: bytes, content_type: str) -> None:
-        self._note(status)
+    def _answer(self, status: int, body: bytes, headers: dict[str, str]) -> None:
         self.send_response_only(status)
-        self.send_header("Content-Type", content_type)
-        self.send_header("Content-Length", str(len(body)))
+        for name, value in {"Content-Length": str(len(body)), **headers}.items():
+            self.send_header(name, value)
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)
-
-    def _note(self, status: int) -> None:
-        self.owner.seen.append(
-            Seen(
-                method=self.command,
-                path=self.path,
-                target=self.headers.get("X-Amz-Target", "").rpartition(".")[2],
-                status=status,
-                at=time.monotonic(),
-            )
-        )

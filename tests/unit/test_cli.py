@@ -3,8 +3,6 @@
 import io
 import json
 import re
-import shlex
-import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -155,39 +153,6 @@ def test_without_an_engine_a_command_says_how_to_get_one(run: Run, command: str)
     assert result.code == 69
     assert error_of(result).startswith("no Docker engine answers: there is no socket")
     assert "make setup" in result.err
-
-
-@pytest.mark.parametrize(
-    ("host", "reason"),
-    [
-        ("unix://{}/none.sock", "there is no socket: it is not installed or not running"),
-        ("unix://{}/dead.sock", "its socket is there, but nothing listens"),
-        ("nonsense", "Invalid bind address format: port is required: nonsense"),
-    ],
-)
-def test_the_error_says_why_no_engine_answers(tmp_path: Path, host: str, reason: str) -> None:
-    with socket.socket(socket.AF_UNIX) as dead:
-        dead.bind(str(tmp_path / "dead.sock"))
-    words = [sys.executable, str(HERE.root / "build.py"), "list"]
-    environment = {"DOCKER_HOST": host.format(tmp_path)}
-    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 69
-    message = error_of(Result(done.returncode, done.stdout, done.stderr))
-    assert message.startswith(f"no Docker engine answers: {reason}. Type: make setup")
-
-
-def test_a_user_outside_of_the_group_docker_is_told_the_group(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse() -> None:
-        raise DockerException("Error while fetching server API version: ('...', PermissionError(13, '...'))")
-
-    monkeypatch.setattr(docker, "from_env", refuse)
-    monkeypatch.setattr("toolchain.docker.engine.user", lambda: "jo")
-    with pytest.raises(ToolchainError) as caught:
-        Engine.connect()
-    assert str(caught.value) == (
-        "no Docker engine answers: user jo may not open its socket: it is not in the group docker. "
-        "Type: sudo usermod -aG docker jo; and log in again."
-    )
 
 
 @pytest.mark.usefixtures("no_engine")

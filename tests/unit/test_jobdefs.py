@@ -152,26 +152,66 @@ TAG = st.text("aZ9é ._:/=+-@", min_size=1, max_size=40)
 
 
 @hypothesis_settings(deadline=None, max_examples=15)
-@given(tags=st.dictionaries(TAG, TAG, max_size=3), workflow=TEXT, path=TEXT, tag=TAG)
-def test_no_value_leaves_its_string(tags: dict[str, str], workflow: str, path: str, tag: str) -> None:
+@given(tags=st.dictionaries(TAG, TAG, max_size=3), workflow=TEXT, path=TEXT, role=TEXT, tag=TAG)
+def test_no_value_leaves_its_string(tags: dict[str, str], workflow: str, path: str, role: str, tag: str) -> None:
+    tools = {name: ImageReference(name=name, tag=tag, reference=one.reference) for name, one in images().items()}
     rendering = Rendering(
-        images={name: replace(image, tag=tag) for name, image in images().items()},
+        images=tools,
         settings=Settings.model_construct(project="p", workflow=workflow, tags=tags),
         scratch=Scratch(mode="local", path=path),
+        outputs=dict.fromkeys(ROLES, role),
     )
-    for name, definition in jobdefs.render(HERE.jobdefs, rendering).items():
-        assert definition["tags"] == {**tags, "image": name, "image-tag": tag}
+    plain = replace(
+        rendering, settings=SETTINGS, scratch=Scratch(mode="local", path=""), outputs=dict.fromkeys(ROLES, "")
+    )
+    expected = jobdefs.render(HERE.jobdefs, plain)
+    for name, definition in expected.items():
+        definition["jobDefinitionName"] = f"p-{name}"
+        definition["tags"] = {**tags, "image": name, "image-tag": tag}
         properties = definition["containerProperties"]
-        assert properties["environment"] == [
-            {"name": "SCRATCH", "value": "local"},
-            {"name": "WORKFLOW_NAME", "value": workflow},
-        ]
-        assert [volume["host"]["sourcePath"] for volume in properties["volumes"]] == [
-            f"{path}/reference",
-            f"{path}/data",
-            f"{path}/working",
-        ]
-        assert properties["privileged"] is False
+        properties["jobRoleArn"] = role
+        properties["environment"][1]["value"] = workflow
+        properties["logConfiguration"]["options"]["awslogs-group"] = "/p/jobs"
+        for volume in properties["volumes"]:
+            volume["host"]["sourcePath"] = f"{path}/{volume['name']}"
+    assert jobdefs.render(HERE.jobdefs, rendering) == expected
+
+
+ANY_JSON = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.text(max_size=5)),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=5), inner, max_size=3)),
+    max_leaves=8,
+)
+
+
+@hypothesis_settings(deadline=None, max_examples=60)
+@given(
+    extra=ANY_JSON,
+    key=st.sampled_from(["tags", "parameters", "timeout", "retryStrategy", "containerProperties", "unknown"]),
+)
+def test_a_definition_of_any_shape_is_refused_and_never_crashes(
+    rendered: dict[str, Definition], extra: object, key: str
+) -> None:
+    try:
+        jobdefs.validate("bwa", {**rendered["bwa"], key: extra})
+    except ConfigurationError as error:
+        assert error.why  # noqa: PT017  # it may be right
+
+
+@pytest.mark.parametrize(
+    ("tags", "reason"),
+    [
+        ({"aws:x": "y"}, "takes a name that AWS keeps for itself"),
+        ({"": "y"}, "Invalid length for parameter tags"),
+        ({"x" * 129: "y"}, "may have 128 characters"),
+        ({"x": "y" * 257}, "and its value 256"),
+        ({"x": "a\nb"}, "may hold letters, digits, spaces"),
+        ({f"x{number}": "y" for number in range(51)}, "tags, and Batch takes 50"),
+    ],
+)
+def test_tags_that_the_service_refuses_are_refused_here(tags: dict[str, str], reason: str) -> None:
+    with pytest.raises(ConfigurationError, match=reason):
+        cloud(settings=Settings(project="genomics", workflow="germline", tags=tags))
 
 
 def test_a_template_without_an_image_is_an_error() -> None:

@@ -3,6 +3,7 @@
 import errno
 import os
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -38,24 +39,65 @@ def somebody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_what_another_user_s_directory_keeps_from_being_written_names_it_and_the_command(somebody: Path) -> None:
-    error = files.unwritable(somebody / "dist" / "outputs.json", DENIED)
-    owner = files.user(somebody.stat().st_uid)
-    assert str(error) == (
-        f"cannot write {somebody}/dist/outputs.json: {somebody} belongs to {owner} with mode 0700, and this is "
-        f"{SOMEBODY}. Type: sudo chown -R {SOMEBODY} {somebody}"
-    )
-    assert error.exit_code == 73
+@pytest.mark.parametrize(
+    ("path", "why", "fix"),
+    [
+        (
+            "{checkout}/dist/outputs.json",
+            "{checkout} belongs to {owner} with mode 0700, and this is 12345",
+            "Type: sudo chown -R 12345 {checkout}",
+        ),
+        (
+            "/usr/none/x",
+            "/usr belongs to root with mode 0755, and this is 12345",
+            "Name another place, or ask its owner.",
+        ),
+    ],
+)
+def test_a_path_in_another_user_s_directory_names_it_and_the_command(
+    somebody: Path, path: str, why: str, fix: str
+) -> None:
+    names = {"checkout": somebody, "owner": files.user(somebody.stat().st_uid)}
+    error = files.unwritable(Path(path.format(**names)), DENIED)
+    assert (error.why, error.fix, error.exit_code) == (why.format(**names), fix.format(**names), 73)
 
 
-def test_nobody_is_told_to_take_over_what_is_not_of_the_checkout(somebody: Path) -> None:
-    assert somebody
-    assert "chown" not in files.unwritable(Path("/usr/none/x"), DENIED).fix
-
-
-def test_what_this_user_closed_himself_is_opened_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_this_user_closed_is_opened_and_a_full_disk_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("toolchain.files.HERE", Checkout(root=tmp_path))
     assert files.unwritable(tmp_path / "x", DENIED).fix == f"Type: chmod -R u+rwX {tmp_path}"
+    (tmp_path / "x").touch()  # it can be written, so its directory is in the way
+    assert files.unwritable(tmp_path / "x", DENIED).fix == f"Type: chmod -R u+rwX {tmp_path}"
+    full = OSError(errno.ENOSPC, "No space left on device")
+    assert files.unwritable(tmp_path / "x", full).why == "No space left on device"
+
+
+def test_files_are_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    (tmp_path / "folder.json").mkdir()
+    with pytest.raises(CannotCreateError, match=r"^cannot write .*/folder.json: Is a directory"):
+        files.write(tmp_path / "folder.json", "text")
+    files.write(tmp_path / "new" / "secret", "text", mode=0o600)
+    assert (tmp_path / "new" / "secret").stat().st_mode & 0o777 == 0o600
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["folder.json", "new", "secret"]
+
+
+def test_directories_that_cannot_be_made_are_errors(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(CannotCreateError, match=r"^cannot keep .*/file/x to its owner: Not a directory"):
+        files.make_private(tmp_path / "file" / "x")
+    with (
+        pytest.raises(CannotCreateError, match=r"^cannot write .*/file/x: Not a directory"),
+        files.locked(tmp_path / "file" / "x"),
+    ):
+        pass
+
+
+def test_a_lock_that_somebody_holds_is_waited_for_and_said(tmp_path: Path) -> None:
+    with ExitStack() as holder:
+        holder.enter_context(files.locked(tmp_path))
+        with files.locked(tmp_path, waiting=holder.close):
+            assert (tmp_path / ".lock").exists()
 
 
 def test_a_server_does_not_start_on_another_user_s_files(somebody: Path, monkeypatch: pytest.MonkeyPatch) -> None:

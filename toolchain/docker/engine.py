@@ -132,7 +132,7 @@ class Engine:
             return BuildFailedError(
                 f"{tag} does not build",
                 why=why.strip().rstrip("."),
-                fix="Its output, if any, stands above.",
+                fix="Its output, if it wrote any, is above.",
                 details="".join(output[last_step:]),
             )
 

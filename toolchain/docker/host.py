@@ -87,5 +87,5 @@ def step_error(name: str, result: Result) -> StepFailedError:
     elif code > _SIGNALS:
         why, fix = f"signal {code - _SIGNALS} ended it", "Run it again; what is done is kept."
     else:
-        why, fix = result.message.removeprefix("step: error: ").rstrip("."), "Its messages stand above."
+        why, fix = result.message.removeprefix("step: error: ").rstrip("."), "Its messages are above."
     return StepFailedError(f"step '{name}' failed ({code})", why=why, fix=fix, details=result.stderr, exit_code=code)
