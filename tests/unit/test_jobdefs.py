@@ -177,6 +177,7 @@ def test_no_value_leaves_its_string(tags: dict[str, str], workflow: str, path: s
     assert jobdefs.render(HERE.jobdefs, rendering) == expected
 
 
+BWA = render()["bwa"]
 ANY_JSON = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(), st.text(max_size=5)),
     lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=5), inner, max_size=3)),
@@ -189,11 +190,9 @@ ANY_JSON = st.recursive(
     extra=ANY_JSON,
     key=st.sampled_from(["tags", "parameters", "timeout", "retryStrategy", "containerProperties", "unknown"]),
 )
-def test_a_definition_of_any_shape_is_refused_and_never_crashes(
-    rendered: dict[str, Definition], extra: object, key: str
-) -> None:
+def test_a_definition_of_any_shape_is_refused_and_never_crashes(extra: object, key: str) -> None:
     try:
-        jobdefs.validate("bwa", {**rendered["bwa"], key: extra})
+        jobdefs.validate("bwa", {**BWA, key: extra})
     except ConfigurationError as error:
         assert error.why  # noqa: PT017  # it may be right
 
@@ -211,7 +210,7 @@ def test_a_definition_of_any_shape_is_refused_and_never_crashes(
 )
 def test_tags_that_the_service_refuses_are_refused_here(tags: dict[str, str], reason: str) -> None:
     with pytest.raises(ConfigurationError, match=reason):
-        cloud(settings=Settings(project="genomics", workflow="germline", tags=tags))
+        render(settings=Settings(project="genomics", workflow="germline", tags=tags))
 
 
 def test_a_template_without_an_image_is_an_error() -> None:
