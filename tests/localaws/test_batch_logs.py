@@ -1,15 +1,22 @@
 """A container's output, split into lines."""
 
+from unittest.mock import Mock
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from toolchain.localaws.batch.logs import MAX_EVENT, LineSplitter
+from toolchain.localaws.batch.logs import MAX_EVENT, LogStream
 
 
 def split(*chunks: bytes) -> list[str]:
-    splitter = LineSplitter()
-    return [line for chunk in chunks for line in splitter.feed(chunk)] + splitter.end()
+    """The messages of what comes in these chunks."""
+    backend = Mock()
+    stream = LogStream(backend, "group", "name")
+    for chunk in chunks:
+        stream.feed(chunk, None)
+    stream.end()
+    return [event["message"] for call in backend.put_log_events.call_args_list for event in call.args[2]]
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,10 @@
 """Batch's operations that moto answers otherwise than the service."""
 
 import json
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, cast
 
 from moto.batch.exceptions import ClientException
-from moto.batch.models import batch_backends
 from moto.batch.responses import BatchResponse
 
 from toolchain.localaws.batch.array import ArrayJob
@@ -26,10 +26,7 @@ class LocalBatchResponse(BatchResponse):
 
     @property
     def batch_backend(self) -> LocalBatchBackend:
-        backend = batch_backends[self.current_account][self.region]
-        if not isinstance(backend, LocalBatchBackend):
-            raise TypeError(type(backend))
-        return backend
+        return cast("LocalBatchBackend", super().batch_backend)
 
     def registerjobdefinition(self) -> str:
         # `guard` looks at containerProperties alone.
@@ -65,19 +62,19 @@ class LocalBatchResponse(BatchResponse):
     def listjobs(self) -> str:
         """Jobs of a status, RUNNING by default; with filters those of any status, the newest first."""
         body = json.loads(self.body)
-        jobs = self._listed(body)
-        status = body.get("jobStatus") or "RUNNING"
+        status, filters = body.get("jobStatus") or "RUNNING", body.get("filters") or ()
         if status not in STATUSES:
             raise ClientException(f"Job status is not one of {' | '.join(STATUSES)}")
-        filters = body.get("filters") or ()
         if any(condition.get("name") != "JOB_NAME" for condition in filters):
             raise ClientException("the embedded AWS filters jobs by JOB_NAME alone")
+        patterns = [pattern for condition in filters for pattern in condition["values"]]
+        jobs = [
+            job
+            for job in self._jobs_of(body)
+            if (any(_has_name(job, pattern) for pattern in patterns) if filters else job.status == status)
+        ]
         if filters:
-            patterns = [pattern for condition in filters for pattern in condition["values"]]
-            jobs = [job for job in jobs if any(_has_name(job, pattern) for pattern in patterns)]
             jobs.sort(key=lambda job: -job.created)
-        else:
-            jobs = [job for job in jobs if job.status == status]
         start = int(body.get("nextToken") or 0)
         end = start + min(body.get("maxResults") or _MAX_PAGE, _MAX_PAGE)
         answer: dict[str, Any] = {"jobSummaryList": [job_summary(job) for job in jobs[start:end]]}
@@ -85,14 +82,13 @@ class LocalBatchResponse(BatchResponse):
             answer["nextToken"] = str(end)
         return json.dumps(answer)
 
-    def _listed(self, body: dict[str, Any]) -> list[Job | ArrayJob]:
-        backend = self.batch_backend
+    def _jobs_of(self, body: dict[str, Any]) -> Iterable[Job | ArrayJob]:
+        """The jobs of an array or of a queue, which has no children."""
         if array_id := body.get("arrayJobId"):
-            parent = backend.job(array_id)
-            return list(parent.children) if isinstance(parent, ArrayJob) else []
-        queue = backend.queue(str(body.get("jobQueue", "")))
-        # Children are listed with their array.
-        return [job for job in tuple(backend.jobs.values()) if job.queue is queue and job.index is None]
+            parent = self.batch_backend.job(array_id)
+            return parent.children if isinstance(parent, ArrayJob) else ()
+        queue = self.batch_backend.queue(str(body.get("jobQueue", "")))
+        return [job for job in tuple(self.batch_backend.jobs.values()) if job.queue is queue and job.index is None]
 
 
 def _has_name(job: Job | ArrayJob, pattern: str) -> bool:

@@ -10,9 +10,9 @@ from toolchain.localaws.batch.job import STATUSES, Job, Status
 class ArrayJob:
     """The parent: it runs nothing itself, and its status follows from its children's."""
 
-    def __init__(self, *, job_id: str, arn: str, children: Sequence[Job]) -> None:
+    def __init__(self, job_id: str, children: Sequence[Job]) -> None:
         self.job_id = job_id
-        self.arn = arn
+        self.arn = children[0].arn.removesuffix(":0")
         self.children = tuple(children)
         self.queue = children[0].queue
         self.submission = children[0].submission
@@ -24,15 +24,9 @@ class ArrayJob:
         self._reason = "Array Child Job failed"
 
     @property
-    def status_summary(self) -> dict[str, int]:
-        """How many children are in each status."""
-        counts = Counter(child.status for child in self.children)
-        return {status: counts[status] for status in STATUSES}
-
-    @property
     def status(self) -> Status:
         """PENDING until the last child has ended."""
-        if not all(child.ended for child in self.children):
+        if not all(child.has_ended for child in self.children):
             return "PENDING"
         return "FAILED" if any(child.status == "FAILED" for child in self.children) else "SUCCEEDED"
 
@@ -55,8 +49,9 @@ class ArrayJob:
 
     @property
     def array_properties(self) -> dict[str, Any]:
-        """DescribeJobs' arrayProperties."""
-        return {"size": len(self.children), "statusSummary": self.status_summary}
+        """DescribeJobs' arrayProperties, with how many children are in each status."""
+        counts = Counter(child.status for child in self.children)
+        return {"size": len(self.children), "statusSummary": {status: counts[status] for status in STATUSES}}
 
     def cancel(self, reason: str) -> None:
         """Ends the children that wait."""

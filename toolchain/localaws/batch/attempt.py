@@ -13,6 +13,7 @@ from docker.errors import APIError, DockerException, ImageNotFound
 from docker.models.containers import Container as DockerContainer
 from docker.types import LogConfig
 from moto.batch.models import BatchBackend
+from moto.logs.exceptions import ResourceNotFoundException
 
 from toolchain.docker.container import Job as JobVariables
 from toolchain.errors import UnavailableError
@@ -106,8 +107,10 @@ class Attempt:
     def _start(self, container: DockerContainer) -> bool:
         """Starts the container, unless it was stopped before."""
         # Docker makes the log stream when it starts a container: one that has no image has none.
-        if not self.log.create():
-            raise NotStartedError(NO_SUCH_GROUP)
+        try:
+            self.log.create()
+        except ResourceNotFoundException as error:
+            raise NotStartedError(NO_SUCH_GROUP) from error
         with _not_started("CannotStartContainerError"), self._lock:
             # Attached first, so that no output is missed.
             self._output = container.attach(stdout=True, stderr=True, stream=True, demux=True)

@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 import moto.batch.urls
 from moto.batch.exceptions import ClientException
 from moto.batch.models import BatchBackend, JobDefinition
-from moto.batch.utils import make_arn_for_job
 
 from toolchain.localaws.batch import guard
 from toolchain.localaws.batch.array import ArrayJob
@@ -43,7 +42,7 @@ class LocalBatchBackend(BatchBackend):
 
     def reset(self) -> None:
         """Forgets everything, and kills what runs."""
-        running = [job for job in self.jobs.values() if isinstance(job, Job) and not job.ended]
+        running = [job for job in self.jobs.values() if isinstance(job, Job) and not job.has_ended]
         for job in running:
             job.terminate("the embedded AWS ended")
         if running:
@@ -63,18 +62,14 @@ class LocalBatchBackend(BatchBackend):
         return super().register_job_definition(*args, **kwargs)
 
     def submit(self, request: Mapping[str, Any]) -> Job | ArrayJob:
-        """Submits a job.
-
-        Args:
-            request: SubmitJob's body.
-        """
+        """Takes the body of SubmitJob."""
         queue = self.queue(str(request.get("jobQueue", "")))
         if queue.state == "DISABLED":
             raise ClientException(f"Cannot submit job to DISABLED job queue {queue.arn}")
         submission = Submission.parse(request, self._definition(str(request.get("jobDefinition", ""))))
         job_id = str(uuid.uuid4())
-        indices = [None] if submission.array_size is None else range(submission.array_size)
-        jobs = [
+        size = submission.array_size
+        children = [
             Job(
                 host=self.host,
                 backend=self,
@@ -84,13 +79,12 @@ class LocalBatchBackend(BatchBackend):
                 number=next(self._numbers),
                 index=index,
             )
-            for index in indices
+            for index in ([None] if size is None else range(size))
         ]
-        arn = make_arn_for_job(self.account_id, job_id, self.region_name)
-        job = jobs[0] if submission.array_size is None else ArrayJob(job_id=job_id, arn=arn, children=jobs)
+        job = ArrayJob(job_id, children) if size else children[0]
         self.tag_resource(job.arn, dict(submission.tags))
-        self.jobs |= {job.job_id: job for job in (job, *jobs)}
-        for child in jobs:
+        self.jobs |= {job.job_id: job for job in (job, *children)}
+        for child in children:
             child.enqueue()
         return job
 
@@ -99,11 +93,7 @@ class LocalBatchBackend(BatchBackend):
         return self.jobs.get(job_id.rpartition("/")[2])
 
     def queue(self, identifier: str) -> Queue:
-        """A queue by its name or its ARN.
-
-        Raises:
-            ClientException: There is none.
-        """
+        """A queue by its name or its ARN."""
         queue = self.get_job_queue(identifier)
         if not isinstance(queue, Queue):
             raise ClientException(f"Job queue {identifier} does not exist")

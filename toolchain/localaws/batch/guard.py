@@ -42,12 +42,9 @@ def check(properties: Mapping[str, Any], config: LocalConfig) -> None:
 
 
 def confine(container: Container, image_user: str, config: LocalConfig) -> Container:
-    """Checks a container again right before it is created, and resolves its mounts.
+    """Checks a container right before it is created, and resolves its mounts.
 
-    Args:
-        container: What the job's definition asks for.
-        image_user: The image's user, for a definition that names none.
-        config: Whose scratch the job may mount.
+    The image's user counts where the definition names none.
 
     Raises:
         ForbiddenError: It asks for more than a job may have.

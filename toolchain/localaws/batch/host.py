@@ -35,11 +35,7 @@ class Host:
         self._lock = threading.Lock()
 
     def confine(self, container: Container, *, exports: bool) -> Container:
-        """A job's container as the engine may run it.
-
-        Args:
-            container: What its definition asks for.
-            exports: Whether its role lets it export.
+        """A job's container as the engine may run it; `exports` gives it FSx.
 
         Raises:
             ForbiddenError: It asks for more than a job may have.
@@ -81,11 +77,7 @@ class Host:
         return {LABEL: "1", JOB_LABEL: job_id, ROOT_LABEL: self._root}
 
     def engine(self) -> Engine:
-        """The engine, connected when a job first needs it.
-
-        Raises:
-            UnavailableError: None answers.
-        """
+        """The engine, connected when a job first needs it."""
         with self._lock:
             if self._engine is None:
                 self._engine = Engine.connect()

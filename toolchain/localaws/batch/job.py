@@ -10,7 +10,7 @@ from toolchain.docker.container import Job as JobVariables
 from toolchain.localaws.batch.attempt import Attempt, now
 from toolchain.localaws.batch.host import Host
 from toolchain.localaws.batch.retry import should_retry
-from toolchain.localaws.batch.scheduler import Queue, ResourceRequest
+from toolchain.localaws.batch.scheduler import Queue
 from toolchain.localaws.batch.submission import Submission
 
 Status = Literal["SUBMITTED", "PENDING", "RUNNABLE", "STARTING", "RUNNING", "SUCCEEDED", "FAILED"]
@@ -21,11 +21,6 @@ class Job:
     """A single job, or a child of an array job. moto 5.2.5: a job has no limits, user, retries or OutOfMemoryError.
 
     Args:
-        host: Where it runs.
-        backend: The Batch backend that it belongs to.
-        queue: Where it waits.
-        submission: What it runs.
-        job_id: Its id.
         number: Jobs of a queue are served in the order of their numbers.
         index: A child's index in its array.
     """
@@ -46,6 +41,10 @@ class Job:
         self.queue = queue
         self.submission = submission
         self.index = index
+        container = submission.container()
+        self.vcpus = container.vcpus
+        self.memory = container.memory
+        self.order = (-submission.priority if queue.schedule_policy else 0, number)
         self.status: Status = "SUBMITTED"
         self.attempts: list[Attempt] = []
         self.created = now()
@@ -56,26 +55,18 @@ class Job:
         self._backend = backend
         self._reason: str | None = None
         self._lock = threading.RLock()
-        self._over = threading.Event()
+        self._ended = threading.Event()
         self._time_limit: threading.Timer | None = None
-        container = submission.container()
-        self._request = ResourceRequest(
-            queue=queue,
-            vcpus=container.vcpus,
-            memory=container.memory,
-            order=(-submission.priority if queue.schedule_policy else 0, number),
-            on_placed=self._place,
-        )
 
     @property
-    def ended(self) -> bool:
+    def has_ended(self) -> bool:
         """Whether it is SUCCEEDED or FAILED."""
         return self.status in {"SUCCEEDED", "FAILED"}
 
     @property
     def status_reason(self) -> str | None:
         """Why it ended, or why it is never placed."""
-        return self._host.scheduler.misfit(self._request) if self.status == "RUNNABLE" else self._reason
+        return self._host.scheduler.misfit(self) if self.status == "RUNNABLE" else self._reason
 
     @property
     def started(self) -> int | None:
@@ -95,17 +86,17 @@ class Job:
         if self.is_terminated:
             self._end("FAILED", self._reason)
             return
-        misfit = self._host.scheduler.misfit(self._request)
+        misfit = self._host.scheduler.misfit(self)
         if misfit and (limit := self.queue.time_limit(misfit)):
             seconds, reason = limit
             self._time_limit = threading.Timer(seconds, self._exceed_time_limit, (reason,))
             self._time_limit.daemon = True
             self._time_limit.start()
-        self._host.scheduler.enter(self._request)
+        self._host.scheduler.enter(self)
 
     def wait(self, seconds: float) -> bool:
         """Waits for the end of the job, and says whether it came."""
-        return self._over.wait(seconds)
+        return self._ended.wait(seconds)
 
     def cancel(self, reason: str) -> None:
         """Ends a job that waits; one that has started goes on, as in Batch."""
@@ -119,7 +110,7 @@ class Job:
     def terminate(self, reason: str) -> None:
         """Ends a job, and its container if it has one."""
         with self._lock:
-            if self.ended or self.is_terminated:
+            if self.has_ended or self.is_terminated:
                 return
             self.is_terminated = True
             self._reason = reason
@@ -133,12 +124,13 @@ class Job:
         return self.status not in {"SUBMITTED", "RUNNABLE"}
 
     def _exceed_time_limit(self, reason: str) -> None:
-        if self._host.scheduler.misfit(self._request):
+        if self._host.scheduler.misfit(self):
             self.cancel(reason)
 
-    def _place(self, environment: ComputeEnvironment) -> None:
+    def place(self, environment: ComputeEnvironment) -> None:
+        """Starts an attempt in a compute environment."""
         with self._lock:
-            if not self.ended:
+            if not self.has_ended:
                 self.status = "STARTING"
         threading.Thread(target=self._run, args=(environment,), name=f"job {self.job_id}", daemon=True).start()
 
@@ -153,7 +145,7 @@ class Job:
             raise
         finally:
             # The next job waits for this.
-            self._host.scheduler.leave(self._request)
+            self._host.scheduler.leave(self)
         if attempt is None or self.is_terminated:
             self._end("FAILED", self._reason)
         elif attempt.outcome.exit_code == 0 and not attempt.timed_out:
@@ -186,12 +178,12 @@ class Job:
 
     def _end(self, status: Literal["SUCCEEDED", "FAILED"], reason: str | None) -> None:
         with self._lock:
-            if self.ended:
+            if self.has_ended:
                 return
             self._reason = reason
             self.stopped = now()
             self.status = status
             if self._time_limit:
                 self._time_limit.cancel()
-        self._host.scheduler.leave(self._request)
-        self._over.set()
+        self._host.scheduler.leave(self)
+        self._ended.set()

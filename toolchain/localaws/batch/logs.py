@@ -1,6 +1,7 @@
 """A container's output as events of CloudWatch Logs, while it runs."""
 
 import time
+from collections.abc import Sequence
 from typing import Any, Final
 
 from toolchain.localaws.batch.submission import Submission
@@ -8,27 +9,6 @@ from toolchain.localaws.batch.submission import Submission
 # The awslogs driver splits longer lines:
 # https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/cloudwatch_limits_cwl.html
 MAX_EVENT: Final = 262_118
-
-
-class LineSplitter:
-    """Splits bytes into lines as they come; blank lines and a last one without a newline count."""
-
-    def __init__(self) -> None:
-        self._rest = b""
-
-    def feed(self, data: bytes) -> list[str]:
-        """The lines that are complete now."""
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        pieces = [piece for line in lines for piece in _pieces(line)]
-        if len(self._rest) > MAX_EVENT:
-            *full, self._rest = _pieces(self._rest)
-            pieces += full
-        return [piece.decode(errors="replace") for piece in pieces]
-
-    def end(self) -> list[str]:
-        """What is left when nothing more comes."""
-        rest, self._rest = self._rest, b""
-        return [rest.decode(errors="replace")] if rest else []
 
 
 class LogStream:
@@ -41,7 +21,7 @@ class LogStream:
         self.group = group
         self.name = name
         self._backend = backend
-        self._channels = (LineSplitter(), LineSplitter())
+        self._incomplete = [b"", b""]
 
     @classmethod
     def of_task(cls, backend: Any, submission: Submission, task: str) -> "LogStream":  # noqa: ANN401  # likewise
@@ -53,29 +33,36 @@ class LogStream:
             backend.ensure_log_group(stream.group)
         return stream
 
-    def create(self) -> bool:
-        """Creates the stream; false if there is no such group."""
-        if self.group not in self._backend.groups:
-            return False
-        self._backend.ensure_log_stream(self.group, self.name)
-        return True
+    def create(self) -> None:
+        """Creates the stream.
 
-    def feed(self, stdout: bytes | None, stderr: bytes | None) -> None:
-        """Takes what was written now."""
-        for channel, data in zip(self._channels, (stdout, stderr), strict=True):
+        Raises:
+            ResourceNotFoundException: There is no such group.
+        """
+        self._backend.ensure_log_stream(self.group, self.name)
+
+    def feed(self, *channels: bytes | None) -> None:
+        """Takes what came on stdout and on stderr."""
+        for number, data in enumerate(channels):
             if data:
-                self._put(channel.feed(data))
+                lines, self._incomplete[number] = split_lines(self._incomplete[number] + data)
+                self._put(lines)
 
     def end(self) -> None:
-        """Writes the lines that never ended."""
-        for channel in self._channels:
-            self._put(channel.end())
+        """Writes last lines without a newline."""
+        self._put([line for line in self._incomplete if line])
 
-    def _put(self, messages: list[str]) -> None:
-        if messages:
+    def _put(self, lines: Sequence[bytes]) -> None:
+        if lines:
             now = time.time_ns() // 1_000_000
-            events = [{"timestamp": now, "message": message} for message in messages]
+            events = [{"timestamp": now, "message": line.decode(errors="replace")} for line in lines]
             self._backend.put_log_events(self.group, self.name, events)
+
+
+def split_lines(data: bytes) -> tuple[list[bytes], bytes]:
+    """Splits off the complete lines, blank ones too; those that are too long become several."""
+    *pieces, rest = [piece for line in data.split(b"\n") for piece in _pieces(line)]
+    return pieces, rest
 
 
 def _pieces(line: bytes) -> list[bytes]:

@@ -6,9 +6,8 @@ does not, where Batch would let all others wait until the queue's time limit can
 
 import threading
 from bisect import insort
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Protocol
 
 from moto.batch.models import ComputeEnvironment, JobQueue
 
@@ -43,21 +42,22 @@ class Queue(JobQueue):
         return [environment for environment in self.environments if environment.state != "DISABLED"]
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class ResourceRequest:
-    """What a job needs to run.
+class Schedulable(Protocol):
+    """A job that waits for room.
 
     Attributes:
         memory: MiB.
-        order: Requests of a queue are served by it, the lowest first.
-        on_placed: Called with the job's compute environment; must return at once.
+        order: Jobs of a queue are placed by it, the lowest first.
     """
 
     queue: Queue
     vcpus: int
     memory: int
     order: tuple[int, int]
-    on_placed: Callable[[ComputeEnvironment], None]
+
+    def place(self, environment: ComputeEnvironment) -> None:
+        """Starts it; must return at once."""
+        ...
 
 
 class Scheduler:
@@ -72,59 +72,59 @@ class Scheduler:
         self._vcpus = vcpus
         self._memory = memory
         self._lock = threading.Lock()
-        self._waiting: dict[Queue, list[ResourceRequest]] = {}
-        self._placed: dict[ResourceRequest, ComputeEnvironment] = {}
+        self._waiting: dict[Queue, list[Schedulable]] = {}
+        self._placed: dict[Schedulable, ComputeEnvironment] = {}
 
-    def enter(self, request: ResourceRequest) -> None:
-        """Queues a request; it may be placed before this returns."""
+    def enter(self, job: Schedulable) -> None:
+        """Queues a job; it may be placed before this returns."""
         with self._lock:
-            insort(self._waiting.setdefault(request.queue, []), request, key=lambda other: other.order)
+            insort(self._waiting.setdefault(job.queue, []), job, key=lambda other: other.order)
         self.schedule()
 
-    def leave(self, request: ResourceRequest) -> None:
-        """Withdraws a request, waiting or placed, and gives what it had to others."""
+    def leave(self, job: Schedulable) -> None:
+        """Withdraws a job, waiting or placed, and places what fits then."""
         with self._lock:
-            self._placed.pop(request, None)
-            waiting = self._waiting.get(request.queue, [])
-            if request in waiting:
-                waiting.remove(request)
+            self._placed.pop(job, None)
+            waiting = self._waiting.get(job.queue, [])
+            if job in waiting:
+                waiting.remove(job)
         self.schedule()
 
     def schedule(self) -> None:
-        """Places every request that fits now."""
+        """Places every job that fits now."""
         with self._lock:
             before = len(self._placed)
             for queue in sorted(self._waiting, key=lambda queue: -int(queue.priority)):
-                for request in tuple(self._waiting[queue]):
-                    if self.misfit(request):
+                for job in tuple(self._waiting[queue]):
+                    if self.misfit(job):
                         continue
-                    environment = self._room(request)
+                    environment = self._room(job)
                     if environment is None:
                         break
-                    self._waiting[queue].remove(request)
-                    self._placed[request] = environment
+                    self._waiting[queue].remove(job)
+                    self._placed[job] = environment
                 if not self._waiting[queue]:
                     del self._waiting[queue]
             placed = list(self._placed.items())[before:]
-        for request, environment in placed:
-            request.on_placed(environment)
+        for job, environment in placed:
+            job.place(environment)
 
-    def misfit(self, request: ResourceRequest) -> str | None:
-        """Why a request can never be placed, as queues and environments are now."""
-        if request.vcpus > max(map(_max_vcpus, request.queue.enabled_environments()), default=0):
+    def misfit(self, job: Schedulable) -> str | None:
+        """Why a job can never be placed, as queues and environments are now."""
+        if job.vcpus > max(map(_max_vcpus, job.queue.enabled_environments()), default=0):
             return TOO_LARGE_FOR_ENVIRONMENTS
-        if request.vcpus > self._vcpus or request.memory > self._memory:
+        if job.vcpus > self._vcpus or job.memory > self._memory:
             return TOO_LARGE_FOR_INSTANCES
         return None
 
-    def _room(self, request: ResourceRequest) -> ComputeEnvironment | None:
+    def _room(self, job: Schedulable) -> ComputeEnvironment | None:
         vcpus = sum(other.vcpus for other in self._placed)
         memory = sum(other.memory for other in self._placed)
-        if vcpus + request.vcpus > self._vcpus or memory + request.memory > self._memory:
+        if vcpus + job.vcpus > self._vcpus or memory + job.memory > self._memory:
             return None
-        for environment in request.queue.enabled_environments():
+        for environment in job.queue.enabled_environments():
             used = sum(other.vcpus for other, placed in self._placed.items() if placed is environment)
-            if used + request.vcpus <= _max_vcpus(environment):
+            if used + job.vcpus <= _max_vcpus(environment):
                 return environment
         return None
 

@@ -22,13 +22,11 @@ class Submission:
     """What a job is to run.
 
     Attributes:
-        definition: The job definition as DescribeJobDefinitions shows it.
-        parameters: The definition's and the request's.
+        definition: As DescribeJobDefinitions shows it.
         properties: The definition's containerProperties with the request's containerOverrides.
-        retry_strategy: As the API has it.
         timeout: Seconds that an attempt may take.
-        array_size: How many children an array job has; none for a single job.
-        priority: Order in a queue with a scheduling policy; the highest goes first.
+        array_size: None for a single job.
+        priority: In a queue with a scheduling policy; the highest goes first.
     """
 
     name: str
