@@ -1,5 +1,6 @@
 """Jobs on a real engine, as DescribeJobs and ListJobs show them."""
 
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -205,6 +206,25 @@ def test_a_running_job_is_terminated_and_not_cancelled_and_its_log_grows(cloud: 
     job = cloud.ended(job_id)
     assert (job["status"], job["statusReason"], job["isTerminated"]) == ("FAILED", "no longer needed", True)
     assert len(job["attempts"]) == 1
+
+
+def test_a_job_that_is_terminated_while_it_starts_never_runs(
+    cloud: Cloud, shell: str, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminated = threading.Event()
+
+    def slow_engine() -> Engine:
+        terminated.wait()
+        return engine
+
+    monkeypatch.setattr(LocalBatchBackend.host, "engine", slow_engine)
+    job_id = cloud.submit(shell, "true", retryStrategy={"attempts": 3})
+    cloud.reaches(job_id, "STARTING")
+    cloud.batch.terminate_job(jobId=job_id, reason="changed my mind")
+    terminated.set()
+    job = cloud.ended(job_id)
+    assert (job["status"], job["statusReason"], len(job["attempts"])) == ("FAILED", "changed my mind", 1)
+    assert "startedAt" not in job
 
 
 def test_a_waiting_job_ends_without_ever_starting(cloud: Cloud, shell: str) -> None:

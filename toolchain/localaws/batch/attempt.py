@@ -87,6 +87,7 @@ class Attempt:
 
     def stop(self) -> None:
         """Stops the container as TerminateJob does: SIGTERM, and SIGKILL if it goes on."""
+        self._stopping = True
         threading.Thread(target=self._stop, daemon=True).start()
 
     def _create(self) -> DockerContainer:
@@ -147,11 +148,11 @@ class Attempt:
         self._stop()
 
     def _stop(self) -> None:
-        with self._lock:
-            self._stopping = True
-        if self.started is not None and self._container is not None:
+        with self._lock:  # not while it is being started
+            container = self._container if self.started else None
+        if container:
             with contextlib.suppress(DockerException, requests.RequestException):  # it may have ended by itself
-                self._container.stop(timeout=_STOP_SECONDS)
+                container.stop(timeout=_STOP_SECONDS)
 
     def _remove(self) -> None:
         if self._output is not None:
