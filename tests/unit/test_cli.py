@@ -128,6 +128,7 @@ def test_every_command_has_help(run: Run) -> None:
         ("demo extra", "unexpected extra argument (extra)"),
         ("run samples.csv --reference ref.fa --skip mem", "'--skip'"),
         ("render --scratch", "'--scratch'"),
+        *((f"prune --keep={number}", "'--keep'") for number in ("0", "-1", "x")),
     ],
 )
 @pytest.mark.usefixtures("no_engine")
