@@ -29,13 +29,7 @@ class Key:
 
 @dataclass(frozen=True, kw_only=True)
 class Access:
-    """The address of a running embedded AWS, and its keys.
-
-    Attributes:
-        endpoint: The address, as AWS_ENDPOINT_URL takes it.
-        owner: Opens everything.
-        export: Opens the two FSx operations of an export, for the job that exports.
-    """
+    """The address of an embedded AWS, the key that opens everything, and the one of the job that exports."""
 
     endpoint: str
     owner: Key = field(default_factory=Key.new)
@@ -59,24 +53,19 @@ class Server:
 
     @property
     def environment(self) -> Mapping[str, str]:
-        """What a client needs to find this AWS, and to read nothing of the user's own."""
-        return environment(self.endpoint, self.region, self.key)
-
-
-def environment(endpoint: str, region: str, key: Key) -> Mapping[str, str]:
-    """The variables that lead a client to an embedded AWS with a key."""
-    return {
-        "AWS_ENDPOINT_URL": endpoint,
-        "AWS_ACCESS_KEY_ID": key.id,
-        "AWS_SECRET_ACCESS_KEY": key.secret,
-        "AWS_REGION": region,
-        "AWS_DEFAULT_REGION": region,
-        "AWS_CONFIG_FILE": os.devnull,
-        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "NO_PROXY": ADDRESS,
-        "no_proxy": ADDRESS,
-    }
+        """What leads a client to this AWS, and keeps it from the user's own files and credentials."""
+        return {
+            "AWS_ENDPOINT_URL": self.endpoint,
+            "AWS_ACCESS_KEY_ID": self.key.id,
+            "AWS_SECRET_ACCESS_KEY": self.key.secret,
+            "AWS_REGION": self.region,
+            "AWS_DEFAULT_REGION": self.region,
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "NO_PROXY": ADDRESS,
+            "no_proxy": ADDRESS,
+        }
 
 
 @contextmanager

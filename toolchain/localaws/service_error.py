@@ -34,11 +34,8 @@ WRONG_SIGNATURE: Final = Kind("SignatureDoesNotMatch", "SignatureDoesNotMatch", 
 WRONG_TIME: Final = Kind("RequestTimeTooSkewed", "RequestExpired", "InvalidSignatureException")
 DENIED: Final = Kind("AccessDenied", "AccessDenied", "AccessDeniedException")
 INVALID: Final = Kind("InvalidRequest", "ValidationError", "ValidationException", 400)
-NO_JSON: Final = Kind("InvalidRequest", "MalformedInput", "SerializationException", 400)
 NO_LENGTH: Final = Kind("MissingContentLength", "ValidationError", "ValidationException", 411)
-CUT_OFF: Final = Kind("IncompleteBody", "ValidationError", "ValidationException", 400)
 TOO_LARGE: Final = Kind("EntityTooLarge", "RequestEntityTooLarge", "RequestEntityTooLargeException", 413)
-WRONG_DIGEST: Final = Kind("XAmzContentSHA256Mismatch", "SignatureDoesNotMatch", "InvalidSignatureException", 400)
 UNKNOWN_OPERATION: Final = Kind("MethodNotAllowed", "InvalidAction", "UnknownOperationException", 400)
 INTERNAL: Final = Kind("InternalError", "InternalFailure", "InternalFailure", 500)
 
