@@ -2,11 +2,11 @@
 
 from typing import Any, Final
 
-# What was replaced, as `<class or module>.<name>`.
-REPLACED: Final[list[str]] = []
+# What was replaced, such as `Rule.send_to_targets`, `batch.urls.url_paths` or `batch_backends.backend`.
+REPLACED: Final[set[str]] = set()
 
 
-def replace(owner: Any, name: str, replacement: object) -> Any:  # noqa: ANN401  # a class, a module or an object of moto
+def replace(owner: Any, name: str, replacement: object) -> Any:  # noqa: ANN401  # a class, a module or backends of moto
     """Puts something of ours in the place of a method or another attribute.
 
     Returns:
@@ -14,6 +14,6 @@ def replace(owner: Any, name: str, replacement: object) -> Any:  # noqa: ANN401 
     """
     stock = getattr(owner, name)
     setattr(owner, name, replacement)
-    owner_name = getattr(owner, "__name__", type(owner).__name__)
-    REPLACED.append(f"{owner_name.rpartition('.')[2]}.{name}")
+    owner_name = getattr(owner, "__name__", "") or f"{owner.service_name}_backends"
+    REPLACED.add(f"{'.'.join(owner_name.split('.')[-2:])}.{name}")
     return stock

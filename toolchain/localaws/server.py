@@ -56,7 +56,7 @@ def serve(config: LocalConfig, *, port: int = 0) -> Iterator[Server]:
         listener = stack.enter_context(_listening(port))
         access = Access(endpoint=f"http://{ADDRESS}:{listener.getsockname()[1]}")
         stack.enter_context(environment_variables(_MOTO))
-        for service in (batch, ecr, fsx, logs, stepfunctions):
+        for service in (batch, fsx, logs, stepfunctions):
             service.install(config, access)
         # A backend that an earlier server of this process made knows nothing of what was installed now.
         _drop_backends()

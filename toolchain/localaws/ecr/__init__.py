@@ -6,25 +6,25 @@ Jobs name images by the engine's ids and need none. The registry does not refuse
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
 from moto.ecr import policy_validation
 
-from toolchain.localaws.access import Access
 from toolchain.localaws.config import LocalConfig
 from toolchain.localaws.ecr.registry import LocalRegistry
 from toolchain.localaws.ecr.repositories import use_registry
+from toolchain.localaws.moto_patch import replace
 
-
-def install(_config: LocalConfig, _access: Access) -> None:
-    """Takes lifecycle rules that archive images, or go by their last pull. moto 5.2.5: they are refused.
-
-    https://docs.aws.amazon.com/AmazonECR/latest/userguide/lifecycle_policy_parameters.html
-    """
-    # A set of its own: moto's is also that of the required properties.
-    policy_validation.VALID_ACTION_PROPERTIES = {"targetStorageClass", *policy_validation.VALID_ACTION_PROPERTIES}
-    policy_validation.VALID_ACTION_TYPE_VALUES |= {"transition"}
-    policy_validation.VALID_SELECTION_PROPERTIES |= {"storageClass"}
-    policy_validation.VALID_SELECTION_COUNT_TYPE_VALUES |= {"sinceImagePulled", "sinceImageTransitioned"}
+# Lifecycle rules that archive images, or go by their last pull. moto 5.2.5: they are refused.
+# https://docs.aws.amazon.com/AmazonECR/latest/userguide/lifecycle_policy_parameters.html
+LIFECYCLE_RULES: Final = {
+    "VALID_ACTION_PROPERTIES": {"targetStorageClass"},
+    "VALID_ACTION_TYPE_VALUES": {"transition"},
+    "VALID_SELECTION_PROPERTIES": {"storageClass"},
+    "VALID_SELECTION_COUNT_TYPE_VALUES": {"sinceImagePulled", "sinceImageTransitioned"},
+}
+for _name, _values in LIFECYCLE_RULES.items():
+    replace(policy_validation, _name, getattr(policy_validation, _name) | _values)
 
 
 @contextmanager

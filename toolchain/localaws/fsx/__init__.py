@@ -12,15 +12,16 @@ from toolchain.localaws.access import Access
 from toolchain.localaws.config import LocalConfig
 from toolchain.localaws.fsx.api import LocalFsxResponse
 from toolchain.localaws.fsx.backend import LocalFsxBackend, fsx_backends
+from toolchain.localaws.moto_patch import replace
+
+replace(urls, "url_paths", dict.fromkeys(urls.url_paths, LocalFsxResponse.dispatch))
 
 
 def install(config: LocalConfig, _access: Access) -> None:
-    """Replaces moto's FSx, and removes the file systems of an earlier server."""
+    """Removes the file systems of an earlier server."""
     for folder in ("lustre", "removed"):
         shutil.rmtree(config.root / folder, ignore_errors=True)
     LocalFsxBackend.config = config
-    for path in urls.url_paths:
-        urls.url_paths[path] = LocalFsxResponse.dispatch
 
 
 def object_changed(bucket: str, key: str, *, exists: bool) -> None:
