@@ -1,0 +1,536 @@
+"""What the embedded AWS adds to moto: the upstream fault of each extension, and a probe that finds it in stock moto.
+
+A probe that fails says that moto mended its fault: then the extension can go, or has to be looked at again.
+"""
+
+import json
+import re
+import time
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from botocore.parsers import ResponseParserError
+from support.moto_cloud import ROLE
+from support.stock_server import Stock
+
+import toolchain.localaws.server
+from toolchain.localaws.moto_patch import REPLACED
+
+SOURCE = Path(toolchain.localaws.server.__file__).parent
+Probe = Callable[[Stock], bool]
+PASS = {"Type": "Pass"}
+WAIT = {"Type": "Wait", "Seconds": 30}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Extension:
+    """An extension.
+
+    Attributes:
+        name: Dotted, below toolchain.localaws.
+        fault: What moto does, or lacks.
+        probe: Whether a stock server still has the fault.
+        replaces: What of moto is replaced, as in moto_patch.REPLACED.
+    """
+
+    name: str
+    fault: str
+    probe: Probe
+    replaces: tuple[str, ...] = ()
+
+
+def refuses(call: Callable[[], object]) -> bool:
+    try:
+        call()
+    except (ClientError, ResponseParserError):
+        return True
+    return False
+
+
+def task(resource: str, **parameters: Any) -> dict[str, Any]:
+    return {"Type": "Task", "Resource": f"arn:aws:states:::{resource}", "Parameters": parameters}
+
+
+def mapped(mode: str, state: dict[str, Any], **more: Any) -> dict[str, Any]:
+    config = {"Mode": mode} | ({"ExecutionType": "STANDARD"} if mode == "DISTRIBUTED" else {})
+    processor = {"ProcessorConfig": config, "StartAt": "I", "States": {"I": {"End": True, **state}}}
+    return {"Type": "Map", "ItemsPath": "$.xs", "ItemProcessor": processor, **more}
+
+
+# ---- the door -------------------------------------------------------------------------------------------------------
+
+
+def answers_whoever_asks(stock: Stock) -> bool:
+    foreign = {"Origin": "http://attacker.example", "Host": "attacker.example"}
+    request = urllib.request.Request(f"{stock.endpoint}/moto-api/data.json", headers=foreign)
+    with urllib.request.urlopen(request, timeout=20) as answer:
+        return bool(answer.status == 200)
+
+
+# ---- Step Functions -------------------------------------------------------------------------------------------------
+
+
+def evaluates_no_jsonata(stock: Stock) -> bool:
+    return bool(stock.run({"Type": "Pass", "Output": "{% 1 %}"}, QueryLanguage="JSONata")["status"] == "FAILED")
+
+
+def sends_arguments_as_states_name_them(stock: Stock) -> bool:
+    arn = stock.start(PASS).replace(":execution:", ":stateMachine:").rpartition(":")[0]
+    described = stock.run(task("aws-sdk:sfn:describeStateMachine", StateMachineArn=arn))
+    return bool(described["status"] == "FAILED")
+
+
+def gives_answers_as_boto3_names_them(stock: Stock) -> bool:
+    return "logGroups" in json.loads(stock.run(task("aws-sdk:logs:describeLogGroups"))["output"])
+
+
+def calls_as_nobody(stock: Stock) -> bool:
+    return ROLE.rpartition("/")[2] not in stock.run(task("aws-sdk:sts:getCallerIdentity"))["output"]
+
+
+def names_a_missing_object_as_any_error(stock: Stock) -> bool:
+    bucket = stock.name()
+    stock.client("s3").create_bucket(Bucket=bucket)
+    return bool(stock.run(task("aws-sdk:s3:headObject", Bucket=bucket, Key="k"))["error"] != "S3.NoSuchKeyException")
+
+
+def catches_what_always_ends_an_execution(stock: Stock) -> bool:
+    unknown = {**task("aws-sdk:nowhere:none"), "Catch": [{"ErrorEquals": ["States.ALL"], "Next": "C"}], "End": True}
+    return bool(stock.run(PASS, States={"S": unknown, "C": {"Type": "Succeed"}})["status"] == "SUCCEEDED")
+
+
+def hands_on_no_reserved_error(stock: Stock) -> bool:
+    fail = {"Type": "Fail", "Error": "States.TaskFailed", "Cause": "c"}
+    return bool(stock.run(PASS, States={"S": fail})["error"] != "States.TaskFailed")
+
+
+def fails_what_is_stopped(stock: Stock) -> bool:
+    arn = stock.start(mapped("INLINE", WAIT), {"xs": [1]})
+    history = stock.client("stepfunctions").get_execution_history
+    while "WaitStateEntered" not in [event["type"] for event in history(executionArn=arn)["events"]]:
+        pass
+    stock.client("stepfunctions").stop_execution(executionArn=arn)
+    return bool(stock.ended(arn)["status"] != "ABORTED")
+
+
+def refuses_whole_percentages(stock: Stock) -> bool:
+    state = mapped("DISTRIBUTED", PASS, ToleratedFailurePercentage=5)
+    return refuses(lambda: stock.start(state, {"xs": []}))
+
+
+def nests_the_items_of_a_map(stock: Stock) -> bool:
+    arn = stock.start(mapped("INLINE", PASS, MaxConcurrency=1), {"xs": [0] * 1000})
+    try:
+        return bool(stock.ended(arn, seconds=5)["status"] != "SUCCEEDED")
+    except AssertionError:  # it never ends
+        return True
+
+
+def takes_failed_items_for_empty_results(stock: Stock) -> bool:
+    item = {"StartAt": "F", "States": {"F": {"Type": "Fail"}}}
+    state = mapped("DISTRIBUTED", {})
+    state["ItemProcessor"] |= item
+    return bool(json.loads(stock.run(state, {"xs": [1, 2]})["output"]) == [None, None])
+
+
+def announces_no_execution(stock: Stock) -> bool:
+    events, sqs, name = stock.client("events"), stock.client("sqs"), stock.name()
+    queue = sqs.create_queue(QueueName=name)["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    events.put_rule(Name=name, EventPattern='{"source": ["aws.states"]}')
+    events.put_targets(Rule=name, Targets=[{"Id": "queue", "Arn": arn}])
+    stock.run(PASS)
+    return "Messages" not in sqs.receive_message(QueueUrl=queue)
+
+
+def sends_no_event_to_a_topic(stock: Stock) -> bool:
+    events, name = stock.client("events"), stock.name()
+    topic = stock.client("sns").create_topic(Name=name)["TopicArn"]
+    events.put_rule(Name=name, EventPattern='{"source": ["probe"]}')
+    events.put_targets(Rule=name, Targets=[{"Id": "topic", "Arn": topic}])
+    entry = {"Source": "probe", "DetailType": "d", "Detail": "{}"}
+    return refuses(lambda: events.put_events(Entries=[entry]))
+
+
+def has_no_history_in_reverse(stock: Stock) -> bool:
+    arn = stock.run(PASS)["executionArn"]
+    events = stock.client("stepfunctions").get_execution_history(executionArn=arn, reverseOrder=True)["events"]
+    return bool(events[0]["type"] == "ExecutionStarted")
+
+
+def takes_any_name_for_an_execution(stock: Stock) -> bool:
+    arn = stock.start(PASS).replace(":execution:", ":stateMachine:").rpartition(":")[0]
+    return not refuses(lambda: stock.client("stepfunctions").start_execution(stateMachineArn=arn, name="a blank"))
+
+
+# ---- Logs -----------------------------------------------------------------------------------------------------------
+
+
+def gives_pages_of_any_size(stock: Stock) -> bool:
+    logs = stock.client("logs")
+    where = {"logGroupName": stock.name(), "logStreamName": "s"}
+    logs.create_log_group(logGroupName=where["logGroupName"])
+    logs.create_log_stream(**where)
+    now = int(time.time() * 1000)
+    for _ in range(8):
+        logs.put_log_events(**where, logEvents=[{"timestamp": now, "message": "x" * 200_000}])
+    return len(logs.get_log_events(**where, startFromHead=True)["events"]) == 8
+
+
+# ---- Batch ----------------------------------------------------------------------------------------------------------
+
+
+def resources(stock: Stock, **more: Any) -> dict[str, Any]:
+    iam, ec2, name = stock.client("iam"), stock.client("ec2"), stock.name()
+    subnet = ec2.describe_subnets()["Subnets"][0]
+    groups = ec2.describe_security_groups(Filters=[{"Name": "vpc-id", "Values": [subnet["VpcId"]]}])["SecurityGroups"]
+    return {
+        "type": "SPOT",
+        "minvCpus": 0,
+        "maxvCpus": 4,
+        "instanceTypes": ["optimal"],
+        "instanceRole": iam.create_instance_profile(InstanceProfileName=name)["InstanceProfile"]["Arn"],
+        "subnets": [subnet["SubnetId"]],
+        "securityGroupIds": [groups[0]["GroupId"]],
+        **more,
+    }
+
+
+def environment(stock: Stock, **computed: Any) -> str:
+    """A compute environment with a service role."""
+    name = stock.name()
+    role = stock.client("iam").create_role(RoleName=name, AssumeRolePolicyDocument="{}")["Role"]["Arn"]
+    stock.client("batch").create_compute_environment(
+        computeEnvironmentName=name,
+        type="MANAGED",
+        state="ENABLED",
+        serviceRole=role,
+        computeResources=resources(stock, **computed),
+    )
+    return name
+
+
+def wants_a_service_role_and_named_instance_types(stock: Stock) -> bool:
+    make = stock.client("batch").create_compute_environment
+    given = {"computeEnvironmentName": stock.name(), "type": "MANAGED", "computeResources": resources(stock)}
+    without_role = refuses(lambda: make(**given))
+    return without_role and refuses(lambda: environment(stock, instanceTypes=["default_x86_64"]))
+
+
+def ignores_an_update_of_the_resources(stock: Stock) -> bool:
+    batch, name = stock.client("batch"), environment(stock)
+    batch.update_compute_environment(computeEnvironment=name, computeResources={"maxvCpus": 8})
+    [described] = batch.describe_compute_environments(computeEnvironments=[name])["computeEnvironments"]
+    return bool(described["computeResources"]["maxvCpus"] == 4)
+
+
+def job_queue(stock: Stock) -> str:
+    name, limit = stock.name(), {"reason": "MISCONFIGURATION:X", "state": "RUNNABLE", "maxTimeSeconds": 600}
+    stock.client("batch").create_job_queue(
+        jobQueueName=name,
+        priority=1,
+        state="ENABLED",
+        computeEnvironmentOrder=[{"order": 1, "computeEnvironment": environment(stock)}],
+        jobStateTimeLimitActions=[{**limit, "action": "CANCEL"}],
+    )
+    return name
+
+
+def drops_time_limits_of_queues(stock: Stock) -> bool:
+    [queue] = stock.client("batch").describe_job_queues(jobQueues=[job_queue(stock)])["jobQueues"]
+    return not queue.get("jobStateTimeLimitActions")
+
+
+def definition(stock: Stock) -> str:
+    name, needs = stock.name(), [{"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": "64"}]
+    stock.client("batch").register_job_definition(
+        jobDefinitionName=name,
+        type="container",
+        containerProperties={"image": "x", "privileged": True, "user": "0", "resourceRequirements": needs},
+    )
+    return name
+
+
+def takes_definitions_that_ask_for_the_machine(stock: Stock) -> bool:
+    return not refuses(lambda: definition(stock))
+
+
+def refuses_a_job_of_one_letter(stock: Stock) -> bool:
+    given = {"jobQueue": job_queue(stock), "jobDefinition": definition(stock)}
+    return refuses(lambda: stock.client("batch").submit_job(jobName="j", **given))
+
+
+# ---- ECR, FSx, S3, CloudFormation -----------------------------------------------------------------------------------
+
+
+def refuses_lifecycle_rules_that_archive(stock: Stock) -> bool:
+    ecr, name = stock.client("ecr"), stock.name()
+    ecr.create_repository(repositoryName=name)
+    selection = {"tagStatus": "tagged", "tagPatternList": ["*"], "countType": "sinceImagePulled", "countUnit": "days"}
+    action = {"type": "transition", "targetStorageClass": "archive"}
+    rule = {"rulePriority": 1, "selection": {**selection, "countNumber": 90}, "action": action}
+    policy = json.dumps({"rules": [rule]})
+    return refuses(lambda: ecr.put_lifecycle_policy(repositoryName=name, lifecyclePolicyText=policy))
+
+
+def has_no_registry(stock: Stock) -> bool:
+    made = stock.client("ecr").create_repository(repositoryName=stock.name())["repository"]
+    return "amazonaws.com" in made["repositoryUri"]
+
+
+def has_file_systems_without_a_life_cycle(stock: Stock) -> bool:
+    subnets = ["subnet-0123456789abcdef0"]
+    made = stock.client("fsx").create_file_system(FileSystemType="LUSTRE", StorageCapacity=1, SubnetIds=subnets)
+    association = {"FileSystemId": made["FileSystem"]["FileSystemId"], "FileSystemPath": "/a"}
+    create = stock.client("fsx").create_data_repository_association
+    return "Lifecycle" not in made["FileSystem"] and refuses(
+        lambda: create(**association, DataRepositoryPath="s3://b/c")
+    )
+
+
+def takes_a_wrong_digest_for_a_right_one(stock: Stock) -> bool:
+    bucket, wrong = stock.name(), {"Content-MD5": "1B2M2Y8AsgTpgAmY7PhCfg=="}
+    stock.client("s3").create_bucket(Bucket=bucket)
+    request = urllib.request.Request(f"{stock.endpoint}/{bucket}/key", b"x", headers=wrong, method="PUT")
+    with urllib.request.urlopen(request, timeout=20) as answer:
+        return bool(answer.status == 200)
+
+
+def makes_stacks_without_file_systems(stock: Stock) -> bool:
+    client, name = stock.client("cloudformation"), stock.name()
+    body = {"Resources": {"Blank": {"Type": "AWS::FSx::FileSystem", "Properties": {}}}}
+    client.create_stack(StackName=name, TemplateBody=json.dumps(body))
+    made = client.list_stack_resources(StackName=name)["StackResourceSummaries"]
+    return not [resource for resource in made if resource.get("PhysicalResourceId")]
+
+
+def has_change_sets_without_replacements(stock: Stock) -> bool:
+    client, name = stock.client("cloudformation"), stock.name()
+    group = {"Type": "AWS::Logs::LogGroup", "Properties": {"LogGroupName": name}}
+    client.create_stack(StackName=name, TemplateBody=json.dumps({"Resources": {"G": group}}))
+    changed = {"Resources": {"G": {**group, "Properties": {"LogGroupName": f"{name}-b"}}}}
+    made = client.create_change_set(
+        StackName=name, ChangeSetName="c", ChangeSetType="UPDATE", TemplateBody=json.dumps(changed)
+    )
+    [change] = client.describe_change_set(ChangeSetName=made["Id"])["Changes"]
+    return "Replacement" not in change["ResourceChange"]
+
+
+EXTENSIONS = (
+    Extension(name="gate.Gate", fault="whoever asks is answered", probe=answers_whoever_asks),
+    Extension(
+        name="stepfunctions.expressions.evaluate",
+        fault="JSONata has a grammar and no evaluator",
+        probe=evaluates_no_jsonata,
+        replaces=("StringJSONata._eval_body", "StringVariableSample._eval_body"),
+    ),
+    Extension(
+        name="stepfunctions.states._tolerated_count",
+        fault="an expression for ToleratedFailureCount is read as one for the percentage; seen once JSONata is there",
+        probe=evaluates_no_jsonata,
+        replaces=("Preprocessor.visitTolerated_failure_count_string_jsonata",),
+    ),
+    Extension(
+        name="stepfunctions.arguments.to_service",
+        fault="arguments are sent in the names that states have, of any type",
+        probe=sends_arguments_as_states_name_them,
+        replaces=("StateTaskService._normalise_parameters",),
+    ),
+    Extension(
+        name="stepfunctions.arguments.from_service",
+        fault="answers have boto3's names, and times that are no text",
+        probe=gives_answers_as_boto3_names_them,
+        replaces=("StateTaskService._normalise_response",),
+    ),
+    Extension(
+        name="stepfunctions.integrations.client",
+        fault="tasks call a fixed port of localhost with a made-up key",
+        probe=calls_as_nobody,
+        replaces=tuple(
+            f"service.state_task_service_{service}.boto_client_for" for service in ("aws_sdk", "batch", "sfn")
+        ),
+    ),
+    Extension(
+        name="stepfunctions.integrations._wait",
+        fault="a task polls twice a second, holds a token that a retry finds dead, and leaves what it started running; "
+        "seen once arguments have the right names",
+        probe=sends_arguments_as_states_name_them,
+        replaces=(
+            "StateTaskServiceBatch._eval_integration_pattern",
+            "StateTaskServiceSfn._eval_integration_pattern",
+        ),
+    ),
+    Extension(
+        name="stepfunctions.integrations._sdk_error",
+        fault="an object that is missing has the name of all errors of S3, and throttled calls names of their own",
+        probe=names_a_missing_object_as_any_error,
+        replaces=tuple(f"StateTaskService{service}._from_error" for service in ("AwsSdk", "Batch", "Sfn")),
+    ),
+    Extension(
+        name="stepfunctions.states._matches_error",
+        fault="States.ALL catches what always ends an execution",
+        probe=catches_what_always_ends_an_execution,
+        replaces=("ErrorEqualsDecl._eval_body",),
+    ),
+    Extension(
+        name="stepfunctions.states.any_error_name",
+        fault="an error of Step Functions' own cannot leave a branch, an item or a Fail state",
+        probe=hands_on_no_reserved_error,
+        replaces=tuple(
+            f"{module}.CustomErrorName"
+            for module in ("fail.state_fail", "iteration.iteration_worker", "state_parallel.branches_decl")
+        ),
+    ),
+    Extension(
+        name="stepfunctions.states._evaluate_with_timeout",
+        fault="an execution that is stopped within a map fails",
+        probe=fails_what_is_stopped,
+        replaces=("ExecutionState._evaluate_with_timeout",),
+    ),
+    Extension(
+        name="stepfunctions.states._parse",
+        fault="percentages need a decimal point, and each start parses the definition again, for a second",
+        probe=refuses_whole_percentages,
+        replaces=("AmazonStateLanguageParser.parse",),
+    ),
+    Extension(
+        name="stepfunctions.map_runs._run_items",
+        fault="a map calls itself for each next item, up to Python's limit",
+        probe=nests_the_items_of_a_map,
+        replaces=("DistributedItemProcessorWorker._eval_pool", "IterationWorker._eval_pool"),
+    ),
+    Extension(
+        name="stepfunctions.map_runs._run_child",
+        fault="items of a distributed map are no executions, and those that fail are empty results",
+        probe=takes_failed_items_for_empty_results,
+        replaces=("DistributedItemProcessorWorker._eval_job", "JobPool.get_closed_jobs"),
+    ),
+    Extension(
+        name="stepfunctions.executions._announce",
+        fault="EventBridge hears of no execution",
+        probe=announces_no_execution,
+        replaces=("BaseExecutionWorkerCommunication.terminated", "Execution.start"),
+    ),
+    Extension(
+        name="stepfunctions.executions._send_to_targets",
+        fault="a rule with a topic as its target is an error",
+        probe=sends_no_event_to_a_topic,
+        replaces=("Rule.send_to_targets",),
+    ),
+    Extension(
+        name="stepfunctions.api.LocalStepFunctionsResponse",
+        fault="no pages and no reverse of a history, no executions of a map run, no cause of a stop",
+        probe=has_no_history_in_reverse,
+        replaces=("stepfunctions.urls.url_paths",),
+    ),
+    Extension(
+        name="stepfunctions.backend.LocalStepFunctionsBackend",
+        fault="executions have any name, and wrong definitions an error without a code",
+        probe=takes_any_name_for_an_execution,
+        replaces=("stepfunctions_backends.backend",),
+    ),
+    Extension(
+        name="logs.FileStream",
+        fault="every event is kept in memory for ever, and pages have any size",
+        probe=gives_pages_of_any_size,
+        replaces=("LogGroup.filter_log_events", "logs.models.LogStream"),
+    ),
+    Extension(
+        name="environments._create",
+        fault="compute environments need a service role and named instance types",
+        probe=wants_a_service_role_and_named_instance_types,
+        replaces=("BatchBackend.create_compute_environment",),
+    ),
+    Extension(
+        name="environments._update",
+        fault="an update of compute resources is ignored",
+        probe=ignores_an_update_of_the_resources,
+        replaces=("BatchBackend.update_compute_environment",),
+    ),
+    Extension(
+        name="batch.backend.LocalBatchBackend",
+        fault="definitions that ask for the machine are taken, and jobs have no limits, retries or order",
+        probe=takes_definitions_that_ask_for_the_machine,
+        replaces=("batch_backends.backend",),
+    ),
+    Extension(
+        name="batch.api.LocalBatchResponse",
+        fault="a job's name needs two letters, and what a submission says of retries is dropped",
+        probe=refuses_a_job_of_one_letter,
+        replaces=("batch.urls.url_paths",),
+    ),
+    Extension(
+        name="batch.scheduler.Queue",
+        fault="time limits of a queue are dropped",
+        probe=drops_time_limits_of_queues,
+        replaces=("batch.models.JobQueue",),
+    ),
+    Extension(
+        name="ecr.LIFECYCLE_RULES",
+        fault="rules that archive images are refused",
+        probe=refuses_lifecycle_rules_that_archive,
+        replaces=tuple(
+            f"ecr.policy_validation.VALID_{words}"
+            for words in (
+                "ACTION_PROPERTIES",
+                "ACTION_TYPE_VALUES",
+                "SELECTION_PROPERTIES",
+                "SELECTION_COUNT_TYPE_VALUES",
+            )
+        ),
+    ),
+    Extension(name="ecr.repositories.use_registry", fault="nothing can be pushed or pulled", probe=has_no_registry),
+    Extension(
+        name="fsx.api.LocalFsxResponse",
+        fault="file systems have no life cycle and no mount name, and there are no links to S3",
+        probe=has_file_systems_without_a_life_cycle,
+        replaces=("fsx.urls.url_paths",),
+    ),
+    Extension(
+        name="s3.S3Application",
+        fault="objects are no files, and their checksums are not compared",
+        probe=takes_a_wrong_digest_for_a_right_one,
+    ),
+    Extension(
+        name="cloudformation.api.Api",
+        fault="change sets do not tell replacements",
+        probe=has_change_sets_without_replacements,
+    ),
+    Extension(
+        name="cloudformation.resource_types.resource_type",
+        fault="a type that is not known counts as made",
+        probe=makes_stacks_without_file_systems,
+    ),
+)
+
+
+@pytest.mark.parametrize("extension", EXTENSIONS, ids=lambda extension: extension.name)
+def test_its_fault_is_still_in_stock_moto(stock: Stock, extension: Extension) -> None:
+    message = f"moto mended its fault ({extension.fault}): toolchain.localaws.{extension.name} can go"
+    assert extension.probe(stock), message
+
+
+@pytest.mark.parametrize("name", [extension.name for extension in EXTENSIONS])
+def test_it_exists(name: str) -> None:
+    module, _, attribute = f"toolchain.localaws.{name}".rpartition(".")
+    assert hasattr(import_module(module), attribute)
+
+
+def test_every_replacement_in_moto_is_named_once() -> None:
+    named = [target for extension in EXTENSIONS for target in extension.replaces]
+    assert sorted(named) == sorted(REPLACED)
+
+
+def test_moto_is_replaced_by_replace_alone_but_where_a_block_undoes_it() -> None:
+    undone = {"ecr/repositories.py"}
+    assigning = re.compile(r"\bsetattr\(|patch\.object\(|\burl_paths\[|_backends\.backend =|sys\.modules\[")
+    found = {
+        str(file.relative_to(SOURCE)) for file in SOURCE.rglob("*.py") if assigning.search(file.read_text("utf-8"))
+    }
+    assert found - {"moto_patch.py"} == undone
