@@ -38,14 +38,13 @@ from support.attacks import (
 )
 from support.aws_clients import lead
 from support.job_runner import BuiltImages
-from support.moto_cloud import GROUP, ROLE, Cloud, cloud_of, image_of, until
+from support.moto_cloud import ROLE, Cloud, cloud_of, until
 
 from toolchain.localaws.access import Key, Server
 from toolchain.localaws.batch.backend import LocalBatchBackend
 from toolchain.localaws.config import LocalConfig
 from toolchain.localaws.server import serve
 
-LOGS = {"logDriver": "awslogs", "options": {"awslogs-group": GROUP, "awslogs-stream-prefix": "tool"}}
 FORM = "application/x-www-form-urlencoded"
 SOME = [{"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": "256"}]
 DELETIONS = Call(service="s3", path="/kept?delete", body=b"<Delete><Object><Key>secret</Key></Object></Delete>")
@@ -546,11 +545,6 @@ def test_neither_a_state_machine_nor_a_stack_registers_such_a_definition(
 
 
 @pytest.fixture(scope="module")
-def image(built_images: BuiltImages) -> str:
-    return image_of(built_images.images)
-
-
-@pytest.fixture(scope="module")
 def python(built_images: BuiltImages) -> str:
     """An image with Python and boto3."""
     return built_images.images["fsx-export"].reference
@@ -567,7 +561,7 @@ def root_image(built_images: BuiltImages, image: str) -> Iterator[str]:
 
 def program(text: str) -> dict[str, Any]:
     """What a job runs that is a Python program."""
-    return {"command": ["python3", "-c", text], "parameters": {}, "logConfiguration": LOGS}
+    return {"command": ["python3", "-c", text], "parameters": {}}
 
 
 def test_a_job_of_root_or_of_the_cloud_s_own_paths_does_not_start(cloud: Cloud, image: str, root_image: str) -> None:
@@ -584,7 +578,7 @@ def test_a_submission_overrides_no_more_than_batch_lets_it(server: Server, cloud
     request = {
         "jobName": "evil",
         "jobQueue": "queue",
-        "jobDefinition": cloud.define(image, logConfiguration=LOGS),
+        "jobDefinition": cloud.define(image),
         "parameters": {"script": "id -u; ls /host 2>/dev/null; echo end"},
         "containerOverrides": {"user": "0", "privileged": True, **volume("/")},
     }
@@ -594,7 +588,7 @@ def test_a_submission_overrides_no_more_than_batch_lets_it(server: Server, cloud
 
 def test_a_directory_that_was_swapped_for_a_link_is_not_mounted(config: LocalConfig, cloud: Cloud, image: str) -> None:
     data, aside = config.scratch / "data", config.scratch / "aside"
-    definition = cloud.define(image, logConfiguration=LOGS, **volume(str(data), read_only=True))
+    definition = cloud.define(image, **volume(str(data), read_only=True))
     assert cloud.run(definition)["status"] == "SUCCEEDED"
     data.rename(aside)
     data.symlink_to("/etc")
@@ -613,7 +607,7 @@ def test_a_job_has_no_key_no_capability_and_no_network(cloud: Cloud, image: str,
         "env; grep -E 'CapBnd|NoNewPrivs' /proc/self/status; ls /sys/class/net /run/embedded-aws /var/run/docker.sock;"
         "echo routes: $(wc -l < /proc/net/route)"
     )
-    definition = cloud.define(image, environment=environment, jobRoleArn=arn, logConfiguration=LOGS)
+    definition = cloud.define(image, environment=environment, jobRoleArn=arn)
     lines = cloud.lines(cloud.run(definition, script))
     assert not [line for line in lines if server.key.secret in line or server.key.id in line]
     assert [line for line in lines if re.match("AWS_(?!BATCH)", line)] == ["AWS_ENDPOINT_URL=http://172.17.0.1:1"]
@@ -867,7 +861,7 @@ def test_a_job_writes_there_and_nowhere_else(config: LocalConfig, cloud: Cloud, 
         {"sourceVolume": "data", "containerPath": "/scratch/data", "readOnly": True},
         {"sourceVolume": "working", "containerPath": "/scratch/working"},
     ]
-    definition = cloud.define(image, volumes=volumes, mountPoints=mounts, logConfiguration=LOGS)
+    definition = cloud.define(image, volumes=volumes, mountPoints=mounts)
     script = "touch /scratch/data/x 2>/dev/null && echo data; touch /scratch/working/by-a-job && echo working"
     assert cloud.lines(cloud.run(definition, script)) == ["working"]
 

@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 
 import boto3
 
-from toolchain.images.build import Built
 from toolchain.localaws.config import LocalConfig
 
 ROLE = "arn:aws:iam::123456789012:role/any"
@@ -54,6 +53,10 @@ class Cloud:
                 "resourceRequirements": [{"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": "64"}],
                 # A shell that is process 1 would not hear that it is to stop.
                 "linuxParameters": {"initProcessEnabled": True},
+                "logConfiguration": {
+                    "logDriver": "awslogs",
+                    "options": {"awslogs-group": GROUP, "awslogs-stream-prefix": "tool"},
+                },
                 **properties,
             },
             **{"parameters": {"script": "true"}, **extra},
@@ -163,8 +166,3 @@ def cloud_of(config: LocalConfig, *, vcpus: int = 2) -> Cloud:
     )
     logs.create_log_group(logGroupName=GROUP)
     return Cloud(config=config, batch=batch, logs=logs, states=clients("stepfunctions"))
-
-
-def image_of(built: Mapping[str, Built]) -> str:
-    """An image with a shell."""
-    return built["samtools"].reference

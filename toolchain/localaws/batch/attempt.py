@@ -161,6 +161,8 @@ class Attempt:
         if self._container is not None:
             with contextlib.suppress(DockerException, requests.RequestException):  # it may be gone
                 self._container.remove(force=True, v=True)
+        # The attempt is kept for DescribeJobs.
+        self._container = self._output = None
 
 
 @contextmanager
