@@ -1,4 +1,4 @@
-"""Which states, transitions and retries of the workflow's definitions executions went through."""
+"""Which states, transitions and retries of state machines have been executed."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -12,90 +12,82 @@ _FAILED = ("TaskFailed", "TaskSubmitFailed", "TaskStartFailed", "TaskTimedOut")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ways:
-    """What there is to go through in state machines.
+class Coverage:
+    """Parts of state machines: states, transitions between two of them, and states that are retried."""
 
-    Attributes:
-        states: The names of states.
-        steps: From a state to the next one: by Next, by a choice, by its default, or by a Catch.
-        retried: The states that are tried again; one for each entry of a Retry.
-    """
+    states: frozenset[str] = frozenset()
+    transitions: frozenset[tuple[str, str]] = frozenset()
+    retried: frozenset[str] = frozenset()
 
-    states: frozenset[str]
-    steps: frozenset[tuple[str, str]]
-    retried: frozenset[str]
-
-    def __or__(self, other: "Ways") -> "Ways":
-        return Ways(
-            states=self.states | other.states, steps=self.steps | other.steps, retried=self.retried | other.retried
+    def __or__(self, other: "Coverage") -> "Coverage":
+        return Coverage(
+            states=self.states | other.states,
+            transitions=self.transitions | other.transitions,
+            retried=self.retried | other.retried,
         )
 
 
-NONE = Ways(states=frozenset(), steps=frozenset(), retried=frozenset())
-
-
-def inner(definition: States) -> Iterator[tuple[str, States]]:
+def all_states(definition: States) -> Iterator[tuple[str, States]]:
     """Every state of a definition, those of maps and branches included."""
     for name, state in definition["States"].items():
         yield name, state
-        for one in (*state.get("Branches", ()), *([state["ItemProcessor"]] if "ItemProcessor" in state else [])):
-            yield from inner(one)
+        for inner in (*state.get("Branches", ()), *([state["ItemProcessor"]] if "ItemProcessor" in state else [])):
+            yield from all_states(inner)
 
 
-def ways(definition: States) -> Ways:
-    """All that a definition says."""
-    steps = set()
-    for name, state in inner(definition):
-        followed = [state.get("Next"), state.get("Default")]
-        followed += [one["Next"] for one in (*state.get("Choices", ()), *state.get("Catch", ()))]
-        # A Catch that leads where Next leads too could not be told from it.
-        assert len(set(followed) - {None}) == len([one for one in followed if one]), name
-        steps |= {(name, following) for following in followed if following}
-    several = [name for name, state in inner(definition) if len(state.get("Retry", ())) > 1]
-    assert not several, f"{several}: which entry of a Retry was used, a history does not say"
-    return Ways(
-        states=frozenset(name for name, _ in inner(definition)),
-        steps=frozenset(steps),
-        retried=frozenset(name for name, state in inner(definition) if "Retry" in state),
-    )
+def possible(definition: States) -> Coverage:
+    """Everything that a definition has: transitions by Next, by a choice, by its default, or by a Catch."""
+    transitions = set()
+    retried = set()
+    for name, state in all_states(definition):
+        entries = (*state.get("Choices", ()), *state.get("Catch", ()))
+        targets = [state.get("Next"), state.get("Default"), *(entry["Next"] for entry in entries)]
+        targets = [target for target in targets if target]
+        # A history does not tell a Catch from a Next to the same state, nor which entry of a Retry was used.
+        assert len(set(targets)) == len(targets), name
+        assert len(state.get("Retry", ())) <= 1, name
+        transitions |= {(name, target) for target in targets}
+        if "Retry" in state:
+            retried.add(name)
+    states = frozenset(name for name, _ in all_states(definition))
+    return Coverage(states=states, transitions=frozenset(transitions), retried=frozenset(retried))
 
 
-def walked(client: "SFNClient", machine: str) -> Ways:
+def executed(client: "SFNClient", machine: str) -> Coverage:
     """What all executions of a state machine went through, those of its distributed maps included."""
-    found = NONE
+    coverage = Coverage()
     for execution in _executions(client, stateMachineArn=machine):
-        found |= history(client, execution)
+        coverage |= _history(client, execution)
         pages = client.get_paginator("list_map_runs").paginate(executionArn=execution)
-        for run in (run for page in pages for run in page["mapRuns"]):
-            for child in _executions(client, mapRunArn=run["mapRunArn"]):
-                found |= history(client, child)
-    return found
+        for map_run in (map_run for page in pages for map_run in page["mapRuns"]):
+            for child in _executions(client, mapRunArn=map_run["mapRunArn"]):
+                coverage |= _history(client, child)
+    return coverage
 
 
 def _executions(client: "SFNClient", **of: str) -> list[str]:
     pages = client.get_paginator("list_executions").paginate(**of)  # type: ignore[arg-type]  # one of two names
-    return [one["executionArn"] for page in pages for one in page["executions"]]
+    return [execution["executionArn"] for page in pages for execution in page["executions"]]
 
 
-def history(client: "SFNClient", execution: str) -> Ways:
-    """What one execution went through."""
+def _history(client: "SFNClient", execution: str) -> Coverage:
     pages = client.get_paginator("get_execution_history").paginate(executionArn=execution)
-    events: dict[int, Mapping[str, Any]] = {one["id"]: one for page in pages for one in page["events"]}
-    states, steps, retried = set(), set(), set()
+    events: dict[int, Mapping[str, Any]] = {event["id"]: event for page in pages for event in page["events"]}
+    states, transitions, retried = set(), set(), set()
     for event in events.values():
-        before = events.get(event.get("previousEventId", 0))
+        previous = events.get(event.get("previousEventId", 0))
         if event["type"].endswith("StateEntered"):
             states.add(_name(event))
-            if before and before["type"].endswith("StateExited"):
-                steps.add((_name(before), _name(event)))
+            if previous and previous["type"].endswith("StateExited"):
+                transitions.add((_name(previous), _name(event)))
         elif event["type"] == "TaskScheduled":
             failed = False
-            while before and not before["type"].endswith("StateEntered"):
-                failed |= before["type"] in _FAILED
-                before = events.get(before["previousEventId"])
-            if before and failed:
-                retried.add(_name(before))
-    return Ways(states=frozenset(states), steps=frozenset(steps), retried=frozenset(retried))
+            while previous and not previous["type"].endswith("StateEntered"):
+                failed |= previous["type"] in _FAILED
+                previous = events.get(previous["previousEventId"])
+            if previous and failed:
+                retried.add(_name(previous))
+    return Coverage(states=frozenset(states), transitions=frozenset(transitions), retried=frozenset(retried))
 
 
 def _name(event: Mapping[str, Any]) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from support.local_aws import RESOURCES, LocalAws, until
 from support.scripted_runs import LANES, ONE_LANE, TWO_LANES, RunOutcome, ScriptedRuns, Throttle
-from support.state_coverage import NONE, walked, ways
+from support.state_coverage import Coverage, executed, possible
 from support.tiny_genome import Small
 
 from toolchain.jobdefs import failures
@@ -499,13 +499,13 @@ def _job(played: Played, name: str) -> Mapping[str, Any]:
 @pytest.mark.parametrize(("resource", "kind"), [("Germline", "germline"), ("Job", "job")])
 def test_each_state_each_retry_and_each_catch_is_reached(played: Played, resource: str, kind: str) -> None:
     template = templates.read(HERE.stacks / "workflow.yaml")
-    wanted = ways(template.resources[resource]["Properties"]["Definition"])
+    expected = possible(template.resources[resource]["Properties"]["Definition"])
     client = played.local_aws.account.step_functions()
-    machines = [one["stateMachineArn"] for one in client.list_state_machines()["stateMachines"]]
-    found = NONE
+    machines = [machine["stateMachineArn"] for machine in client.list_state_machines()["stateMachines"]]
+    coverage = Coverage()
     for machine in machines:
         if f"-{kind}" in machine.rpartition(":")[2]:
-            found |= walked(client, machine)
-    assert wanted.states - found.states == set()
-    assert wanted.steps - found.steps == set()
-    assert wanted.retried - found.retried == set()
+            coverage |= executed(client, machine)
+    assert expected.states - coverage.states == set()
+    assert expected.transitions - coverage.transitions == set()
+    assert expected.retried - coverage.retried == set()

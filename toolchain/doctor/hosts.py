@@ -20,8 +20,6 @@ VISIBLE_PERCENT = 96
 # ECS_RESERVED_MEMORY where the user data does not set it, in MiB.
 DEFAULT_RESERVED = 32
 _RESERVED = re.compile(r"^\s*ECS_RESERVED_MEMORY=(\d+)", re.MULTILINE)
-# The most values that a filter takes.
-_MOST_VALUES = 200
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +53,7 @@ def find(ec2: "EC2Client", names: Sequence[str], zones: Sequence[str]) -> list[H
     with doing("looking at instance types"):
         pages = ec2.get_paginator("describe_instance_types").paginate(
             Filters=[
-                {"Name": "instance-type", "Values": patterns[:_MOST_VALUES]},
+                {"Name": "instance-type", "Values": patterns},
                 {"Name": "processor-info.supported-architecture", "Values": ["x86_64"]},
             ]
         )

@@ -1,10 +1,14 @@
 """Compute environments and the queue: valid, enabled, in the right network and order."""
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from toolchain.aws import doing
 from toolchain.doctor.context import COMPUTE_ENVIRONMENTS, DoctorContext
 from toolchain.doctor.result import DEPLOY, CheckResult, green, red
+
+if TYPE_CHECKING:
+    from types_boto3_batch.type_defs import ComputeEnvironmentDetailTypeDef, JobQueueDetailTypeDef
 
 _DEPLOY = f"{DEPLOY} compute"
 
@@ -31,13 +35,7 @@ def compute_environments(context: DoctorContext) -> Iterator[CheckResult]:
             for what, ids, needed in network
             if needed is not None and needed not in ids
         ]
-        if unusable := _unusable(
-            name,
-            "compute-environment",
-            status=environment.get("status"),
-            reason=environment.get("statusReason"),
-            state=environment.get("state"),
-        ):
+        if unusable := _unusable("compute-environment", name, environment):
             yield unusable
         elif wrong:
             yield red(f"{name} cannot mount: {'; '.join(wrong)}", _DEPLOY)
@@ -61,9 +59,7 @@ def job_queue(context: DoctorContext) -> Iterator[CheckResult]:
     }
     entries = sorted(queue["computeEnvironmentOrder"], key=lambda entry: entry["order"])
     order = [types.get(entry["computeEnvironment"], "unknown") for entry in entries]
-    if unusable := _unusable(
-        name, "job-queue", status=queue.get("status"), reason=queue.get("statusReason"), state=queue["state"]
-    ):
+    if unusable := _unusable("job-queue", name, queue):
         yield unusable
     elif order != ["SPOT", "EC2"]:
         yield red(f"{name} tries {', '.join(order) or 'nothing'}, and not SPOT, then EC2", _DEPLOY)
@@ -75,11 +71,14 @@ def _gone(arn: str) -> CheckResult:
     return red(f"{arn} is gone: somebody deleted it", _DEPLOY)
 
 
-def _unusable(name: str, kind: str, *, status: str | None, reason: str | None, state: str | None) -> CheckResult | None:
-    """Why an environment or a queue takes no jobs; None if it does."""
-    if status != "VALID":
-        return red(f"{name} is {status}: {reason or 'Batch does not say why'}", f"Mend what it says. {_DEPLOY}")
-    if state != "ENABLED":
+def _unusable(
+    kind: str, name: str, described: "ComputeEnvironmentDetailTypeDef | JobQueueDetailTypeDef"
+) -> CheckResult | None:
+    """Why a compute environment or a queue takes no jobs; None if it does."""
+    if described.get("status") != "VALID":
+        why = described.get("statusReason") or "Batch does not say why"
+        return red(f"{name} is {described.get('status')}: {why}", f"Mend what it says. {_DEPLOY}")
+    if described.get("state") != "ENABLED":
         command = f"aws batch update-{kind} --{kind} {name} --state ENABLED"
-        return red(f"{name} is {state}: it takes no jobs", f"Type: {command}")
+        return red(f"{name} is {described.get('state')}: it takes no jobs", f"Type: {command}")
     return None

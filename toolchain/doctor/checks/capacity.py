@@ -10,7 +10,7 @@ from toolchain.doctor.hosts import HostType
 from toolchain.doctor.result import CheckResult, green, red
 from toolchain.jobdefs import template as jobdefs
 from toolchain.jobdefs.revisions import all_active
-from toolchain.jobdefs.template import Definition, ImageReference, Rendering
+from toolchain.jobdefs.template import ImageReference, Rendering
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,13 +21,6 @@ class Job:
     tool: str
     vcpus: int
     memory: int
-
-    @classmethod
-    def of(cls, label: str, tool: str, definition: Definition) -> "Job":
-        """Reads a job definition."""
-        requirements = definition["containerProperties"]["resourceRequirements"]
-        values = {requirement["type"]: requirement["value"] for requirement in requirements}
-        return cls(label=label, tool=tool, vcpus=int(float(values["VCPU"])), memory=int(values["MEMORY"]))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,8 +154,10 @@ def _jobs(context: DoctorContext) -> Iterator[Job]:
         for name in jobdefs.names(context.checkout.jobdefs)
     }
     rendered = jobdefs.render(context.checkout.jobdefs, Rendering(images=images, settings=context.settings))
-    for tool, definition in rendered.items():
+    for tool in rendered:
+        label, definition = tool, rendered[tool]
         if revisions := active.get(prefix + tool):
-            yield Job.of(f"{tool}:{revisions[0].number}", tool, revisions[0].content)
-        else:
-            yield Job.of(tool, tool, definition)
+            label, definition = f"{tool}:{revisions[0].number}", revisions[0].content
+        requirements = definition["containerProperties"]["resourceRequirements"]
+        values = {requirement["type"]: requirement["value"] for requirement in requirements}
+        yield Job(label=label, tool=tool, vcpus=int(float(values["VCPU"])), memory=int(values["MEMORY"]))
