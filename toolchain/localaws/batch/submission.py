@@ -12,7 +12,7 @@ from toolchain.docker.container import Container, Job, container_of
 SHORTEST_TIMEOUT: Final = 60
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
 _ARRAY_SIZES: Final = range(2, 10_001)
-_MAX_ATTEMPTS: Final = 10
+_ATTEMPTS: Final = range(1, 11)
 _MAX_RULES: Final = 5
 _MIN_MEMORY: Final = 4
 
@@ -46,26 +46,29 @@ class Submission:
         Raises:
             ClientException: Batch refuses it.
         """
+        name = str(request.get("jobName", ""))
         timeout = (request.get("timeout") or definition.get("timeout") or {}).get("attemptDurationSeconds")
         size = (request.get("arrayProperties") or {}).get("size")
         strategy = request.get("retryStrategy") or definition.get("retryStrategy") or {}
-        name = str(request.get("jobName", ""))
-        if not _NAME.fullmatch(name):
-            raise refusal("Job name should match valid pattern")
-        if "containerProperties" not in definition:
-            raise refusal("only jobs with containerProperties run here")
-        if request.get("dependsOn"):
-            raise refusal("the embedded AWS has no dependsOn")
-        if timeout is not None and timeout < SHORTEST_TIMEOUT:
-            raise refusal(f"attemptDurationSeconds must be at least {SHORTEST_TIMEOUT}")
-        if size is not None and size not in _ARRAY_SIZES:
-            raise refusal(f"array size must be between {_ARRAY_SIZES.start} and {_ARRAY_SIZES.stop - 1}")
-        _check_strategy(strategy)
+        attempts, rules = strategy.get("attempts"), strategy.get("evaluateOnExit") or ()
+        actions = {str(rule.get("action")).upper() for rule in rules}
+        for is_refused, why in (
+            (not _NAME.fullmatch(name), "Job name should match valid pattern"),
+            (request.get("dependsOn"), "the embedded AWS has no dependsOn"),
+            (timeout and timeout < SHORTEST_TIMEOUT, f"attemptDurationSeconds must be at least {SHORTEST_TIMEOUT}"),
+            (size is not None and size not in _ARRAY_SIZES, "array size must be between 2 and 10000"),
+            (rules and not attempts, "attempts must be specified with evaluateOnExit"),
+            (attempts is not None and attempts not in _ATTEMPTS, "retry attempts must be between 1 and 10"),
+            (len(rules) > _MAX_RULES, f"evaluateOnExit takes at most {_MAX_RULES} entries"),
+            (not actions <= {"RETRY", "EXIT"}, "evaluateOnExit action must be RETRY or EXIT"),
+        ):
+            if is_refused:
+                raise refusal(why)
         submission = cls(
             name=name,
             definition=definition,
             parameters={**definition.get("parameters", {}), **(request.get("parameters") or {})},
-            properties=_merged(definition["containerProperties"], request.get("containerOverrides") or {}),
+            properties=_merged(definition.get("containerProperties") or {}, request.get("containerOverrides") or {}),
             retry_strategy=strategy,
             timeout=timeout,
             array_size=size,
@@ -95,19 +98,6 @@ class Submission:
 def refusal(why: str) -> ClientException:
     """The error of a request that Batch refuses."""
     return ClientException(f"Error executing request, Exception : {why}")
-
-
-def _check_strategy(strategy: Mapping[str, Any]) -> None:
-    rules = strategy.get("evaluateOnExit") or ()
-    attempts = strategy.get("attempts")
-    if rules and not attempts:
-        raise refusal("attempts must be specified with evaluateOnExit")
-    if attempts is not None and not 1 <= int(attempts) <= _MAX_ATTEMPTS:
-        raise refusal(f"retry attempts must be between 1 and {_MAX_ATTEMPTS}")
-    if len(rules) > _MAX_RULES:
-        raise refusal(f"evaluateOnExit takes at most {_MAX_RULES} entries")
-    if any(str(rule.get("action")).upper() not in {"RETRY", "EXIT"} for rule in rules):
-        raise refusal("evaluateOnExit action must be RETRY or EXIT")
 
 
 def _merged(properties: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
