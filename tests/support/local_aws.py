@@ -43,13 +43,13 @@ _T = TypeVar("_T")
 
 
 def until(look: Callable[[], _T | None], seconds: float = SECONDS) -> _T:
-    """What a look finds, as soon as it finds something."""
+    """Polls until `look` returns something true, and returns that."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if found := look():
             return found
         time.sleep(_PAUSE)
-    raise AssertionError("nothing came of it")
+    raise AssertionError(f"nothing came of it in {seconds} s")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +77,7 @@ class LocalAws:
 
     Attributes:
         checkout: The checkout that it was deployed from: this one's files, with a cache of its own.
-        bench: Runs single steps on the same scratch.
+        job_runner: Runs single steps on the same scratch.
     """
 
     target: LocalTarget
@@ -125,7 +125,7 @@ class LocalAws:
     # ---- other job definitions and state machines -------------------------------------------------------------------
 
     def scripted(self, tool: str, change: Callable[[dict[str, Any]], None] = lambda _: None) -> str:
-        """Registers a revision of a tool's job definition whose jobs heed a run's script; gives its ARN.
+        """Registers a revision of a tool's job definition whose jobs obey a run's script; returns its ARN.
 
         Args:
             tool: The tool.
@@ -189,11 +189,10 @@ class LocalAws:
         runs.deployment = replace(runs.deployment, state_machine=machines.germline)
         return runs
 
-    def begin(self, machine: str, name: str, given: Any) -> str:  # any JSON
-        """Starts an execution and gives its ARN."""
-        started = self.account.step_functions().start_execution(
-            stateMachineArn=machine, name=name, input=json.dumps(given)
-        )
+    def begin(self, machine: str, name: str, run_input: Any) -> str:  # any JSON
+        """Starts an execution and returns its ARN."""
+        client = self.account.step_functions()
+        started = client.start_execution(stateMachineArn=machine, name=name, input=json.dumps(run_input))
         return started["executionArn"]
 
     def ended(self, arn: str) -> EndedExecution:
@@ -201,15 +200,15 @@ class LocalAws:
         client = self.account.step_functions()
 
         def look() -> EndedExecution | None:
-            one = client.describe_execution(executionArn=arn)
-            if one["status"] == "RUNNING":
+            execution = client.describe_execution(executionArn=arn)
+            if execution["status"] == "RUNNING":
                 return None
             return EndedExecution(
                 arn=arn,
-                status=one["status"],
-                error=one.get("error", ""),
-                cause=one.get("cause", ""),
-                output=json.loads(one.get("output") or "null"),
+                status=execution["status"],
+                error=execution.get("error", ""),
+                cause=execution.get("cause", ""),
+                output=json.loads(execution.get("output") or "null"),
             )
 
         return until(look)

@@ -1,4 +1,4 @@
-"""Where runs are played whose jobs fail as they are told to, and an AWS that refuses calls."""
+"""Runs whose jobs do what a script says, and an AWS that throttles calls."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -26,7 +26,7 @@ TWO_LANES = replace(ONE_LANE, samples=(replace(NA1, lanes=LANES),))
 
 @dataclass(frozen=True, kw_only=True)
 class RunOutcome:
-    """What became of a run, or of a single job's execution.
+    """A run, or the execution of a single job, that has ended.
 
     Attributes:
         jobs: What DescribeJobs says of its jobs, in the order in which they were submitted.
@@ -47,13 +47,13 @@ class RunOutcome:
 
 
 class ScriptedRuns:
-    """Where scenes are played: state machines whose jobs heed scripts, beside the deployed ones."""
+    """Plays scenes: in state machines whose jobs obey scripts, beside the deployed ones."""
 
     def __init__(self, local_aws: LocalAws) -> None:
         self.local_aws = local_aws
         scripted = {tool: local_aws.scripted(tool) for tool in local_aws.registered}
         self.scripted = local_aws.machines("scripted", scripted)
-        self.hurried = local_aws.machines("hurried", scripted, job_timeout=2)
+        self.hurried = local_aws.machines("hurried", scripted, job_timeout=20)
         self.little = local_aws.machines("little", scripted, most_memory=192)
         self.least = local_aws.machines("least", {}, most_memory=24)
         self.unplanned = local_aws.machines("unplanned", scripted, concurrency="$number('many')")
@@ -83,11 +83,11 @@ class ScriptedRuns:
         pages = batch.get_paginator("list_jobs").paginate(
             jobQueue=self.local_aws.outputs["JobQueueArn"], filters=filters
         )
-        ids = [one["jobId"] for page in pages for one in page["jobSummaryList"]]
-        found: list[Mapping[str, Any]] = [*batch.describe_jobs(jobs=ids)["jobs"]] if ids else []
-        return sorted(found, key=lambda job: job["createdAt"])
+        ids = [job["jobId"] for page in pages for job in page["jobSummaryList"]]
+        jobs: list[Mapping[str, Any]] = [*batch.describe_jobs(jobs=ids)["jobs"]] if ids else []
+        return sorted(jobs, key=lambda job: job["createdAt"])
 
-    def told(self, run: str, arn: str) -> RunOutcome:
+    def outcome(self, run: str, arn: str) -> RunOutcome:
         ended = self.local_aws.ended(arn)
         return RunOutcome(ended=ended, jobs=self.jobs(run))
 
@@ -96,16 +96,16 @@ class ScriptedRuns:
     def deployed(self, name: str, order: RunInput, machines: Machines | None = None) -> RunOutcome:
         """A run in the deployed state machine, or in another one, with the real tools."""
         runs = self.local_aws.runs_of(machines) if machines else self.local_aws.runs
-        return self.told(name, runs.start(name, order).arn)
+        return self.outcome(name, runs.start(name, order).arn)
 
     def run(self, name: str, script: str, order: RunInput = ONE_LANE, machines: Machines | None = None) -> RunOutcome:
         """A run whose jobs begin with a script."""
         self.local_aws.script(name, script)
-        return self.told(name, self.local_aws.runs_of(machines or self.scripted).start(name, order).arn)
+        return self.outcome(name, self.local_aws.runs_of(machines or self.scripted).start(name, order).arn)
 
-    def given(self, name: str, given: Any) -> RunOutcome:  # any JSON
+    def any_input(self, name: str, run_input: Any) -> RunOutcome:  # any JSON
         """A run with this input."""
-        return self.told(name, self.local_aws.begin(self.scripted.germline, name, given))
+        return self.outcome(name, self.local_aws.begin(self.scripted.germline, name, run_input))
 
     def stopped(self, name: str) -> RunOutcome:
         """A run that is stopped while its first job runs."""
@@ -114,7 +114,7 @@ class ScriptedRuns:
         run = runs.start(name, ONE_LANE)
         until(lambda: [job for job in self.jobs(name) if job["status"] == "RUNNING"])
         stopping.stop(runs, name, "enough of it")
-        return self.told(name, run.arn)
+        return self.outcome(name, run.arn)
 
     # ---- single jobs ------------------------------------------------------------------------------------------------
 
@@ -122,7 +122,7 @@ class ScriptedRuns:
         self.local_aws.script(name, script)
         parameters = {"command": "mem", "reference": "small.fa", "sample": "NA1"}
         resources = {kind: str(value) for kind, value in RESOURCES["bwa"].items()} | resources
-        given = {
+        job_input = {
             "run": name,
             "sample": "NA1",
             "step": "mem L001",
@@ -130,14 +130,14 @@ class ScriptedRuns:
             "parameters": parameters,
             "resources": {tool: [{"Type": kind, "Value": value} for kind, value in resources.items()]},
         }
-        return self.local_aws.begin(machine, name, given)
+        return self.local_aws.begin(machine, name, job_input)
 
-    def one(
+    def single_job(
         self, name: str, script: str, *, machines: Machines | None = None, tool: str = "bwa", **resources: str
     ) -> RunOutcome:
         """One job that begins with a script."""
         machine = (machines or self.scripted).job
-        return self.told(name, self.begin(name, script, machine=machine, tool=tool, **resources))
+        return self.outcome(name, self.begin(name, script, machine=machine, tool=tool, **resources))
 
     def lost(self, name: str, script: str, *, times: int) -> RunOutcome:
         """One job whose containers are taken away from under it as soon as they run, so many of them."""
@@ -145,24 +145,24 @@ class ScriptedRuns:
         engine = self.local_aws.job_runner.built_images.builder.engine.client
         gone: set[str | None] = set()
 
-        def found() -> Any:  # docker-py's container
-            running = (job["jobId"] for job in self.jobs(name) if job["status"] == "RUNNING")
-            labels = [f"{JOB_LABEL}={job_id}" for job_id in running]
-            local_aws = [one for label in labels for one in engine.containers.list(filters={"label": label})]
-            return next((one for one in local_aws if one.id not in gone), None)
+        def running() -> Any:  # docker-py's container
+            job_ids = (job["jobId"] for job in self.jobs(name) if job["status"] == "RUNNING")
+            labels = [f"{JOB_LABEL}={job_id}" for job_id in job_ids]
+            containers = [each for label in labels for each in engine.containers.list(filters={"label": label})]
+            return next((container for container in containers if container.id not in gone), None)
 
         for _ in range(times):
-            container = until(found)
+            container = until(running)
             gone.add(container.id)
             container.remove(force=True)
-        return self.told(name, arn)
+        return self.outcome(name, arn)
 
     def waiting(self, name: str, reason: str) -> RunOutcome:
         """One job that no host can take, and that the queue's time limit ends with this reason."""
         arn = self.begin(name, "", machine=self.scripted.job, tool="bwa", VCPU="99")
         (job,) = until(lambda: [job for job in self.jobs(name) if "MISCONFIGURATION" in job.get("statusReason", "")])
         self.local_aws.account.batch().terminate_job(jobId=job["jobId"], reason=reason)
-        return self.told(name, arn)
+        return self.outcome(name, arn)
 
 
 class Throttle:
@@ -187,9 +187,9 @@ class Throttle:
             given: Any,
             header: Any = None,
         ) -> Any:
-            found = re.search(r'"run":"(throttled)".*"step":"([\w ]+)"', str(given))
-            error = "ExecutionLimitExceeded" if found and "e" in found[2] else "ThrottlingException"
-            if found and throttle.refuses(f"{found[1]} {found[2]}", 0):
+            job = re.search(r'"run":"(throttled)".*"step":"([\w ]+)"', str(given))
+            error = "ExecutionLimitExceeded" if job and "e" in job[2] else "ThrottlingException"
+            if job and throttle.refuses(f"{job[1]} {job[2]}", 0):
                 raise AWSError("Rate exceeded", error, 400)
             return start(self, arn, name, given, header)
 
