@@ -9,16 +9,6 @@ from support.embedded_services import Embedded, actions
 
 TOPIC = {"Type": "AWS::SNS::Topic", "Properties": {"DisplayName": "one"}}
 CHANGED = {"Type": "AWS::SNS::Topic", "Properties": {"DisplayName": "two"}}
-LAUNCH_TEMPLATE = {
-    "Type": "AWS::EC2::LaunchTemplate",
-    "Properties": {"LaunchTemplateData": {"InstanceType": "m7i.large"}},
-}
-ROLE: dict[str, Any] = {"Type": "AWS::IAM::Role", "Properties": {"AssumeRolePolicyDocument": {"Statement": []}}}
-DOCUMENT = {
-    "Version": "2012-10-17",
-    "Statement": [{"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}],
-}
-POLICY = {"PolicyName": "own", "PolicyDocument": DOCUMENT}
 
 
 def template(
@@ -95,26 +85,23 @@ def test_the_same_again_is_a_failed_change_set_that_says_so(embedded: Embedded) 
 
 
 def test_a_change_is_made_in_place_or_by_another_resource_to_which_others_then_refer(embedded: Embedded) -> None:
-    def body(group: str, topic: dict[str, Any], size: str) -> dict[str, Any]:
-        launched = {"Type": "AWS::EC2::LaunchTemplate", "Properties": {"LaunchTemplateData": {"InstanceType": size}}}
+    def body(group: str, topic: dict[str, Any]) -> dict[str, Any]:
         told = {"Type": "AWS::SNS::Topic", "Properties": {"DisplayName": {"Ref": "Group"}}}
-        outputs = {"Topic": {"Ref": "Topic"}, "Version": {"Fn::GetAtt": ["Launched", "LatestVersionNumber"]}}
-        return template(Told=told, Topic=topic, Group=log_group(group), Launched=launched, outputs=outputs)
+        return template(Told=told, Topic=topic, Group=log_group(group), outputs={"Topic": {"Ref": "Topic"}})
 
     stacks = embedded.stacks
-    stacks.deploy("change", body("change-a", TOPIC, "m7i.large"))
+    stacks.deploy("change", body("change-a", TOPIC))
     before = stacks.outputs("change")
-    after = body("change-b", CHANGED, "m7i.xlarge")
+    after = body("change-b", CHANGED)
     change_set = stacks.change_set("change", after, kind="UPDATE")
     assert sorted(actions(change_set)) == [
         ("Modify", "Group", "True"),
-        ("Modify", "Launched", "False"),
         ("Modify", "Told", "False"),
         ("Modify", "Topic", "False"),
     ]
     stacks.client.execute_change_set(ChangeSetName=change_set["ChangeSetId"])
     assert groups(embedded, "change-") == ["change-b"]
-    assert (before["Version"], stacks.outputs("change")) == ("1", {**before, "Version": "2"})
+    assert stacks.outputs("change") == before
     topics = [
         embedded.client("sns").get_topic_attributes(TopicArn=topic["TopicArn"])
         for topic in embedded.client("sns").list_topics()["Topics"]
@@ -134,8 +121,8 @@ def test_a_loop_makes_a_resource_of_each_item(embedded: Embedded) -> None:
     }
     embedded.stacks.deploy("loop", body)
     assert groups(embedded, "loop-") == ["loop-a-b", "loop-c"]
-    processed = embedded.stacks.client.get_template(StackName="loop", TemplateStage="Processed")["TemplateBody"]
-    assert sorted(processed["Resources"]) == ["Groupab", "Groupc"]
+    held = embedded.stacks.client.list_stack_resources(StackName="loop")["StackResourceSummaries"]
+    assert sorted(resource["LogicalResourceId"] for resource in held) == ["Groupab", "Groupc"]
     assert embedded.stacks.client.get_template(StackName="loop")["TemplateBody"] == body
 
 
@@ -165,28 +152,26 @@ def test_a_template_that_cannot_be_deployed_is_refused_and_leaves_no_stack(
         embedded.stacks.described("refused")
 
 
-def test_a_template_is_validated_as_data(embedded: Embedded) -> None:
-    body = "Description: d\nParameters: {P: {Type: String, Default: x}}\nResources: {}"
-    found = embedded.stacks.client.validate_template(TemplateBody=body)
-    assert (found["Description"], found["Parameters"][0]["DefaultValue"]) == ("d", "x")
-    with pytest.raises(ClientError, match="Template format error"):
-        embedded.stacks.client.get_template_summary(TemplateBody="!!python/object/apply:os.getcwd []")
-    with pytest.raises(ClientError, match="no operation CreateStackSet"):
-        embedded.stacks.client.create_stack_set(StackSetName="s", TemplateBody=body)
+@pytest.mark.parametrize("operation", ["get_template_summary", "validate_template"])
+def test_what_would_have_moto_read_a_template_as_code_is_refused(embedded: Embedded, operation: str) -> None:
+    with pytest.raises(ClientError, match="has no operation"):
+        getattr(embedded.stacks.client, operation)(TemplateBody="!!python/object/apply:os.getcwd []")
+    with pytest.raises(ClientError, match="has no operation CreateStackSet"):
+        embedded.stacks.client.create_stack_set(StackSetName="s", TemplateBody="{}")
 
 
-def test_stacks_are_created_and_updated_without_change_sets_too_from_a_template_in_s3(embedded: Embedded) -> None:
-    stacks, bucket = embedded.stacks, embedded.bucket()
-    embedded.client("s3").put_object(Bucket=bucket, Key="t.json", Body=json.dumps(template(Topic=TOPIC)))
-    url = f"https://s3.amazonaws.com/{bucket}/t.json"
-    stacks.client.create_stack(StackName="direct", TemplateURL=url, Tags=[{"Key": "a", "Value": "b"}])
+def test_stacks_are_created_and_updated_without_change_sets_too(embedded: Embedded) -> None:
+    stacks, body = embedded.stacks, json.dumps(template(Topic=TOPIC))
+    stacks.client.create_stack(StackName="direct", TemplateBody=body, Tags=[{"Key": "a", "Value": "b"}])
     assert stacks.described("direct")["Tags"] == [{"Key": "a", "Value": "b"}]
     with pytest.raises(stacks.client.exceptions.AlreadyExistsException):
-        stacks.client.create_stack(StackName="direct", TemplateURL=url)
+        stacks.client.create_stack(StackName="direct", TemplateBody=body)
     stacks.client.update_stack(StackName="direct", TemplateBody=json.dumps(template(Topic=CHANGED)))
     with pytest.raises(ClientError, match="No updates are to be performed"):
         stacks.client.update_stack(StackName="direct", UsePreviousTemplate=True)
     assert stacks.described("direct")["StackStatus"] == "UPDATE_COMPLETE"
+    with pytest.raises(ClientError, match="nowhere does not exist"):
+        stacks.client.update_stack(StackName="nowhere", TemplateBody=body)
 
 
 # ---- what fails, what goes and what stays ---------------------------------------------------------------------------
@@ -208,34 +193,90 @@ def test_what_cannot_be_created_is_rolled_back_and_what_cannot_be_updated_says_s
     assert groups(embedded, "broken-") == []
 
 
-def test_resources_are_deleted_before_what_they_need_and_retained_ones_stay(embedded: Embedded) -> None:
-    stacks = embedded.stacks
-    role = {**ROLE, "Properties": {**ROLE["Properties"], "RoleName": "delete-role", "Policies": [POLICY]}}
-    beside = {"Roles": [{"Ref": "Role"}], "PolicyDocument": DOCUMENT}
-    stacks.deploy(
-        "delete",
-        template(
-            Kept=log_group("delete-kept", DeletionPolicy="Retain"),
+def test_a_role_and_its_policies_are_made_changed_and_deleted(embedded: Embedded) -> None:
+    stacks, iam = embedded.stacks, embedded.client("iam")
+
+    def body(action: str, *names: str) -> dict[str, Any]:
+        statement = {"Effect": "Allow", "Action": action, "Resource": "*"}
+        document = {"PolicyDocument": {"Version": "2012-10-17", "Statement": [statement]}}
+        roles = {**document, "Roles": [{"Ref": "Role"}]}
+        return template(
             Beside={
                 "Type": "AWS::IAM::RolePolicy",
-                "Properties": {**POLICY, "PolicyName": "b", "RoleName": {"Ref": "Role"}},
+                "Properties": {**document, "PolicyName": "a", "RoleName": {"Ref": "Role"}},
             },
-            Several={"Type": "AWS::IAM::Policy", "Properties": {**beside, "PolicyName": "several"}},
-            Managed={"Type": "AWS::IAM::ManagedPolicy", "Properties": beside},
-            Role=role,
-        ),
-    )
-    iam = embedded.client("iam")
-    assert iam.list_role_policies(RoleName="delete-role")["PolicyNames"] == ["own", "b", "several"]
-    assert len(iam.list_attached_role_policies(RoleName="delete-role")["AttachedPolicies"]) == 1
-    stack = stacks.delete("delete")
-    assert stack["StackStatus"] == "DELETE_COMPLETE"
-    assert stacks.events(stack["StackId"])[-2:] == [("Role", "DELETE_COMPLETE"), ("delete", "DELETE_COMPLETE")]
-    assert groups(embedded, "delete-") == ["delete-kept"]
+            Several={"Type": "AWS::IAM::Policy", "Properties": {**roles, "PolicyName": "b"}},
+            Managed={"Type": "AWS::IAM::ManagedPolicy", "Properties": roles},
+            Role={
+                "Type": "AWS::IAM::Role",
+                "Properties": {
+                    "RoleName": "changing",
+                    "AssumeRolePolicyDocument": {"Version": "2012-10-17", "Statement": []},
+                    "Description": action,
+                    "Policies": [{**document, "PolicyName": name} for name in names],
+                },
+            },
+        )
+
+    def found() -> tuple[list[str], str, set[str]]:
+        names = iam.list_role_policies(RoleName="changing")["PolicyNames"]
+        documents = [iam.get_role_policy(RoleName="changing", PolicyName=name)["PolicyDocument"] for name in names]
+        [managed] = iam.list_attached_role_policies(RoleName="changing")["AttachedPolicies"]
+        version = iam.get_policy(PolicyArn=managed["PolicyArn"])["Policy"]["DefaultVersionId"]
+        documents.append(
+            iam.get_policy_version(PolicyArn=managed["PolicyArn"], VersionId=version)["PolicyVersion"]["Document"]
+        )
+        actions = {document["Statement"][0]["Action"] for document in documents}
+        return sorted(names), iam.get_role(RoleName="changing")["Role"]["Description"], actions
+
+    assert stacks.deploy("roles", body("s3:GetObject", "c", "d"))["StackStatus"] == "CREATE_COMPLETE"
+    assert found() == (["a", "b", "c", "d"], "s3:GetObject", {"s3:GetObject"})
+    assert stacks.deploy("roles", body("s3:PutObject", "d", "e"), kind="UPDATE")["StackStatus"] == "UPDATE_COMPLETE"
+    assert found() == (["a", "b", "d", "e"], "s3:PutObject", {"s3:PutObject"})
+    stack = stacks.delete("roles")
+    assert stacks.events(stack["StackId"])[-2:] == [("Role", "DELETE_COMPLETE"), ("roles", "DELETE_COMPLETE")]
     with pytest.raises(iam.exceptions.NoSuchEntityException):
-        iam.get_role(RoleName="delete-role")
+        iam.get_role(RoleName="changing")
+    assert iam.list_policies(Scope="Local")["Policies"] == []
+
+
+def test_retained_resources_stay_and_a_stack_that_is_deleted_is_gone(embedded: Embedded) -> None:
+    stacks = embedded.stacks
+    stacks.deploy("delete", template(Kept=log_group("delete-kept", DeletionPolicy="Retain"), Topic=TOPIC))
+    assert stacks.delete("delete")["StackStatus"] == "DELETE_COMPLETE"
+    assert groups(embedded, "delete-") == ["delete-kept"]
     with pytest.raises(ClientError, match="Stack with id delete does not exist"):
         stacks.described("delete")
+    stacks.client.delete_stack(StackName="delete")
+
+
+def test_a_security_group_s_rules_change_in_place(embedded: Embedded) -> None:
+    stacks, ec2 = embedded.stacks, embedded.client("ec2")
+    network = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+
+    def body(**rules: int) -> dict[str, Any]:
+        given = {
+            f"SecurityGroup{direction}": [
+                {"IpProtocol": "tcp", "FromPort": port, "ToPort": port, "CidrIp": "10.0.0.0/16"}
+            ]
+            for direction, port in rules.items()
+        }
+        properties = {"GroupDescription": "d", "VpcId": network, **given}
+        return template(
+            Group={"Type": "AWS::EC2::SecurityGroup", "Properties": properties}, outputs={"Id": {"Ref": "Group"}}
+        )
+
+    def ports() -> list[list[int | None]]:
+        [group] = ec2.describe_security_groups(GroupIds=[stacks.outputs("rules")["Id"]])["SecurityGroups"]
+        return [[rule.get("FromPort") for rule in group[name]] for name in ("IpPermissions", "IpPermissionsEgress")]
+
+    stacks.deploy("rules", body(Ingress=1, Egress=2))
+    before = stacks.outputs("rules"), ports()
+    stacks.deploy("rules", body(Ingress=3, Egress=2), kind="UPDATE")
+    assert (before, stacks.outputs("rules"), ports()) == ((before[0], [[1], [2]]), before[0], [[3], [2]])
+    stacks.deploy("open", body())
+    [group] = ec2.describe_security_groups(GroupIds=[stacks.outputs("open")["Id"]])["SecurityGroups"]
+    assert [rule["IpProtocol"] for rule in group["IpPermissionsEgress"]] == ["-1"]
 
 
 def test_a_protected_stack_is_not_deleted(embedded: Embedded) -> None:
@@ -258,7 +299,7 @@ def test_what_cannot_be_deleted_fails_the_deletion_and_can_be_left_behind(embedd
     assert (stack["StackStatus"], stack["StackStatusReason"]) == ("DELETE_FAILED", "Failed to delete: [Bucket].")
     assert "not empty" in stacks.reasons("undeletable", "DELETE_FAILED")["Bucket"]
     stacks.client.delete_stack(StackName="undeletable", RetainResources=["Bucket"])
-    assert stacks.ended(stack["StackId"])["StackStatus"] == "DELETE_COMPLETE"
+    assert stacks.described(stack["StackId"])["StackStatus"] == "DELETE_COMPLETE"
     assert s3.list_objects_v2(Bucket="undeletable-bucket")["KeyCount"] == 1
 
 

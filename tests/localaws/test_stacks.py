@@ -1,7 +1,9 @@
-"""The project's own templates: made, changed, made again with nothing to change, and deleted."""
+"""The project's own templates: every resource is made, changed and deleted by its service."""
 
 from collections.abc import Iterator
+from typing import Any
 
+import jmespath
 import pytest
 from support.embedded_services import Embedded, Stacks
 
@@ -9,85 +11,194 @@ from toolchain.paths import HERE
 
 DEFINITION = "arn:aws:batch:us-east-1:123456789012:job-definition/p-x:1"
 ORDER = ("registry", "network", "storage", "compute", "workflow")
+# What tells of everything that stacks make: service, operation, and the names in its answer.
+HELD = (
+    ("batch", "describe_compute_environments", "computeEnvironments[].computeEnvironmentName"),
+    ("batch", "describe_job_queues", "jobQueues[].jobQueueName"),
+    ("cloudwatch", "describe_alarms", "MetricAlarms[].AlarmName"),
+    ("cloudwatch", "list_dashboards", "DashboardEntries[].DashboardName"),
+    ("ec2", "describe_addresses", "Addresses[].PublicIp"),
+    ("ec2", "describe_flow_logs", "FlowLogs[].FlowLogId"),
+    ("ec2", "describe_internet_gateways", "InternetGateways[].InternetGatewayId"),
+    ("ec2", "describe_launch_templates", "LaunchTemplates[].LaunchTemplateId"),
+    ("ec2", "describe_nat_gateways", "NatGateways[?State!='deleted'].NatGatewayId"),
+    ("ec2", "describe_route_tables", "RouteTables[].RouteTableId"),
+    ("ec2", "describe_security_groups", "SecurityGroups[].GroupId"),
+    ("ec2", "describe_subnets", "Subnets[].SubnetId"),
+    ("ec2", "describe_vpc_endpoints", "VpcEndpoints[?State!='deleted'].VpcEndpointId"),
+    ("ec2", "describe_vpcs", "Vpcs[].VpcId"),
+    ("events", "list_rules", "Rules[].Name"),
+    ("fsx", "describe_data_repository_associations", "Associations[].AssociationId"),
+    ("fsx", "describe_file_systems", "FileSystems[].FileSystemId"),
+    ("iam", "list_instance_profiles", "InstanceProfiles[].InstanceProfileName"),
+    ("iam", "list_roles", "Roles[?!starts_with(RoleName, 'AWSServiceRole')].RoleName"),
+    ("logs", "describe_log_groups", "logGroups[].logGroupName"),
+    ("sns", "list_subscriptions", "Subscriptions[].Endpoint"),
+    ("sns", "list_topics", "Topics[].TopicArn"),
+    ("stepfunctions", "list_state_machines", "stateMachines[].name"),
+)
 
 
 def text(name: str) -> str:
     return (HERE.root / "stack" / f"{name}.yaml").read_text(encoding="utf-8")
 
 
+def held(embedded: Embedded) -> dict[str, list[str]]:
+    found = {op: jmespath.search(names, getattr(embedded.client(service), op)()) for service, op, names in HELD}
+    policies = embedded.client("iam").list_policies(Scope="Local")["Policies"]
+    return {**found, "policies": [policy["PolicyName"] for policy in policies]}
+
+
+@pytest.fixture(scope="module")
+def before(embedded: Embedded) -> dict[str, list[str]]:
+    return held(embedded)
+
+
 @pytest.fixture(scope="module")
 def parameters(embedded: Embedded) -> dict[str, dict[str, str]]:
+    """What makes every resource that depends on a condition, but for the endpoints and the one file system."""
     reference, data = embedded.bucket(), embedded.bucket()
     return {
         "registry": {"Images": "bwa,fsx-export"},
-        "network": {},
+        "network": {"Egress": "nat"},
         "storage": {"ReferencePath": f"s3://{reference}/ref", "DataPath": f"s3://{data}/reads"},
-        "compute": {},
-        "workflow": {"Workflow": "w", "JobDefinitions": DEFINITION},
+        "compute": {"SessionManager": "true"},
+        "workflow": {"Workflow": "w", "NotificationEmail": "lab@example.org", "JobDefinitions": DEFINITION},
     }
 
 
 @pytest.fixture(scope="module")
-def deployed(embedded: Embedded, parameters: dict[str, dict[str, str]]) -> Iterator[Stacks]:
+def deployed(
+    embedded: Embedded, parameters: dict[str, dict[str, str]], before: dict[str, list[str]]
+) -> Iterator[Stacks]:
+    """All stacks; in the end nothing is left of them but what they retain."""
     stacks = embedded.stacks
     for name in ORDER:
         stack = stacks.deploy(f"p-{name}", text(name), {"Project": "p", **parameters[name]})
         assert stack["StackStatus"] == "CREATE_COMPLETE", stacks.reasons(f"p-{name}", "CREATE_FAILED")
     yield stacks
+    group = [name for name in held(embedded)["describe_log_groups"] if "FlowLogGroup" in name]
     for name in reversed(ORDER):
         stack = stacks.delete(f"p-{name}")
         assert stack["StackStatus"] == "DELETE_COMPLETE", stacks.reasons(stack["StackId"], "DELETE_FAILED")
+    assert held(embedded) == {**before, "describe_log_groups": group}
+    assert [key["KeyState"] for key in keys(embedded)] == ["PendingDeletion"]
+    assert len(embedded.client("ecr").describe_repositories()["repositories"]) == 2
 
 
-@pytest.mark.usefixtures("deployed")
-def test_the_queue_has_the_time_limits_of_its_template(embedded: Embedded) -> None:
-    queues = embedded.client("batch").describe_job_queues()["jobQueues"]
-    (queue,) = (queue for queue in queues if queue["jobQueueName"].startswith("p-"))
-    assert {limit["reason"]: limit["maxTimeSeconds"] for limit in queue["jobStateTimeLimitActions"]} == {
-        "CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY": 21600,
-        "MISCONFIGURATION:COMPUTE_ENVIRONMENT_MAX_RESOURCE": 600,
-        "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT": 600,
-    }
+def keys(embedded: Embedded) -> list[dict[str, Any]]:
+    kms = embedded.client("kms")
+    found = [kms.describe_key(KeyId=key["KeyId"])["KeyMetadata"] for key in kms.list_keys()["Keys"]]
+    return [key for key in found if key["KeyManager"] == "CUSTOMER"]
+
+
+def test_every_type_of_the_templates_is_made(embedded: Embedded, deployed: Stacks) -> None:
+    found = held(embedded)
+    assert [operation for operation, names in found.items() if not names] == []
+    for name in ORDER:
+        resources = deployed.client.list_stack_resources(StackName=f"p-{name}")["StackResourceSummaries"]
+        assert all(resource["PhysicalResourceId"] for resource in resources)
+    network = embedded.client("ec2").describe_vpcs(Filters=[{"Name": "tag:Name", "Values": ["p"]}])["Vpcs"]
+    assert [vpc["VpcId"] for vpc in network] == [deployed.outputs("p-network")["VpcId"]]
+
+
+def test_resources_are_what_their_templates_say(embedded: Embedded, deployed: Stacks) -> None:
+    """Of what moto's own classes leave out."""
+    storage, compute = deployed.outputs("p-storage"), deployed.outputs("p-compute")
+    workflow, s3 = deployed.outputs("p-workflow"), embedded.client("s3")
+    [system] = embedded.client("fsx").describe_file_systems(FileSystemIds=[storage["WorkingFileSystemId"]])[
+        "FileSystems"
+    ]
+    assert storage["WorkingMount"] == f"{system['DNSName']}@tcp:/{system['LustreConfiguration']['MountName']}"
+    bucket = {"Bucket": storage["ResultsBucket"]}
+    assert s3.get_bucket_versioning(**bucket)["Status"] == "Enabled"
+    assert "TlsOnly" in s3.get_bucket_policy(**bucket)["Policy"]
+    rules = s3.get_bucket_lifecycle_configuration(**bucket)["Rules"]
+    assert rules[0]["Expiration"] == {"ExpiredObjectDeleteMarker": True}
+    [queue] = embedded.client("batch").describe_job_queues(jobQueues=[compute["JobQueueArn"]])["jobQueues"]
+    assert (queue["state"], len(queue["computeEnvironmentOrder"]), len(queue["jobStateTimeLimitActions"])) == (
+        "ENABLED",
+        2,
+        3,
+    )
+    ec2 = embedded.client("ec2")
+    [group] = ec2.describe_security_groups(GroupIds=[storage["LustreClientSecurityGroupId"]])["SecurityGroups"]
+    assert sorted(rule["FromPort"] for rule in group["IpPermissions"]) == [988, 1018]
+    assert sorted(rule["FromPort"] for rule in group["IpPermissionsEgress"]) == [443, 988, 1018]
+    iam, role = embedded.client("iam"), compute["InstanceRoleArn"].rpartition("/")[2]
+    assert sorted(iam.list_role_policies(RoleName=role)["PolicyNames"]) == ["join", "log", "pull", "shell"]
+    states = embedded.client("stepfunctions")
+    machine = states.describe_state_machine(stateMachineArn=workflow["StateMachineArn"])
+    assert (machine["loggingConfiguration"]["level"], machine["tracingConfiguration"]["enabled"]) == ("ERROR", True)
+    assert "${JobMachine}" not in machine["definition"]
+    attributes = embedded.client("sns").get_topic_attributes(TopicArn=workflow["NotificationTopicArn"])["Attributes"]
+    assert (attributes["DisplayName"], "aws:SourceAccount" in attributes["Policy"]) == ("Runs of p", True)
+    [key] = keys(embedded)
+    assert embedded.client("kms").get_key_rotation_status(KeyId=key["KeyId"])["KeyRotationEnabled"]
+    events = embedded.client("events")
+    [rule] = [one for one in events.list_rules()["Rules"] if one["Name"].startswith("p-workflow-RunEnded")]
+    assert [target["Arn"] for target in events.list_targets_by_rule(Rule=rule["Name"])["Targets"]] == [
+        workflow["NotificationTopicArn"]
+    ]
 
 
 @pytest.mark.parametrize("name", ORDER)
 def test_a_stack_deployed_again_has_nothing_to_change(
     name: str, deployed: Stacks, parameters: dict[str, dict[str, str]]
 ) -> None:
-    found = deployed.change_set(f"p-{name}", text(name), {"Project": "p", **parameters[name]}, kind="UPDATE")
-    assert found["Status"] == "FAILED"
-    assert "didn't contain changes" in found["StatusReason"]
+    change_set = deployed.change_set(f"p-{name}", text(name), {"Project": "p", **parameters[name]}, kind="UPDATE")
+    assert change_set["Status"] == "FAILED"
+    assert "didn't contain changes" in change_set["StatusReason"]
 
 
 @pytest.mark.parametrize(
-    ("name", "changed"),
+    ("name", "changed", "path", "value"),
     [
-        ("registry", {"UntaggedDays": "7"}),
-        ("network", {"FlowLogDays": "30"}),
-        ("storage", {"WorkingCapacity": "4800"}),
-        ("compute", {"RootVolumeSize": "60"}),
-        ("workflow", {"LogRetention": "30"}),
+        ("registry", {"UntaggedDays": "7"}, ("ecr", "describe_repositories", "length(repositories)"), 2),
+        (
+            "network",
+            {"FlowLogDays": "30"},
+            ("logs", "describe_log_groups", "logGroups[?contains(logGroupName,'FlowLog')].retentionInDays"),
+            [30],
+        ),
+        (
+            "storage",
+            {"WorkingCapacity": "4800"},
+            ("fsx", "describe_file_systems", "sort(FileSystems[].StorageCapacity)"),
+            [1200, 1200, 4800],
+        ),
+        (
+            "storage",
+            {"FreePercent": "20"},
+            ("cloudwatch", "describe_alarms", "MetricAlarms[].Threshold"),
+            [20.0, 20.0, 20.0],
+        ),
+        (
+            "compute",
+            {"SpotMaxvCpus": "16"},
+            ("batch", "describe_compute_environments", "sort(computeEnvironments[].computeResources.maxvCpus)"),
+            [16, 64],
+        ),
+        ("compute", {"RootVolumeSize": "60"}, ("ec2", "describe_launch_templates", "length(LaunchTemplates)"), 1),
+        (
+            "workflow",
+            {"LogRetention": "30"},
+            ("logs", "describe_log_groups", "logGroups[?contains(logGroupName,'states')].retentionInDays"),
+            [30],
+        ),
     ],
 )
 def test_a_stack_takes_another_parameter(
-    name: str, changed: dict[str, str], deployed: Stacks, parameters: dict[str, dict[str, str]]
+    embedded: Embedded,
+    name: str,
+    changed: dict[str, str],
+    path: tuple[str, str, str],
+    value: Any,
+    deployed: Stacks,
+    parameters: dict[str, dict[str, str]],
 ) -> None:
-    asked = {"Project": "p", **parameters[name], **changed}
-    stack = deployed.deploy(f"p-{name}", text(name), asked, kind="UPDATE")
-    assert stack["StackStatus"] == "UPDATE_COMPLETE", deployed.reasons(f"p-{name}", "UPDATE_FAILED")
     parameters[name].update(changed)
-
-
-def test_what_a_resource_is_made_with_is_what_its_service_has(embedded: Embedded, deployed: Stacks) -> None:
-    outputs = deployed.outputs("p-storage")
-    systems = embedded.client("fsx").describe_file_systems(FileSystemIds=[outputs["WorkingFileSystemId"]])
-    [system] = systems["FileSystems"]
-    mount = system["LustreConfiguration"]["MountName"]
-    assert outputs["WorkingMount"] == f"{system['DNSName']}@tcp:/{mount}"
-    s3 = embedded.client("s3")
-    assert s3.get_bucket_versioning(Bucket=outputs["ResultsBucket"])["Status"] == "Enabled"
-    batch = embedded.client("batch")
-    found = batch.describe_job_queues(jobQueues=[deployed.outputs("p-compute")["JobQueueArn"]])["jobQueues"]
-    assert (found[0]["state"], found[0]["status"]) == ("ENABLED", "VALID")
-    machine = deployed.outputs("p-workflow")["StateMachineArn"]
-    assert embedded.client("stepfunctions").describe_state_machine(stateMachineArn=machine)["status"] == "ACTIVE"
+    stack = deployed.deploy(f"p-{name}", text(name), {"Project": "p", **parameters[name]}, kind="UPDATE")
+    assert stack["StackStatus"] == "UPDATE_COMPLETE", deployed.reasons(f"p-{name}", "UPDATE_FAILED")
+    service, operation, expression = path
+    assert jmespath.search(expression, getattr(embedded.client(service), operation)()) == value

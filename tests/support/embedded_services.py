@@ -1,7 +1,6 @@
 """An embedded AWS, and stacks in it."""
 
 import json
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -75,28 +74,20 @@ class Stacks:
         *,
         kind: str = "CREATE",
     ) -> dict[str, Any]:
-        """Executes a change set, and describes the stack when that has ended."""
+        """Executes a change set, and describes the stack."""
         found = self.change_set(name, template, parameters, kind=kind)
         assert found["Status"] == "CREATE_COMPLETE", found.get("StatusReason")
         self.client.execute_change_set(ChangeSetName=found["ChangeSetId"])
-        return self.ended(found["StackId"])
+        return self.described(found["StackId"])
 
     def delete(self, name: str) -> dict[str, Any]:
-        """Deletes a stack, and describes it when that has ended."""
+        """Deletes a stack, and describes it."""
         stack_id = self.described(name)["StackId"]
         self.client.delete_stack(StackName=name)
-        return self.ended(stack_id)
+        return self.described(stack_id)
 
     def described(self, name: str) -> dict[str, Any]:
         stack: dict[str, Any] = self.client.describe_stacks(StackName=name)["Stacks"][0]
-        return stack
-
-    def ended(self, name: str) -> dict[str, Any]:
-        """The stack, once nothing is done to it any more."""
-        end = time.monotonic() + 60
-        while (stack := self.described(name))["StackStatus"].endswith("_IN_PROGRESS"):
-            assert time.monotonic() < end, stack
-            time.sleep(0.01)
         return stack
 
     def events(self, name: str) -> list[tuple[str, str]]:

@@ -7,7 +7,7 @@ from support.local_aws import LocalAws
 from support.resolved_stacks import NAMES, deployed
 
 from toolchain.jobdefs import template as jobdefs
-from toolchain.localaws.cloudformation.resource_types import definition
+from toolchain.localaws.cloudformation.resources import definition
 from toolchain.paths import HERE
 from toolchain.stacks import template as templates
 
