@@ -302,24 +302,50 @@ def takes_a_wrong_digest_for_a_right_one(stock: Stock) -> bool:
         return bool(answer.status == 200)
 
 
+def stack(stock: Stock, *, outputs: Any = None, **resources: Any) -> str:
+    name, body = stock.name(), json.dumps({"Resources": resources, "Outputs": outputs or {}})
+    stock.client("cloudformation").create_stack(StackName=name, TemplateBody=body)
+    return name
+
+
 def makes_stacks_without_file_systems(stock: Stock) -> bool:
-    client, name = stock.client("cloudformation"), stock.name()
-    body = {"Resources": {"Blank": {"Type": "AWS::FSx::FileSystem", "Properties": {}}}}
-    client.create_stack(StackName=name, TemplateBody=json.dumps(body))
-    made = client.list_stack_resources(StackName=name)["StackResourceSummaries"]
+    name = stack(stock, Blank={"Type": "AWS::FSx::FileSystem", "Properties": {}})
+    made = stock.client("cloudformation").list_stack_resources(StackName=name)["StackResourceSummaries"]
     return not [resource for resource in made if resource.get("PhysicalResourceId")]
 
 
-def has_change_sets_without_replacements(stock: Stock) -> bool:
+def leaves_behind_what_stacks_made(stock: Stock) -> bool:
+    policy = {"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}}
+    name = stack(stock, Policy={"Type": "AWS::IAM::ManagedPolicy", "Properties": {"PolicyDocument": policy}})
+    stock.client("cloudformation").delete_stack(StackName=name)
+    left = stock.client("iam").list_policies(Scope="Local")["Policies"]
+    return any(policy["PolicyName"].startswith(name) for policy in left)
+
+
+def has_change_sets_without_the_parameters_changes(stock: Stock) -> bool:
     client, name = stock.client("cloudformation"), stock.name()
-    group = {"Type": "AWS::Logs::LogGroup", "Properties": {"LogGroupName": name}}
-    client.create_stack(StackName=name, TemplateBody=json.dumps({"Resources": {"G": group}}))
-    changed = {"Resources": {"G": {**group, "Properties": {"LogGroupName": f"{name}-b"}}}}
-    made = client.create_change_set(
-        StackName=name, ChangeSetName="c", ChangeSetType="UPDATE", TemplateBody=json.dumps(changed)
-    )
-    [change] = client.describe_change_set(ChangeSetName=made["Id"])["Changes"]
-    return "Replacement" not in change["ResourceChange"]
+    topic = {"Type": "AWS::SNS::Topic", "Properties": {"DisplayName": {"Fn::Sub": "of ${P}"}}}
+    body = json.dumps({"Parameters": {"P": {"Type": "String"}}, "Resources": {"Topic": topic}})
+    given = [[{"ParameterKey": "P", "ParameterValue": value}] for value in "ab"]
+    client.create_stack(StackName=name, TemplateBody=body, Parameters=given[0])
+    change = {"ChangeSetName": "c", "ChangeSetType": "UPDATE", "TemplateBody": body, "Parameters": given[1]}
+    made = client.create_change_set(StackName=name, **change)
+    return not client.describe_change_set(ChangeSetName=made["Id"]).get("Changes")
+
+
+def answers_nothing_for_a_resource_that_fails(stock: Stock) -> bool:
+    taken = {"Type": "AWS::Logs::LogGroup", "Properties": {"LogGroupName": stock.name()}}
+    return refuses(lambda: stack(stock, First=taken, Second=taken))
+
+
+def writes_out_no_loops(stock: Stock) -> bool:
+    loop = {"Fn::ForEach::Topics": ["Name", ["a"], {"Topic&{Name}": {"Type": "AWS::SNS::Topic"}}]}
+    return refuses(lambda: stack(stock, **loop))
+
+
+def protects_no_stack(stock: Stock) -> bool:
+    name, client = stack(stock, Topic={"Type": "AWS::SNS::Topic"}), stock.client("cloudformation")
+    return refuses(lambda: client.update_termination_protection(StackName=name, EnableTerminationProtection=True))
 
 
 EXTENSIONS = (
@@ -497,15 +523,31 @@ EXTENSIONS = (
         fault="objects are no files, and their checksums are not compared",
         probe=takes_a_wrong_digest_for_a_right_one,
     ),
+    Extension(name="cloudformation.api.Api", fault="a stack cannot be protected", probe=protects_no_stack),
     Extension(
-        name="cloudformation.api.Api",
-        fault="change sets do not tell replacements",
-        probe=has_change_sets_without_replacements,
+        name="cloudformation.stack.Stack",
+        fault="a resource that fails is an error of the server, and others stay",
+        probe=answers_nothing_for_a_resource_that_fails,
     ),
     Extension(
-        name="cloudformation.resource_types.resource_type",
-        fault="a type that is not known counts as made",
+        name="cloudformation.stack.ChangeSet",
+        fault="change sets do not see what parameters change",
+        probe=has_change_sets_without_the_parameters_changes,
+    ),
+    Extension(
+        name="cloudformation.stack.parse",
+        fault="loops are not written out, and templates read as code",
+        probe=writes_out_no_loops,
+    ),
+    Extension(
+        name="cloudformation.resources.resource_type",
+        fault="types that stack/ has are not known, and count as made",
         probe=makes_stacks_without_file_systems,
+    ),
+    Extension(
+        name="cloudformation.resources.ResourceType",
+        fault="resources of many types are not deleted with their stack",
+        probe=leaves_behind_what_stacks_made,
     ),
 )
 
