@@ -1,6 +1,7 @@
 """A client that nobody here wrote works against `local start`: the AWS command line."""
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -13,6 +14,7 @@ import pytest
 from support.cli_runner import CliRunner, exports
 from support.job_runner import BuiltImages
 
+from toolchain.paths import HERE
 from toolchain.workflow.aligners import ALIGNERS
 
 pytestmark = pytest.mark.engine
@@ -74,6 +76,16 @@ def _ended(look: Any) -> Any:  # noqa: ANN401  # a description
         assert time.monotonic() < end
         time.sleep(0.2)
     return found
+
+
+README = HERE.root / "toolchain" / "localaws" / "README.md"
+COMMANDS = [line.strip() for line in README.read_text(encoding="utf-8").splitlines() if line.startswith("    aws ")]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_commands_of_the_readme_find_something(aws: Aws, command: str) -> None:
+    _, *words = command.split()
+    assert re.search(r"genomics|example-lab|germline", aws.text(*words))
 
 
 def test_what_a_dry_run_wrote_starts_the_same_run(cli_runner: CliRunner, execution: str) -> None:
