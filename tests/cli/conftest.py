@@ -29,24 +29,13 @@ def cli_runner(built_images: BuiltImages, tmp_path_factory: pytest.TempPathFacto
         cli_runner.sheet(f"{name}.csv", f"{name},{name}_L001_R1.fastq.gz,{name}_L001_R2.fastq.gz")
     yield cli_runner
     cli_runner.type("local", "stop")
-    mount = f"{cli_runner.scratch}:/it"
-    words = [
-        "docker",
-        "run",
-        "--rm",
-        "-v",
-        mount,
-        built_images.images["samtools"].image_id,
-        "sh",
-        "-c",
-        "rm -rf /it/working/*",
-    ]
-    subprocess.run(words, check=True)
+    words = ["docker", "run", "--rm", "-v", f"{cli_runner.scratch}:/it", built_images.images["samtools"].image_id]
+    subprocess.run([*words, "sh", "-c", "rm -rf /it/working/*"], check=True)
 
 
 @pytest.fixture(scope="module")
 def containers(built_images: BuiltImages, cli_runner: CliRunner) -> Callable[[], list[Any]]:
-    """Looks which containers of the copy's embedded AWS there are."""
+    """Lists the containers of the copy's embedded AWS."""
     label = f"{ROOT_LABEL}={cli_runner.checkout.local.resolve()}"
     return lambda: built_images.builder.engine.client.containers.list(
         all=True, ignore_removed=True, filters={"label": label}

@@ -4,9 +4,12 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from docker.errors import ImageNotFound
 from support.job_runner import BuiltImages
 
 from toolchain.errors import BuildFailedError, SeveralFailedError
@@ -56,70 +59,59 @@ def command(*words: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture
-def extended(built_images: BuiltImages, tmp_path: Path) -> builds.ImageBuilder:
-    """A checkout's images with one folder more."""
+def builder_of(built_images: BuiltImages, tmp_path: Path) -> Iterator[Callable[[str], builds.ImageBuilder]]:
+    """Makes a builder of this checkout's images and one more, from its image.toml."""
     images = tmp_path / "images"
     shutil.copytree(HERE.images, images)
     (images / "hello").mkdir()
     (images / "hello" / "Dockerfile").write_text(DOCKERFILE, encoding="ascii")
-    (images / "hello" / "image.toml").write_text(IMAGE_TOML, encoding="ascii")
     (images / "hello" / "commands.py").write_text(COMMANDS, encoding="ascii")
-    return builds.ImageBuilder(
-        engine=built_images.builder.engine,
-        catalog=catalog.load(images),
-        project="genomics-test",
-        cache=tmp_path / "cache",
-    )
+    engine = built_images.builder.engine
+    made = []
+
+    def make(image_toml: str) -> builds.ImageBuilder:
+        (images / "hello" / "image.toml").write_text(image_toml, encoding="ascii")
+        known = catalog.load(images)
+        made.append(
+            builds.ImageBuilder(engine=engine, catalog=known, project="genomics-test", cache=tmp_path / "cache")
+        )
+        # The base has this content under the project's own name already: it need not be made again.
+        base = engine.client.images.get(built_images.builder.reference(known.base))
+        base.tag(*made[0].reference(known.base).split(":"))
+        return made[0]
+
+    yield make
+    for image in (made[0].catalog.base, made[0].catalog.tools["hello"]):
+        with suppress(ImageNotFound):
+            engine.client.images.remove(made[0].reference(image), force=True)
 
 
-def test_adding_a_folder_adds_a_tool(extended: builds.ImageBuilder, built_images: BuiltImages) -> None:
-    # The base has this content under the project's own name already: it need not be made again.
-    base = extended.catalog.base
-    extended.engine.client.images.get(built_images.builder.reference(base)).tag(*extended.reference(base).split(":"))
-    (built,) = builds.build(extended, extended.catalog.choose(("hello",)))
-    try:
-        run = ["docker", "run", "--rm", "--read-only", "--network", "none", built.reference, "step", "greet"]
-        assert subprocess.run(run, capture_output=True, text=True, check=True).stdout == "Hello, world!\n"
-        (again,) = builds.build(extended, extended.catalog.choose(("hello",)))
-        assert not again.new
-    finally:
-        for reference in (built.reference, extended.reference(base)):
-            extended.engine.client.images.remove(reference, force=True)
+Make = Callable[[str], builds.ImageBuilder]
 
 
-def test_a_failing_step_shows_its_own_output(extended: builds.ImageBuilder, built_images: BuiltImages) -> None:
-    base = extended.catalog.base
-    extended.engine.client.images.get(built_images.builder.reference(base)).tag(*extended.reference(base).split(":"))
-    toml = extended.catalog.tools["hello"].folder / "image.toml"
-    toml.write_text(IMAGE_TOML.replace("2.10-5", "9.9-9"), encoding="ascii")
-    broken = builds.ImageBuilder(
-        engine=extended.engine,
-        catalog=catalog.load(toml.parent.parent),
-        project=extended.project,
-        cache=extended.cache,
-    )
-    try:
-        with pytest.raises(SeveralFailedError) as failed:
-            builds.build(broken, broken.catalog.choose(("hello",)))
-        (error,) = failed.value.errors
-        assert isinstance(error, BuildFailedError)
-        assert "Version '9.9-9' for 'hello' was not found" in error.details
-    finally:
-        extended.engine.client.images.remove(extended.reference(base), force=True)
+def test_adding_a_folder_adds_a_tool(builder_of: Make) -> None:
+    builder = builder_of(IMAGE_TOML)
+    (built,) = builds.build(builder, builder.catalog.choose(("hello",)))
+    run = ["docker", "run", "--rm", "--read-only", "--network", "none", built.reference, "step", "greet"]
+    assert subprocess.run(run, capture_output=True, text=True, check=True).stdout == "Hello, world!\n"
+    (again,) = builds.build(builder, builder.catalog.choose(("hello",)))
+    assert not again.new
 
 
-def test_a_build_with_nothing_to_do_says_so(built_images: BuiltImages) -> None:
-    result = command("build")
-    assert (result.returncode, result.stdout) == (0, ""), result.stderr
-    assert "nothing to build" in result.stderr
-    assert built_images.images
+def test_a_failing_step_shows_its_own_output(builder_of: Make) -> None:
+    builder = builder_of(IMAGE_TOML.replace("2.10-5", "9.9-9"))
+    with pytest.raises(SeveralFailedError) as failed:
+        builds.build(builder, builder.catalog.choose(("hello",)))
+    (error,) = failed.value.errors
+    assert isinstance(error, BuildFailedError)
+    assert "Version '9.9-9' for 'hello' was not found" in error.details
 
 
-def test_build_as_json_names_every_image(built_images: BuiltImages) -> None:
-    built = json.loads(command("build", "--json").stdout)
-    assert {entry["name"]: entry["id"] for entry in built} == {
-        name: one.image_id for name, one in built_images.images.items()
-    }
+def test_a_second_build_does_nothing_and_lists_the_images(built_images: BuiltImages) -> None:
+    result = command("build", "--json")
+    ids = {entry["name"]: entry["id"] for entry in json.loads(result.stdout)}
+    assert ids == {name: image.image_id for name, image in built_images.images.items()}
+    assert (result.returncode, result.stderr) == (0, "")
 
 
 def test_list_shows_versions_tags_and_sizes(built_images: BuiltImages) -> None:
@@ -134,31 +126,26 @@ def test_list_shows_versions_tags_and_sizes(built_images: BuiltImages) -> None:
     assert all(name in table for name in built_images.images)
 
 
-def test_test_runs_the_smoke_tests_of_the_image_that_is_named(built_images: BuiltImages) -> None:
-    result = subprocess.run(
-        [sys.executable, HERE.root / "build.py", "test", "samtools", "--list"],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd="/",
-    )
+@pytest.mark.usefixtures("built_images")
+def test_test_runs_the_smoke_tests_of_the_image_that_is_named() -> None:
+    words = [sys.executable, str(HERE.root / "build.py"), "test", "samtools", "--list"]
+    result = subprocess.run(words, capture_output=True, text=True, check=False, cwd="/")
     assert result.returncode == 0, result.stdout + result.stderr
-    assert "test_contract.py::test_it_runs_as_user_1000[samtools]" in result.stdout
-    assert "test_samtools.py" in result.stdout
-    assert "[bwa]" not in result.stdout
-    assert "test_bwa.py" not in result.stdout
-    assert built_images.images
+    for listed in ("test_contract.py::test_it_runs_as_user_1000[samtools]", "test_samtools.py"):
+        assert listed in result.stdout
+    for not_listed in ("[bwa]", "test_bwa.py"):
+        assert not_listed not in result.stdout
 
 
-def test_render_writes_the_same_job_definitions_each_time(built_images: BuiltImages, tmp_path: Path) -> None:
-    assert command("render", "--local", "--scratch", str(tmp_path)).returncode == 0
+def test_render_for_this_machine_makes_a_job_definition_for_every_image(
+    built_images: BuiltImages, tmp_path: Path
+) -> None:
+    words = ("render", "--local", "--scratch", str(tmp_path))
+    assert command(*words).returncode == 0
     folder = HERE.dist / "local" / "jobdefs"
-    first = {file.name: file.read_bytes() for file in folder.iterdir()}
-    assert set(first) == {f"{name}.json" for name in built_images.images}
-    assert command("render", "--local", "--scratch", str(tmp_path)).returncode == 0
-    assert {file.name: file.read_bytes() for file in folder.iterdir()} == first
-    assert command("render", "--local", "--scratch", str(tmp_path), "--check").returncode == 0
+    assert {file.name for file in folder.iterdir()} == {f"{name}.json" for name in built_images.images}
+    assert command(*words, "--check").returncode == 0
     (folder / "bwa.json").write_text("{}", encoding="ascii")
-    stale = command("render", "--local", "--scratch", str(tmp_path), "--check")
+    stale = command(*words, "--check")
     assert stale.returncode == 78
     assert "bwa.json would change" in stale.stderr

@@ -9,16 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.cli_runner import CliRunner
+from support.cli_runner import CliRunner, wait_for_line
+from support.local_aws import until
 from support.tiny_genome import Small
 
 pytestmark = pytest.mark.engine
 
 
 def figure(table: str, name: str) -> str:
-    found = re.search(rf"{re.escape(name)} +│ +(.*?) +│", table)
-    assert found is not None, table
-    return found[1]
+    match = re.search(rf"{re.escape(name)} +│ +(.*?) +│", table)
+    assert match is not None, table
+    return match[1]
 
 
 def test_finds_the_planted_variants_and_leaves_bam_vcf_and_a_page(cli_runner: CliRunner, tmp_path: Path) -> None:
@@ -48,22 +49,22 @@ def words(small: Small, results: Path) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "said"),
+    ("aligner", "message"),
     [("bwa", "aligner: bwa: as asked for"), ("auto", "aligner: bwa-mem3: making its index takes ")],
 )
-def test_takes_a_user_s_own_reads_and_says_which_aligner_it_took(
-    cli_runner: CliRunner, tmp_path: Path, wanted: str, said: str
+def test_takes_a_user_s_own_reads_and_names_the_aligner(
+    cli_runner: CliRunner, tmp_path: Path, aligner: str, message: str
 ) -> None:
     small = own_reads(tmp_path / "own files")
-    result = cli_runner.type("demo", *words(small, tmp_path / "results"), "--aligner", wanted)
+    result = cli_runner.type("demo", *words(small, tmp_path / "results"), "--aligner", aligner)
     assert result.code == 0, result.err
-    assert said in result.err
+    assert message in result.err
     assert figure(result.out, "reads") == f"{2 * len(small.reads):,}"
     assert (tmp_path / "results" / "NA1.vcf.gz").exists()
 
 
 @pytest.mark.usefixtures("built_images")
-def test_a_umask_that_closes_all_files_hinders_no_step(tmp_path: Path) -> None:
+def test_private_files_and_a_closed_umask_are_no_hindrance(tmp_path: Path) -> None:
     small = own_reads(tmp_path / "own")
     for file in (small.r1, small.r2):
         file.chmod(0o600)
@@ -84,17 +85,8 @@ def test_bad_reads_end_with_the_step_s_own_error_and_code(cli_runner: CliRunner,
     small.r2.write_bytes(small.r2.read_bytes()[:-500])
     result = cli_runner.type("demo", *words(small, tmp_path / "results"))
     assert result.code == 65
-    (error,) = (line for line in result.err.splitlines() if line.startswith("error: "))
-    assert "cannot unpack NA1/R2.fastq" in error
-    assert "Traceback" not in result.err
+    assert "cannot unpack NA1/R2.fastq" in result.error
     assert not (tmp_path / "results").exists()
-
-
-def test_results_are_never_written_over(cli_runner: CliRunner, tmp_path: Path) -> None:
-    (tmp_path / "mine").write_text("kept", encoding="ascii")
-    result = cli_runner.type("demo", "--results", str(tmp_path))
-    assert result.code == 73
-    assert "is not empty" in result.err
 
 
 def test_ctrl_c_ends_it_and_every_container_at_once(
@@ -103,10 +95,7 @@ def test_ctrl_c_ends_it_and_every_container_at_once(
     small = own_reads(tmp_path / "own", depth=3000)
     with cli_runner.begun("demo", *words(small, tmp_path / "results"), "--aligner", "bwa") as process:
         work = cli_runner.scratch / "working" / ".work"
-        deadline = time.monotonic() + 60
-        while not (containers() and list(work.glob("*/demo-*/NA1/tmp.mem.*"))):
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        until(lambda: containers() and list(work.glob("*/demo-*/NA1/tmp.mem.*")))
         process.send_signal(signal.SIGINT)
         began = time.monotonic()
         _, stderr = process.communicate(timeout=30)
@@ -120,8 +109,7 @@ def test_ctrl_c_ends_it_and_every_container_at_once(
 
 def test_a_demo_that_is_killed_leaves_no_directory_for_results(cli_runner: CliRunner) -> None:
     with cli_runner.begun("demo") as process:
-        assert process.stderr is not None
-        assert any(line.startswith("simulating") for line in process.stderr)
+        wait_for_line(process, "simulating")
         process.kill()
         process.communicate(timeout=30)
     assert not (cli_runner.root / "results").exists()

@@ -16,11 +16,12 @@ from typing import Any
 from toolchain.paths import HERE, Checkout
 
 SECONDS = 120
+SHORT = ("--reference", "small.fa", "--shards", "1", "--local")
 
 
 @dataclass(frozen=True, kw_only=True)
 class CommandResult:
-    """What a command said."""
+    """How a command ended."""
 
     code: int
     out: str
@@ -37,7 +38,7 @@ class CommandResult:
 
 @dataclass(frozen=True, kw_only=True)
 class CliRunner:
-    """A copy of this checkout, and somebody who types in it."""
+    """A copy of this checkout in which commands are typed."""
 
     root: Path
 
@@ -61,7 +62,7 @@ class CliRunner:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Without what would lead a command to an AWS."""
+        """The environment without the variables that would lead a command to an AWS."""
         return {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
 
     def words(self, *words: str) -> list[str]:
@@ -80,15 +81,20 @@ class CliRunner:
         )
         return CommandResult(code=done.returncode, out=done.stdout, err=done.stderr)
 
+    def status(self, run: str) -> dict[str, Any]:
+        """A run, as `status --json` prints it."""
+        status: dict[str, Any] = json.loads(self.ok("status", run, "--json", "--local"))
+        return status
+
     def ok(self, *words: str) -> str:
-        """Types a command that must succeed, and gives what it printed."""
+        """Types a command that must succeed, and returns what it printed."""
         done = self.type(*words)
         assert done.code == 0, done.err
         return done.out
 
     @contextmanager
     def begun(self, *words: str) -> Iterator["subprocess.Popen[str]"]:
-        """A command that is still running; it is killed if nobody ends it."""
+        """Starts a command; it is killed if nobody ends it."""
         with subprocess.Popen(
             self.words(*words),
             cwd=self.root,
@@ -105,9 +111,20 @@ class CliRunner:
 
     @property
     def server(self) -> dict[str, Any]:
-        """What `local start` wrote down."""
-        found: dict[str, Any] = json.loads((self.checkout.local / "server.json").read_text(encoding="ascii"))
-        return found
+        """The record that `local start` wrote."""
+        record: dict[str, Any] = json.loads((self.checkout.local / "server.json").read_text(encoding="ascii"))
+        return record
+
+    @property
+    def outputs(self) -> dict[str, str]:
+        """The outputs of the stacks in the embedded AWS."""
+        outputs: dict[str, str] = json.loads((self.checkout.dist / "local/outputs.json").read_text(encoding="utf-8"))
+        return outputs
+
+    @property
+    def results(self) -> Path:
+        """The directory of the bucket in which each run has a folder."""
+        return self.checkout.local / "s3" / self.outputs["ResultsBucket"] / "results" / "germline"
 
     def kill_server(self) -> None:
         """As the out-of-memory killer does."""
@@ -119,9 +136,15 @@ class CliRunner:
             time.sleep(0.01)
 
     def sheet(self, name: str, *lines: str) -> str:
-        """Writes a sample sheet and gives its name."""
+        """Writes a sample sheet and returns its name."""
         (self.root / name).write_text("\n".join(("sample,r1,r2", *lines, "")), encoding="ascii")
         return name
+
+
+def wait_for_line(process: "subprocess.Popen[str]", start: str) -> None:
+    """Reads what a command says until a line begins so."""
+    assert process.stderr is not None
+    assert any(line.startswith(start) for line in process.stderr), start
 
 
 def _is_zombie(pid: int) -> bool:
@@ -132,5 +155,5 @@ def _is_zombie(pid: int) -> bool:
 
 
 def exports(text: str) -> dict[str, str]:
-    """What a shell would have after `eval`."""
+    """The variables that a shell has after `eval`."""
     return dict(line.removeprefix("export ").split("=", 1) for line in text.splitlines())
