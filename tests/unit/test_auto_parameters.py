@@ -1,14 +1,14 @@
-"""The stacks' parameters that nobody gives."""
+"""toolchain/stacks/auto_parameters.py: the computed parameters of the stacks."""
 
 from toolchain import settings
 from toolchain.docker.host import Machine
 from toolchain.paths import HERE
 from toolchain.runs.target import AwsTarget, LocalTarget
-from toolchain.stacks import auto_parameters as computed
+from toolchain.stacks import auto_parameters
 
 
-def test_on_one_machine_no_job_is_given_more_memory_than_it_has_for_jobs() -> None:
-    known = settings.load(HERE.settings)
-    assert computed.known(LocalTarget(checkout=HERE), known)["MaxJobMemory"] == str(Machine.here().memory)
-    # In AWS the hosts are larger, or smaller, as the template or genomics.toml says.
-    assert "MaxJobMemory" not in computed.known(AwsTarget(checkout=HERE), known)
+def test_the_most_memory_of_a_job_is_this_machine_s_in_local_mode_and_a_parameter_s_in_aws() -> None:
+    loaded = settings.load(HERE.settings)
+    local = auto_parameters.known(LocalTarget(checkout=HERE), loaded)
+    assert local["MaxJobMemory"] == str(Machine.here().memory)
+    assert "MaxJobMemory" not in auto_parameters.known(AwsTarget(checkout=HERE), loaded)

@@ -61,7 +61,7 @@ def test_exports_and_imports_are_named_without_the_project(tmp_path: Path) -> No
     assert template.exports == {"A"}
 
 
-def test_a_loop_is_gone_over_as_the_transform_does(tmp_path: Path) -> None:
+def test_a_loop_is_expanded_as_the_transform_does(tmp_path: Path) -> None:
     text = """
         Resources:
           Fn::ForEach::All:
@@ -89,7 +89,7 @@ def test_a_loop_is_gone_over_as_the_transform_does(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "why"), [("a: [", "not YAML"), ("- a", "no Resources"), ("a: b", "no Resources"), ("", "no Resources")]
 )
-def test_what_is_no_template_is_an_error_that_names_the_file(tmp_path: Path, text: str, why: str) -> None:
+def test_a_file_that_is_no_template_is_an_error_that_names_it(tmp_path: Path, text: str, why: str) -> None:
     with pytest.raises(ConfigurationError, match=rf"network\.yaml is wrong.*{why}"):
         read(tmp_path, text)
 
