@@ -465,7 +465,7 @@ EXTENSIONS = (
         name="logs.FileStream",
         fault="every event is kept in memory for ever, and pages have any size",
         probe=gives_pages_of_any_size,
-        replaces=("LogGroup.filter_log_events", "logs.models.LogStream"),
+        replaces=("logs.models.LogStream",),
     ),
     Extension(
         name="environments._create",
