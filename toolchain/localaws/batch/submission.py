@@ -55,7 +55,7 @@ class Submission:
         for is_refused, why in (
             (not _NAME.fullmatch(name), "Job name should match valid pattern"),
             (request.get("dependsOn"), "the embedded AWS has no dependsOn"),
-            (timeout and timeout < SHORTEST_TIMEOUT, f"attemptDurationSeconds must be at least {SHORTEST_TIMEOUT}"),
+            (timeout in range(SHORTEST_TIMEOUT), f"attemptDurationSeconds must be at least {SHORTEST_TIMEOUT}"),
             (size is not None and size not in _ARRAY_SIZES, "array size must be between 2 and 10000"),
             (rules and not attempts, "attempts must be specified with evaluateOnExit"),
             (attempts is not None and attempts not in _ATTEMPTS, "retry attempts must be between 1 and 10"),
