@@ -92,6 +92,7 @@ def test_a_job_that_can_never_be_placed_has_a_reason_until_an_environment_grows(
     many, much, little = machine.enter(queue, 0, 3), machine.enter(queue, 1, 1, 200), machine.enter(queue, 2)
     reasons = [TOO_LARGE_FOR_ENVIRONMENTS, TOO_LARGE_FOR_INSTANCES, None]
     assert [machine.scheduler.misfit(job) for job in (many, much, little)] == reasons
+    assert queue.time_limit(TOO_LARGE_FOR_INSTANCES) is None
     queue.environments[0].compute_resources["maxvCpus"] = 4
     assert machine.scheduler.misfit(many) is None
     machine.scheduler.schedule()
