@@ -13,6 +13,7 @@ from typing import Any
 import boto3
 import pytest
 from botocore.validate import validate_parameters
+from jsonpath_ng.ext.parser import parse
 from support.aws_clients import lead
 from support.aws_double import AwsDouble, Json, RefusedError
 
@@ -99,6 +100,16 @@ class DoctorAws(AwsDouble):
     def alter(self, operation: str, change: Callable[[Json], object]) -> None:
         """Changes the true answers of an operation."""
         self._changes.setdefault(operation, []).append(change)
+
+    def put(self, operation: str, path: str, value: Any) -> None:
+        """Puts a value at a JSONPath in the true answers of an operation; a mapping is merged into one."""
+
+        def change(answer: Json) -> None:
+            for match in parse(path).find(answer):
+                is_merged = isinstance(value, dict) and value and isinstance(match.value, dict)
+                match.full_path.update(answer, {**match.value, **value} if is_merged else value)
+
+        self.alter(operation, change)
 
     def answer(self, operation: str, answer: Callable[[Json], Json]) -> None:
         """Answers instead of the embedded AWS; the answer is held against the service's model."""

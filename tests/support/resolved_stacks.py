@@ -58,12 +58,7 @@ ARNS: Final = {
     "AWS::StepFunctions::StateMachine": f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:{{}}",
 }
 REF_IS_ARN: Final = frozenset(
-    {
-        "AWS::Batch::ComputeEnvironment",
-        "AWS::Batch::JobQueue",
-        "AWS::SNS::Topic",
-        "AWS::StepFunctions::StateMachine",
-    }
+    {"AWS::Batch::ComputeEnvironment", "AWS::Batch::JobQueue", "AWS::SNS::Topic", "AWS::StepFunctions::StateMachine"}
 )
 
 

@@ -25,11 +25,7 @@ if TYPE_CHECKING:
     from types_boto3_iam import IAMClient
 
 # Directory of /scratch to the output that names its file system.
-FILE_SYSTEMS = {
-    "reference": "ReferenceFileSystemId",
-    "data": "DataFileSystemId",
-    "working": "WorkingFileSystemId",
-}
+FILE_SYSTEMS = {"reference": "ReferenceFileSystemId", "data": "DataFileSystemId", "working": "WorkingFileSystemId"}
 COMPUTE_ENVIRONMENTS = ("SpotComputeEnvironmentArn", "OnDemandComputeEnvironmentArn")
 
 

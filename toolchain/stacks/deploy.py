@@ -173,7 +173,7 @@ class Deployer:
 
     def _protect(self, stack: Stack, state: StackState | None) -> None:
         """Switches on the termination protection of a stack that holds data."""
-        if state is not None and not state.protected and any(holds_data(one.type) for one in stack.resources):
+        if state is not None and not state.protected and any(holds_data(resource.type) for resource in stack.resources):
             self._service.protect(state.id, on=True)
 
     def plan(self, names: Sequence[str]) -> list[Planned]:

@@ -70,10 +70,7 @@ class Destroyer:
         self.layout = layout.load(self.target.checkout, self.settings.project)
         self._service = CloudFormation(self.account)
         self._watcher = Watcher(
-            service=self._service,
-            command=self.command,
-            polling=self.polling,
-            is_persistent=self.target.is_persistent,
+            service=self._service, command=self.command, polling=self.polling, is_persistent=self.target.is_persistent
         )
 
     def with_file_systems(self) -> tuple[str, ...]:
@@ -82,7 +79,9 @@ class Destroyer:
         What mounts a file system has to be deleted before it; it costs nothing while nothing runs, and is deployed
         again in minutes.
         """
-        holders = [stack for stack in self.layout.stacks if any(one.type == FILE_SYSTEM for one in stack.resources)]
+        holders = [
+            stack for stack in self.layout.stacks if FILE_SYSTEM in {resource.type for resource in stack.resources}
+        ]
         return tuple(stack.name for stack in self.layout.with_dependents(holders))
 
     def plan(self, names: Sequence[str]) -> Plan:

@@ -67,8 +67,7 @@ def mounts(context: DoctorContext) -> Iterator[CheckResult]:
             yield red(f"/scratch/{directory} is to be {output}, and the file system is {actual}", f"{_DEPLOY} compute")
         elif without:
             yield red(
-                f"new hosts of {', '.join(without)} do not mount {output} at /scratch/{directory}",
-                f"{DEPLOY} compute",
+                f"new hosts of {', '.join(without)} do not mount {output} at /scratch/{directory}", f"{DEPLOY} compute"
             )
         else:
             yield green(f"/scratch/{directory} is {output}")
