@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 from support.scripted_cloudformation import FILE_SYSTEM
-from support.scripted_project import ScriptedProject
+from support.scripted_project import Project
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ScriptedProject:
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     """Four stacks, none of which is deployed; region and credentials lead nowhere."""
     for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_SESSION_TOKEN"):
         monkeypatch.delenv(name, raising=False)
@@ -18,11 +18,11 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ScriptedProject:
         monkeypatch.setenv(name, "/dev/null")
     for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
         monkeypatch.setenv(name, "eu-central-1")
-    return ScriptedProject.make(tmp_path / "checkout")
+    return Project.make(tmp_path / "checkout")
 
 
 @pytest.fixture
-def deployed(project: ScriptedProject) -> ScriptedProject:
+def deployed(project: Project) -> Project:
     """Four stacks, all deployed, and what the storage stack holds."""
     project.deploy()
     project.stack("storage").resources = {

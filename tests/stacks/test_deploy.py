@@ -6,7 +6,7 @@ import pytest
 from botocore.exceptions import EndpointConnectionError
 from support.aws_double import Json, RefusedError
 from support.scripted_cloudformation import Script, change, detail
-from support.scripted_project import OTHER_SETTINGS, TEMPLATES, ScriptedProject, name_of
+from support.scripted_project import OTHER_SETTINGS, TEMPLATES, Project, name_of
 
 from toolchain.errors import (
     ConfigurationError,
@@ -24,11 +24,11 @@ CHANGING = ("CreateChangeSet", "ExecuteChangeSet", "DeleteStack", "ContinueUpdat
 STACKS = ("registry", "network", "storage", "workflow")
 
 
-def changing_calls(project: ScriptedProject) -> list[str]:
+def changing_calls(project: Project) -> list[str]:
     return [operation for operation, _ in project.aws.calls if operation in CHANGING]
 
 
-def parameters(project: ScriptedProject, stack: str) -> dict[str, str]:
+def parameters(project: Project, stack: str) -> dict[str, str]:
     """The parameters of a stack's last change set."""
     requests = [
         request for request in project.aws.requests("CreateChangeSet") if request["StackName"] == name_of(stack)
@@ -39,7 +39,7 @@ def parameters(project: ScriptedProject, stack: str) -> dict[str, str]:
 # ---- without faults ----
 
 
-def test_stacks_are_deployed_in_order_and_found_unchanged_the_second_time(project: ScriptedProject) -> None:
+def test_stacks_are_deployed_in_order_and_found_unchanged_the_second_time(project: Project) -> None:
     assert project.deploy() == [f"{stack} created" for stack in STACKS]
     assert [request["StackName"] for request in project.aws.requests("CreateChangeSet")] == list(map(name_of, STACKS))
     assert project.outputs == {
@@ -54,19 +54,19 @@ def test_stacks_are_deployed_in_order_and_found_unchanged_the_second_time(projec
     assert project.aws.requests("ExecuteChangeSet") == []
 
 
-def test_a_comment_is_no_change_and_another_value_is(deployed: ScriptedProject) -> None:
+def test_a_comment_is_no_change_and_another_value_is(deployed: Project) -> None:
     deployed.write_template("network", TEMPLATES["network"].replace("# a comment", "# another"))
     assert deployed.deploy("network") == ["network unchanged"]
     deployed.settings(OTHER_SETTINGS)
     assert deployed.deploy("storage") == ["storage updated"]
 
 
-def test_cloudformation_has_another_message_for_no_changes(deployed: ScriptedProject) -> None:
+def test_cloudformation_has_another_message_for_no_changes(deployed: Project) -> None:
     deployed.aws.fail("CreateChangeSet", RefusedError("ValidationError", "No updates are to be performed."))
     assert deployed.deploy("network") == ["network unchanged"]
 
 
-def test_outputs_are_written_after_each_stack_and_have_one_owner(project: ScriptedProject) -> None:
+def test_outputs_are_written_after_each_stack_and_have_one_owner(project: Project) -> None:
     project.aws.fail("CreateChangeSet", RefusedError("LimitExceededException"), after=2)
     with pytest.raises(UnavailableError):
         project.deploy()
@@ -76,7 +76,7 @@ def test_outputs_are_written_after_each_stack_and_have_one_owner(project: Script
         project.deploy("storage")
 
 
-def test_the_workflow_runs_the_latest_revisions_of_registered_job_definitions(project: ScriptedProject) -> None:
+def test_the_workflow_runs_the_latest_revisions_of_registered_job_definitions(project: Project) -> None:
     arns = [f"arn:aws:batch:x:1:job-definition/bcftools:{number}" for number in (2, 10, 9)]
     project.aws.job_definitions[name_of("bcftools")] = arns
     project.deploy()
@@ -87,7 +87,7 @@ def test_the_workflow_runs_the_latest_revisions_of_registered_job_definitions(pr
         project.deploy()
 
 
-def test_a_stack_that_needs_another_says_which_and_what_of_it(project: ScriptedProject) -> None:
+def test_a_stack_that_needs_another_says_which_and_what_of_it(project: Project) -> None:
     with pytest.raises(MissingInputError) as caught:
         project.deploy("storage")
     assert caught.value.why == "it imports VpcId of stack network"
@@ -95,7 +95,7 @@ def test_a_stack_that_needs_another_says_which_and_what_of_it(project: ScriptedP
     assert changing_calls(project) == []
 
 
-def test_stacks_have_the_tags_of_genomics_toml(project: ScriptedProject) -> None:
+def test_stacks_have_the_tags_of_genomics_toml(project: Project) -> None:
     project.settings('[tags]\ncost = "42"\n')
     project.deploy("network")
     assert project.aws.requests("CreateChangeSet")[0]["Tags"] == [{"Key": "cost", "Value": "42"}]
@@ -103,14 +103,14 @@ def test_stacks_have_the_tags_of_genomics_toml(project: ScriptedProject) -> None
     assert project.aws.requests("ExecuteChangeSet")[0]["RetainExceptOnCreate"] is True
 
 
-def test_a_stack_that_holds_data_is_protected_and_protected_again(deployed: ScriptedProject) -> None:
+def test_a_stack_that_holds_data_is_protected_and_protected_again(deployed: Project) -> None:
     assert [stack.name for stack in deployed.aws.stacks if stack.protected] == [name_of("storage")]
     deployed.stack("storage").protected = False
     assert deployed.deploy("storage") == ["storage unchanged"]
     assert deployed.stack("storage").protected
 
 
-def test_a_template_has_a_size_that_comments_do_not_count_for(project: ScriptedProject) -> None:
+def test_a_template_has_a_size_that_comments_do_not_count_for(project: Project) -> None:
     project.write_template("network", TEMPLATES["network"] + f"# {'x' * 60_000}\n")
     assert project.deploy("network") == ["network created"]
     project.aws.calls.clear()
@@ -133,7 +133,7 @@ def test_a_template_has_a_size_that_comments_do_not_count_for(project: ScriptedP
     ],
 )
 def test_a_template_that_has_no_place_in_the_order_is_refused(
-    project: ScriptedProject, name: str, text: str, match: str
+    project: Project, name: str, text: str, match: str
 ) -> None:
     project.write_template(name, text)
     with pytest.raises(ConfigurationError, match=match):
@@ -157,7 +157,7 @@ DYNAMIC = change("Dynamic", "Results", "AWS::S3::Bucket")
         (DYNAMIC, "Results (AWS::S3::Bucket) would be removed"),
     ],
 )
-def test_data_is_not_lost_unless_the_user_names_it(deployed: ScriptedProject, made: Json, text: str) -> None:
+def test_data_is_not_lost_unless_the_user_names_it(deployed: Project, made: Json, text: str) -> None:
     name = str(made["LogicalResourceId"])
     deployed.aws.changes[name_of("storage")] = [made]
     deployed.settings(OTHER_SETTINGS)
@@ -170,7 +170,7 @@ def test_data_is_not_lost_unless_the_user_names_it(deployed: ScriptedProject, ma
     assert deployed.deploy("storage", replace=(name,)) == ["storage updated"]
 
 
-def test_naming_one_resource_does_not_let_another_be_lost(deployed: ScriptedProject) -> None:
+def test_naming_one_resource_does_not_let_another_be_lost(deployed: Project) -> None:
     deployed.aws.changes[name_of("storage")] = [REPLACED, REMOVED]
     deployed.settings(OTHER_SETTINGS)
     with pytest.raises(WrongUsageError) as caught:
@@ -179,13 +179,13 @@ def test_naming_one_resource_does_not_let_another_be_lost(deployed: ScriptedProj
     assert "Files" not in caught.value.why
 
 
-def test_a_resource_without_data_is_replaced_without_asking(deployed: ScriptedProject) -> None:
+def test_a_resource_without_data_is_replaced_without_asking(deployed: Project) -> None:
     deployed.aws.changes[name_of("network")] = [change("Modify", "Vpc", "AWS::EC2::VPC", "True")]
     deployed.write_template("network", TEMPLATES["network"].replace("Vpc:", "Other: {Type: AWS::EC2::VPC}\n  Vpc:"))
     assert deployed.deploy("network") == ["network updated"]
 
 
-def test_a_change_set_is_read_to_its_last_page(deployed: ScriptedProject, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_change_set_is_read_to_its_last_page(deployed: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     def describe(request: Json) -> Json:
         if "NextToken" in request:
             return {"Status": "CREATE_COMPLETE", "Changes": [{"Type": "Resource", "ResourceChange": REMOVED}]}
@@ -197,7 +197,7 @@ def test_a_change_set_is_read_to_its_last_page(deployed: ScriptedProject, monkey
         deployed.deploy("storage")
 
 
-def test_each_cause_of_a_change_is_named_once_and_those_that_replace_first(deployed: ScriptedProject) -> None:
+def test_each_cause_of_a_change_is_named_once_and_those_that_replace_first(deployed: Project) -> None:
     details = (
         detail("Tags", "Project", recreates="Never"),
         detail("StorageCapacity", "Capacity"),
@@ -224,7 +224,7 @@ FAILED: Script = [
 
 
 def test_a_failure_is_explained_by_its_first_cause_and_the_same_command_begins_anew(
-    project: ScriptedProject, capsys: pytest.CaptureFixture[str]
+    project: Project, capsys: pytest.CaptureFixture[str]
 ) -> None:
     project.aws.scripts[f"create {name_of('network')}"] = FAILED
     with pytest.raises(StackFailedError) as caught:
@@ -250,9 +250,7 @@ def test_a_failure_is_explained_by_its_first_cause_and_the_same_command_begins_a
         ),
     ],
 )
-def test_a_failure_is_explained_as_far_as_cloudformation_does(
-    project: ScriptedProject, script: Script, why: str
-) -> None:
+def test_a_failure_is_explained_as_far_as_cloudformation_does(project: Project, script: Script, why: str) -> None:
     project.aws.scripts[f"create {name_of('network')}"] = script
     with pytest.raises(StackFailedError) as caught:
         project.deploy("network")
@@ -260,12 +258,12 @@ def test_a_failure_is_explained_as_far_as_cloudformation_does(
 
 
 @pytest.mark.parametrize("status", ["ROLLBACK_FAILED", "REVIEW_IN_PROGRESS"])
-def test_a_stack_that_was_never_complete_is_created(project: ScriptedProject, status: str) -> None:
+def test_a_stack_that_was_never_complete_is_created(project: Project, status: str) -> None:
     project.aws.add(name_of("network"), status)
     assert project.deploy("network") == ["network created"]
 
 
-def test_the_rest_of_a_failed_creation_that_cannot_be_deleted_is_named(project: ScriptedProject) -> None:
+def test_the_rest_of_a_failed_creation_that_cannot_be_deleted_is_named(project: Project) -> None:
     project.aws.add(name_of("network"), "ROLLBACK_FAILED")
     project.aws.scripts[f"delete {name_of('network')}"] = [
         [("Vpc", "AWS::EC2::VPC", "DELETE_FAILED", "it has dependencies"), ("", "", "DELETE_FAILED", "failed: [Vpc]")]
@@ -277,16 +275,14 @@ def test_the_rest_of_a_failed_creation_that_cannot_be_deleted_is_named(project: 
 
 
 @pytest.mark.parametrize("status", ["DELETE_FAILED", "CREATE_FAILED"])
-def test_a_stack_that_cannot_be_recovered_is_left_to_destroy(project: ScriptedProject, status: str) -> None:
+def test_a_stack_that_cannot_be_recovered_is_left_to_destroy(project: Project, status: str) -> None:
     project.aws.add(name_of("network"), status)
     with pytest.raises(StackFailedError, match=r"Type: python build\.py destroy network; then type the same again"):
         project.deploy("network")
     assert changing_calls(project) == []
 
 
-def test_a_rollback_that_failed_is_continued_first(
-    deployed: ScriptedProject, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_rollback_that_failed_is_continued_first(deployed: Project, capsys: pytest.CaptureFixture[str]) -> None:
     stack = deployed.stack("network")
     stack.status = "UPDATE_ROLLBACK_FAILED"
     deployed.aws.scripts[f"rollback {stack.name}"] = [
@@ -304,7 +300,7 @@ def test_a_rollback_that_failed_is_continued_first(
 # ---- other people's changes ----
 
 
-def test_a_stack_that_somebody_else_updates_is_left_alone(deployed: ScriptedProject) -> None:
+def test_a_stack_that_somebody_else_updates_is_left_alone(deployed: Project) -> None:
     stack = deployed.stack("network")
     stack.token = "Console-UpdateStack-1"  # noqa: S105  # no secret
     deployed.aws.event(stack, ("", "", "UPDATE_IN_PROGRESS", "User Initiated"))
@@ -326,7 +322,7 @@ def test_a_stack_that_somebody_else_updates_is_left_alone(deployed: ScriptedProj
     ],
 )
 def test_a_stack_that_somebody_else_changed_meanwhile_is_left_alone(
-    deployed: ScriptedProject, operation: str, code: str, message: str
+    deployed: Project, operation: str, code: str, message: str
 ) -> None:
     deployed.settings(OTHER_SETTINGS)
     deployed.aws.fail(operation, RefusedError(code, message))
@@ -334,7 +330,7 @@ def test_a_stack_that_somebody_else_changed_meanwhile_is_left_alone(
         deployed.deploy("storage")
 
 
-def test_another_deployment_is_not_taken_for_this_one(deployed: ScriptedProject) -> None:
+def test_another_deployment_is_not_taken_for_this_one(deployed: Project) -> None:
     deployed.settings(OTHER_SETTINGS)
     deployed.aws.fail("DescribeStackEvents", KeyboardInterrupt(), after=2)
     with pytest.raises(StoppedError):
@@ -347,13 +343,13 @@ def test_another_deployment_is_not_taken_for_this_one(deployed: ScriptedProject)
 # ---- change sets that fail ----
 
 
-def test_a_name_that_is_taken_is_replaced_by_another(project: ScriptedProject) -> None:
+def test_a_name_that_is_taken_is_replaced_by_another(project: Project) -> None:
     project.aws.fail("CreateChangeSet", RefusedError("AlreadyExistsException"), times=2)
     assert project.deploy("network") == ["network created"]
     assert len({request["ChangeSetName"] for request in project.aws.requests("CreateChangeSet")}) == 3
 
 
-def test_a_template_that_is_refused_is_an_error(project: ScriptedProject) -> None:
+def test_a_template_that_is_refused_is_an_error(project: Project) -> None:
     project.aws.fail("CreateChangeSet", RefusedError("ValidationError", "Template format error: no."))
     with pytest.raises(StackFailedError, match=r"Template format error: no\. Correct stack/network\.yaml"):
         project.deploy("network")
@@ -375,7 +371,7 @@ EVENT = {"LogicalResourceId": "Vpc", "ValidationPath": "/Resources/Vpc", "Valida
     ],
 )
 def test_a_change_set_that_fails_says_why_and_leaves_nothing(
-    project: ScriptedProject, monkeypatch: pytest.MonkeyPatch, reason: str, events: list[Json] | None, why: str
+    project: Project, monkeypatch: pytest.MonkeyPatch, reason: str, events: list[Json] | None, why: str
 ) -> None:
     def describe_events(_: Json) -> Json:
         if events is None:
@@ -392,16 +388,14 @@ def test_a_change_set_that_fails_says_why_and_leaves_nothing(
     assert project.aws.find(name_of("network")) is None
 
 
-def test_a_change_set_that_is_never_ready_is_given_up(
-    project: ScriptedProject, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_change_set_that_is_never_ready_is_given_up(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(changes, "_LONGEST_WAIT", 0.05)
     monkeypatch.setattr(project.aws, "describe_change_set", lambda _: {"Status": "CREATE_IN_PROGRESS"})
     with pytest.raises(UnavailableError, match="has not made it"):
         project.deploy("network")
 
 
-def test_ctrl_c_before_the_deployment_leaves_nothing(project: ScriptedProject) -> None:
+def test_ctrl_c_before_the_deployment_leaves_nothing(project: Project) -> None:
     project.aws.fail("DescribeChangeSet", KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
         project.deploy("network")
@@ -411,7 +405,7 @@ def test_ctrl_c_before_the_deployment_leaves_nothing(project: ScriptedProject) -
 
 @pytest.mark.parametrize(("token", "is_ours"), [(None, True), ("Console-1", False)])
 def test_a_change_set_that_is_executed_already_is_ours_if_the_answer_got_lost(
-    project: ScriptedProject, monkeypatch: pytest.MonkeyPatch, token: str | None, *, is_ours: bool
+    project: Project, monkeypatch: pytest.MonkeyPatch, token: str | None, *, is_ours: bool
 ) -> None:
     """The service did what it was asked, its answer got lost, and botocore asked again."""
     execute = project.aws.execute_change_set
@@ -432,7 +426,7 @@ def test_a_change_set_that_is_executed_already_is_ours_if_the_answer_got_lost(
 # ---- watching ----
 
 
-def test_errors_that_pass_are_waited_out(project: ScriptedProject, capsys: pytest.CaptureFixture[str]) -> None:
+def test_errors_that_pass_are_waited_out(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
     project.aws.fail("DescribeStackEvents", RefusedError("Throttling", "Rate exceeded"), after=2)
     project.aws.fail("DescribeStackEvents", EndpointConnectionError(endpoint_url="x"), after=2)
     assert project.deploy("network") == ["network created"]
@@ -453,7 +447,7 @@ def test_errors_that_pass_are_waited_out(project: ScriptedProject, capsys: pytes
     ],
 )
 def test_when_watching_ends_the_deployment_goes_on_and_the_same_command_watches_it_again(
-    project: ScriptedProject,
+    project: Project,
     capsys: pytest.CaptureFixture[str],
     error: BaseException,
     times: int,
@@ -470,7 +464,7 @@ def test_when_watching_ends_the_deployment_goes_on_and_the_same_command_watches_
     assert len(project.aws.requests("ExecuteChangeSet")) == 1
 
 
-def test_a_failure_while_nobody_watched_is_told_to_who_watches_again(project: ScriptedProject) -> None:
+def test_a_failure_while_nobody_watched_is_told_to_who_watches_again(project: Project) -> None:
     project.aws.scripts[f"create {name_of('network')}"] = FAILED
     project.aws.fail("DescribeStackEvents", KeyboardInterrupt(), after=2)
     with pytest.raises(StoppedError):
@@ -482,7 +476,7 @@ def test_a_failure_while_nobody_watched_is_told_to_who_watches_again(project: Sc
 # ---- a dry run ----
 
 
-def test_a_dry_run_changes_nothing(project: ScriptedProject) -> None:
+def test_a_dry_run_changes_nothing(project: Project) -> None:
     planned = project.plan()
     assert [(str(plan.stack), [change.logical_id for change in plan.changes]) for plan in planned] == [
         ("registry", ["Thing"]),
@@ -498,7 +492,7 @@ def test_a_dry_run_changes_nothing(project: ScriptedProject) -> None:
         project.plan("storage")
 
 
-def test_a_dry_run_of_deployed_stacks_says_what_would_change(deployed: ScriptedProject) -> None:
+def test_a_dry_run_of_deployed_stacks_says_what_would_change(deployed: Project) -> None:
     deployed.aws.changes[name_of("storage")] = [REPLACED]
     deployed.settings(OTHER_SETTINGS)
     planned: dict[str, Any] = {str(plan.stack): plan for plan in deployed.plan()}
@@ -510,7 +504,7 @@ def test_a_dry_run_of_deployed_stacks_says_what_would_change(deployed: ScriptedP
 
 
 @pytest.mark.parametrize("status", ["UPDATE_ROLLBACK_FAILED", "ROLLBACK_COMPLETE", "UPDATE_IN_PROGRESS"])
-def test_a_dry_run_leaves_a_stack_alone_that_is_not_ready(deployed: ScriptedProject, status: str) -> None:
+def test_a_dry_run_leaves_a_stack_alone_that_is_not_ready(deployed: Project, status: str) -> None:
     deployed.stack("network").status = status
     [planned] = deployed.plan("network")
     assert planned.because == f"it is in the state {status}"

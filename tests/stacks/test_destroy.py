@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 import pytest
 from support.aws_double import RefusedError
 from support.scripted_cloudformation import EPOCH, FILE_SYSTEM, Script
-from support.scripted_project import ScriptedProject, name_of
+from support.scripted_project import Project, name_of
 
 from toolchain.errors import SeveralFailedError, StackFailedError, StoppedError
 
@@ -15,15 +15,13 @@ def at(hour: float) -> datetime:
 
 
 @pytest.fixture
-def used(deployed: ScriptedProject) -> ScriptedProject:
+def used(deployed: Project) -> Project:
     """Four stacks, and a file system that was created at 1 o'clock."""
     deployed.aws.file_systems = {FILE_SYSTEM: at(1)}
     return deployed
 
 
-def add_run(
-    project: ScriptedProject, name: str, status: str = "SUCCEEDED", *, start: float = 2, end: float | None = 4
-) -> None:
+def add_run(project: Project, name: str, status: str = "SUCCEEDED", *, start: float = 2, end: float | None = 4) -> None:
     """A run, from 2 to 4 o'clock."""
     project.aws.executions.append(
         {
@@ -38,7 +36,7 @@ def add_run(
 
 
 def add_task(
-    project: ScriptedProject,
+    project: Project,
     *paths: str,
     created: float = 3,
     lifecycle: str = "SUCCEEDED",
@@ -61,7 +59,7 @@ def add_task(
     return name
 
 
-def blockers(project: ScriptedProject, *names: str, discard: tuple[str, ...] = ()) -> list[str]:
+def blockers(project: Project, *names: str, discard: tuple[str, ...] = ()) -> list[str]:
     """What is in the way of destroying stacks; by default of those of the working file system."""
     plan = project.destroyer(discard=discard).plan(names or ("workflow", "storage"))
     assert project.aws.requests("DeleteStack") == []
@@ -71,7 +69,7 @@ def blockers(project: ScriptedProject, *names: str, discard: tuple[str, ...] = (
 # ---- without blockers ----
 
 
-def test_stacks_are_deleted_in_reverse_order_and_outputs_forgotten(used: ScriptedProject) -> None:
+def test_stacks_are_deleted_in_reverse_order_and_outputs_forgotten(used: Project) -> None:
     arn = used.stack("storage").id
     assert used.destroy() == ["workflow", "storage", "network", "registry"]
     assert {stack.status for stack in used.aws.stacks} == {"DELETE_COMPLETE"}
@@ -81,7 +79,7 @@ def test_stacks_are_deleted_in_reverse_order_and_outputs_forgotten(used: Scripte
     assert used.destroy() == []
 
 
-def test_the_plan_says_what_goes_and_what_stays(used: ScriptedProject) -> None:
+def test_the_plan_says_what_goes_and_what_stays(used: Project) -> None:
     names = used.destroyer().with_file_systems()
     assert names == ("storage", "workflow")
     assert used.destroyer().plan(names).lines() == [
@@ -93,7 +91,7 @@ def test_the_plan_says_what_goes_and_what_stays(used: ScriptedProject) -> None:
     ]
 
 
-def test_a_stack_that_was_never_created_is_deleted_too(project: ScriptedProject) -> None:
+def test_a_stack_that_was_never_created_is_deleted_too(project: Project) -> None:
     project.aws.add(name_of("network"), "REVIEW_IN_PROGRESS")
     assert project.destroy("network") == ["network"]
     assert project.aws.find(name_of("network")) is None
@@ -102,7 +100,7 @@ def test_a_stack_that_was_never_created_is_deleted_too(project: ScriptedProject)
 # ---- results that were not exported ----
 
 
-def test_a_run_that_was_not_exported_is_named_with_the_commands_that_help(used: ScriptedProject) -> None:
+def test_a_run_that_was_not_exported_is_named_with_the_commands_that_help(used: Project) -> None:
     add_run(used, "run-1")
     add_run(used, "run-2")
     add_task(used, "test/run-1")
@@ -136,14 +134,14 @@ def test_a_run_that_was_not_exported_is_named_with_the_commands_that_help(used: 
     ],
 )
 def test_a_run_is_safe_if_its_directory_or_one_above_was_exported(
-    used: ScriptedProject, paths: tuple[str, ...], *, is_safe: bool
+    used: Project, paths: tuple[str, ...], *, is_safe: bool
 ) -> None:
     add_run(used, "run-1")
     add_task(used, *paths)
     assert (blockers(used) == []) == is_safe
 
 
-def test_on_a_shared_file_system_the_working_directory_is_part_of_the_path(used: ScriptedProject) -> None:
+def test_on_a_shared_file_system_the_working_directory_is_part_of_the_path(used: Project) -> None:
     used.stack("storage").outputs = {"WorkingFileSystemId": FILE_SYSTEM, "WorkingPath": "working"}
     add_run(used, "run-1")
     add_task(used, "test/run-1")
@@ -161,16 +159,14 @@ def test_on_a_shared_file_system_the_working_directory_is_part_of_the_path(used:
         ({"created": 1.5}, "its last export, task-0123456789abcde0, was before its end"),
     ],
 )
-def test_only_a_whole_export_during_or_after_the_run_counts(
-    used: ScriptedProject, task: dict[str, object], text: str
-) -> None:
+def test_only_a_whole_export_during_or_after_the_run_counts(used: Project, task: dict[str, object], text: str) -> None:
     add_run(used, "run-1")
     add_task(used, "test/run-1", **task)  # type: ignore[arg-type]  # of several types
     [error] = blockers(used)
     assert text in error
 
 
-def test_a_run_that_failed_may_have_written_after_its_export(used: ScriptedProject) -> None:
+def test_a_run_that_failed_may_have_written_after_its_export(used: Project) -> None:
     add_run(used, "run-1", "FAILED")
     name = add_task(used, "test/run-1", created=3)
     [error] = blockers(used)
@@ -179,7 +175,7 @@ def test_a_run_that_failed_may_have_written_after_its_export(used: ScriptedProje
     assert blockers(used) == []
 
 
-def test_runs_before_the_file_system_was_created_left_nothing_on_it(used: ScriptedProject) -> None:
+def test_runs_before_the_file_system_was_created_left_nothing_on_it(used: Project) -> None:
     add_run(used, "run-1", start=0.2, end=0.5)
     assert blockers(used) == []
     used.aws.file_systems = {}
@@ -187,13 +183,13 @@ def test_runs_before_the_file_system_was_created_left_nothing_on_it(used: Script
     assert blockers(used) == []
 
 
-def test_the_state_machine_is_kept_while_it_alone_knows_what_ran(used: ScriptedProject) -> None:
+def test_the_state_machine_is_kept_while_it_alone_knows_what_ran(used: Project) -> None:
     add_run(used, "run-1")
     [error] = blockers(used, "workflow")
     assert "execution run-1 (SUCCEEDED): no task exported it" in error
 
 
-def test_without_a_state_machine_the_last_exports_tell(used: ScriptedProject) -> None:
+def test_without_a_state_machine_the_last_exports_tell(used: Project) -> None:
     used.destroy("workflow")
     used.aws.calls.clear()
     add_task(used, "test/run-1", failed=1)
@@ -208,7 +204,7 @@ def test_without_a_state_machine_the_last_exports_tell(used: ScriptedProject) ->
     assert "--paths" not in error
 
 
-def test_a_state_machine_that_somebody_deleted_is_as_if_there_were_none(used: ScriptedProject) -> None:
+def test_a_state_machine_that_somebody_deleted_is_as_if_there_were_none(used: Project) -> None:
     used.aws.fail("ListExecutions", RefusedError("StateMachineDoesNotExist"))
     assert used.destroy("workflow", "storage") == ["workflow", "storage"]
     used.deploy()
@@ -221,46 +217,46 @@ def test_a_state_machine_that_somebody_deleted_is_as_if_there_were_none(used: Sc
 
 
 @pytest.mark.parametrize("names", [("workflow", "storage"), ("workflow",), ("registry",)])
-def test_a_running_execution_needs_all_stacks(used: ScriptedProject, names: tuple[str, ...]) -> None:
+def test_a_running_execution_needs_all_stacks(used: Project, names: tuple[str, ...]) -> None:
     add_run(used, "run-1", "RUNNING", end=None)
     [error] = blockers(used, *names, discard=("run-1",))
     assert error.startswith("execution run-1 is running: it began at 2026-01-01 02:00:00")
 
 
 @pytest.mark.parametrize("lifecycle", ["PENDING", "EXECUTING", "CANCELING"])
-def test_a_task_that_works_needs_its_file_system(used: ScriptedProject, lifecycle: str) -> None:
+def test_a_task_that_works_needs_its_file_system(used: Project, lifecycle: str) -> None:
     name = add_task(used, "test/run-1", lifecycle=lifecycle)
     [error] = blockers(used)
     assert error.startswith(f"data repository task {name} is {lifecycle}: it works on file system {FILE_SYSTEM}: test/")
 
 
-def test_a_bucket_that_would_be_deleted_is_named(used: ScriptedProject) -> None:
+def test_a_bucket_that_would_be_deleted_is_named(used: Project) -> None:
     del used.stack("storage").template["Resources"]["Results"]["DeletionPolicy"]
     [error] = blockers(used)
     assert "does not retain Results (bucket s3://results-1)" in error
     assert "python build.py deploy storage" in error
 
 
-def test_a_stack_that_another_imports_from_is_not_deleted_alone(used: ScriptedProject) -> None:
+def test_a_stack_that_another_imports_from_is_not_deleted_alone(used: Project) -> None:
     [error] = blockers(used, "network")
     assert "stack storage is there, and imports from it" in error
     assert error.endswith("python build.py destroy storage")
 
 
-def test_a_stack_that_somebody_else_changes_is_left_alone(used: ScriptedProject) -> None:
+def test_a_stack_that_somebody_else_changes_is_left_alone(used: Project) -> None:
     used.stack("registry").status = "UPDATE_IN_PROGRESS"
     [error] = blockers(used, "registry")
     assert error.startswith("stack genomics-registry is busy")
 
 
-def test_all_blockers_are_named_at_once(used: ScriptedProject) -> None:
+def test_all_blockers_are_named_at_once(used: Project) -> None:
     add_run(used, "run-1")
     add_run(used, "run-2", "RUNNING", end=None)
     add_task(used, "x", lifecycle="EXECUTING")
     assert len(blockers(used)) == 3
 
 
-def test_a_storage_stack_that_was_never_complete_has_no_results(used: ScriptedProject) -> None:
+def test_a_storage_stack_that_was_never_complete_has_no_results(used: Project) -> None:
     used.stack("storage").status = "ROLLBACK_FAILED"
     add_run(used, "run-1")
     assert used.destroy("workflow", "storage") == ["workflow", "storage"]
@@ -277,7 +273,7 @@ STUCK: Script = [
 ]
 
 
-def test_a_resource_that_cannot_be_deleted_is_named_and_the_same_command_tries_again(used: ScriptedProject) -> None:
+def test_a_resource_that_cannot_be_deleted_is_named_and_the_same_command_tries_again(used: Project) -> None:
     used.aws.scripts[f"delete {name_of('registry')}"] = STUCK
     with pytest.raises(StackFailedError) as caught:
         used.destroy("registry")
@@ -287,7 +283,7 @@ def test_a_resource_that_cannot_be_deleted_is_named_and_the_same_command_tries_a
 
 
 def test_a_resource_is_left_behind_only_if_it_cannot_be_deleted(
-    used: ScriptedProject, capsys: pytest.CaptureFixture[str]
+    used: Project, capsys: pytest.CaptureFixture[str]
 ) -> None:
     used.aws.scripts[f"delete {name_of('registry')}"] = STUCK
     assert used.destroy("registry", retain=("RepositoryX", "Other")) == ["registry"]
@@ -298,7 +294,7 @@ def test_a_resource_is_left_behind_only_if_it_cannot_be_deleted(
     assert used.aws.requests("DeleteStack")[-1]["RetainResources"] == ["RepositoryX"]
 
 
-def test_after_ctrl_c_the_deletion_goes_on_and_the_same_command_watches_it(used: ScriptedProject) -> None:
+def test_after_ctrl_c_the_deletion_goes_on_and_the_same_command_watches_it(used: Project) -> None:
     used.aws.fail("DescribeStackEvents", KeyboardInterrupt(), after=2)
     with pytest.raises(StoppedError, match="CloudFormation goes on"):
         used.destroy("registry")

@@ -1,12 +1,12 @@
 """genomics.toml's [stack.…]: held against the templates before AWS is asked for anything."""
 
 import pytest
-from support.scripted_project import NAME, SETTINGS, TEMPLATES, ScriptedProject, name_of
+from support.scripted_project import NAME, SETTINGS, TEMPLATES, Project, name_of
 
 from toolchain.errors import SeveralFailedError
 
 
-def faults(project: ScriptedProject, text: str, *names: str) -> list[str]:
+def faults(project: Project, text: str, *names: str) -> list[str]:
     """The errors in a genomics.toml; AWS is asked nothing."""
     project.settings(text)
     with pytest.raises(SeveralFailedError) as caught:
@@ -31,22 +31,22 @@ def faults(project: ScriptedProject, text: str, *names: str) -> list[str]:
         ),
     ],
 )
-def test_a_fault_is_named_with_what_is_allowed(project: ScriptedProject, text: str, why: str) -> None:
+def test_a_fault_is_named_with_what_is_allowed(project: Project, text: str, why: str) -> None:
     assert faults(project, text) == [why]
 
 
-def test_all_faults_are_named_at_once_those_of_other_stacks_too(project: ScriptedProject) -> None:
+def test_all_faults_are_named_at_once_those_of_other_stacks_too(project: Project) -> None:
     assert len(faults(project, '[stack.storage]\nCapacity = 1\nPath = "x"\n[stack.no]\n')) == 3
     [why] = faults(project, SETTINGS + "Capacity = true\n", "network")
     assert why.startswith("'stack.storage.Capacity' is true; allowed are")
 
 
-def test_a_value_that_another_stack_lacks_does_not_matter(project: ScriptedProject) -> None:
+def test_a_value_that_another_stack_lacks_does_not_matter(project: Project) -> None:
     project.settings("")
     assert project.deploy("network") == ["network created"]
 
 
-def test_a_project_that_is_too_long_is_named(project: ScriptedProject) -> None:
+def test_a_project_that_is_too_long_is_named(project: Project) -> None:
     project.checkout.settings.write_text(f'project = "{"a" * 21}"\nworkflow = "w"\n{SETTINGS}', encoding="ascii")
     with pytest.raises(SeveralFailedError, match=r"it makes the parameter Project of stack registry .* to 20"):
         project.deploy("network")
@@ -67,7 +67,7 @@ def test_a_project_that_is_too_long_is_named(project: ScriptedProject) -> None:
         ("Type: List<Number>, MaxValue: 5", '["1", "6"]', "1,6; allowed are numbers to 5"),
     ],
 )
-def test_each_rule_of_a_template_is_kept(project: ScriptedProject, definition: str, value: str, why: str) -> None:
+def test_each_rule_of_a_template_is_kept(project: Project, definition: str, value: str, why: str) -> None:
     project.write_template("storage", TEMPLATES["storage"].replace("  Path:", f"  Other: {{{definition}}}\n  Path:"))
     assert faults(project, f"{SETTINGS}Other = {value}\n") == [f"'stack.storage.Other' is {why}"]
 
@@ -86,7 +86,7 @@ def test_each_rule_of_a_template_is_kept(project: ScriptedProject, definition: s
     ],
 )
 def test_a_valid_value_is_sent_as_a_string_and_so_is_every_default(
-    project: ScriptedProject, definition: str, value: str | None, sent: str
+    project: Project, definition: str, value: str | None, sent: str
 ) -> None:
     project.write_template("storage", TEMPLATES["storage"].replace("  Path:", f"  Other: {{{definition}}}\n  Path:"))
     project.settings(SETTINGS + (f"Other = {value}\n" if value else ""))

@@ -6,13 +6,13 @@ import sys
 
 import pytest
 from support.scripted_cloudformation import FILE_SYSTEM, change, detail
-from support.scripted_project import OTHER_SETTINGS, ScriptedProject, name_of
+from support.scripted_project import OTHER_SETTINGS, Project, name_of
 
 from toolchain.cli.main import main
 
 
 @pytest.fixture
-def typed(deployed: ScriptedProject, monkeypatch: pytest.MonkeyPatch) -> ScriptedProject:
+def typed(deployed: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
     """Four deployed stacks, of a checkout in which commands are typed."""
     monkeypatch.setattr("toolchain.cli.local.HERE", deployed.checkout)
     monkeypatch.setattr("toolchain.cli.stacks.Account", lambda: deployed.aws.account)
@@ -28,7 +28,7 @@ def test_nothing_to_deploy_is_a_success_that_says_so(capsys: pytest.CaptureFixtu
     assert err == "nothing to deploy: every stack is as this checkout says\n"
 
 
-def test_without_a_terminal_each_event_is_a_line(typed: ScriptedProject, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_terminal_each_event_is_a_line(typed: Project, capsys: pytest.CaptureFixture[str]) -> None:
     typed.settings(OTHER_SETTINGS)
     assert main(["deploy", "storage"]) == 0
     out, err = capsys.readouterr()
@@ -41,7 +41,7 @@ def test_without_a_terminal_each_event_is_a_line(typed: ScriptedProject, capsys:
 
 
 def test_on_a_terminal_each_resource_has_a_line_that_says_how_it_ended(
-    typed: ScriptedProject, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    typed: Project, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     typed.settings(OTHER_SETTINGS)
     typed.aws.scripts[f"update {name_of('storage')}"] = [
@@ -64,7 +64,7 @@ def test_on_a_terminal_each_resource_has_a_line_that_says_how_it_ended(
 
 
 def test_a_dry_run_prints_what_would_change_and_replacements_in_red(
-    typed: ScriptedProject, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    typed: Project, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     typed.aws.changes[name_of("storage")] = [
         change("Modify", "Files", "AWS::FSx::FileSystem", "True", detail("StorageCapacity", "Capacity")),
@@ -85,7 +85,7 @@ def test_a_dry_run_prints_what_would_change_and_replacements_in_red(
 
 
 def test_a_dry_run_says_for_which_stacks_cloudformation_cannot_be_asked(
-    typed: ScriptedProject, capsys: pytest.CaptureFixture[str]
+    typed: Project, capsys: pytest.CaptureFixture[str]
 ) -> None:
     typed.stack("network").status = "ROLLBACK_COMPLETE"
     assert main(["deploy", "network", "--dry-run"]) == 0
@@ -95,7 +95,7 @@ def test_a_dry_run_says_for_which_stacks_cloudformation_cannot_be_asked(
 
 
 def test_a_change_that_would_lose_data_ends_with_64_and_the_command_that_allows_it(
-    typed: ScriptedProject, capsys: pytest.CaptureFixture[str]
+    typed: Project, capsys: pytest.CaptureFixture[str]
 ) -> None:
     typed.aws.changes[name_of("storage")] = [change("Remove", "Results", "AWS::S3::Bucket")]
     typed.settings(OTHER_SETTINGS)
@@ -105,7 +105,7 @@ def test_a_change_that_would_lose_data_ends_with_64_and_the_command_that_allows_
     assert "--replace Nothing: nothing of that name was to be replaced" in capsys.readouterr().err
 
 
-def test_destroy_says_what_goes_and_what_stays(typed: ScriptedProject, capsys: pytest.CaptureFixture[str]) -> None:
+def test_destroy_says_what_goes_and_what_stays(typed: Project, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["destroy", "--storage", "--yes"]) == 0
     out, err = capsys.readouterr()
     assert out == "workflow destroyed\nstorage destroyed\n"
@@ -121,7 +121,7 @@ def test_destroy_says_what_goes_and_what_stays(typed: ScriptedProject, capsys: p
 
 @pytest.mark.parametrize(("answer", "code", "left"), [("n\n", 130, 4), ("y\n", 0, 3), (None, 64, 4)])
 def test_destroy_asks_on_a_terminal_and_needs_yes_without_one(  # a table and its fixtures
-    typed: ScriptedProject,
+    typed: Project,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
     answer: str | None,

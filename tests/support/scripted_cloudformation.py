@@ -58,7 +58,7 @@ def success(verb: str, status: str) -> Script:
     ]
 
 
-class ScriptedCloudFormation(AwsDouble):
+class CloudFormationDouble(AwsDouble):
     """CloudFormation, Batch, Step Functions and FSx.
 
     Attributes:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from support.scripted_cloudformation import FILE_SYSTEM, ScriptedCloudFormation, ScriptedStack
+from support.scripted_cloudformation import FILE_SYSTEM, CloudFormationDouble, ScriptedStack
 
 from toolchain.backoff import Backoff
 from toolchain.jobdefs import template as jobdefs
@@ -73,17 +73,17 @@ OTHER_SETTINGS = '[stack.storage]\nPath = "s3://other"\n'
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScriptedProject:
+class Project:
     """A checkout, its AWS, and the seconds that commands slept."""
 
     checkout: Checkout
-    aws: ScriptedCloudFormation
+    aws: CloudFormationDouble
     slept: list[float] = field(default_factory=list)
 
     @classmethod
-    def make(cls, root: Path) -> "ScriptedProject":
+    def make(cls, root: Path) -> "Project":
         """A project of which nothing is deployed, with the tools of this checkout."""
-        project = cls(checkout=Checkout(root=root), aws=ScriptedCloudFormation())
+        project = cls(checkout=Checkout(root=root), aws=CloudFormationDouble())
         project.checkout.stacks.mkdir(parents=True)
         for folder in (HERE.images, HERE.jobdefs):
             (root / folder.name).symlink_to(folder)
