@@ -6,12 +6,15 @@ import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
+from threading import Lock
 from typing import Any, Final
 
 import boto3
 from botocore.config import Config
 
 ADDRESS: Final = "127.0.0.1"
+_SESSIONS: Final = Lock()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,10 +40,16 @@ class Access:
 
     def client(self, service: str, region: str, **config: Any) -> Any:  # noqa: ANN401  # a client of any service
         """A boto3 client with the owner's key; `config` is for botocore's Config."""
-        session: Any = boto3.Session(
-            aws_access_key_id=self.owner.id, aws_secret_access_key=self.owner.secret, region_name=region
-        )
-        return session.client(service, endpoint_url=self.endpoint, config=Config(proxies={}, **config))
+        # A session makes one client at a time.
+        with _SESSIONS:
+            session = _session(self.owner, region)
+            return session.client(service, endpoint_url=self.endpoint, config=Config(proxies={}, **config))
+
+
+@cache
+def _session(key: Key, region: str) -> Any:  # noqa: ANN401  # boto3's
+    """One session for all clients: each would read the list of all endpoints again."""
+    return boto3.Session(aws_access_key_id=key.id, aws_secret_access_key=key.secret, region_name=region)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -68,7 +68,7 @@ def serve(config: LocalConfig, *, port: int = 0) -> Iterator[Server]:
         gate = Gate(access=access, keys=(access.export,), services=services)
         stack.enter_context(answering(exports, f"unix://{EXPORT_SOCKET}", gate))
         # These call other services: they end before the HTTP servers do.
-        services.applications["cloudformation"] = stack.enter_context(cloudformation_application(access))
+        services.applications["cloudformation"] = cloudformation_application(access)
         services.applications["s3"] = s3.S3Application(config, fsx.object_changed)
         stack.enter_context(ecr.serve_registry(config))
         yield Server(endpoint=access.endpoint, region=chosen_region(), key=access.owner)

@@ -1,8 +1,6 @@
 """CloudFormation's API, by moto's own reading of requests and writing of answers."""
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, ClassVar, Final
 
 from moto.cloudformation.exceptions import AlreadyExistsException, CloudFormationError, ValidationError
@@ -21,15 +19,9 @@ _NOTHING: Final = (
 _REFUSED: Final = re.compile("StackSet|StackInstance|TemplateSummary|ValidateTemplate")
 
 
-@contextmanager
-def cloudformation_application(access: Access) -> Iterator[Any]:
-    """A WSGI application that answers for CloudFormation, until the block ends, and has resources made by `access`."""
-    regions: dict[tuple[str, str], Region] = {}
-    try:
-        yield application_of("cloudformation", type("Api", (Api,), {"access": access, "regions": regions}))
-    finally:
-        for region in regions.values():
-            region.close()
+def cloudformation_application(access: Access) -> Any:
+    """A WSGI application that answers for CloudFormation, and has resources made by `access`."""
+    return application_of("cloudformation", type("Api", (Api,), {"access": access}))
 
 
 class Api(CloudFormationResponse):
@@ -37,17 +29,16 @@ class Api(CloudFormationResponse):
 
     RESPONSE_KEY_PATH_TO_TRANSFORMER = {"DescribeStacksOutput.Stacks.Stack.Tags": transform_dict}  # noqa: RUF012
     access: ClassVar[Access]
-    regions: ClassVar[dict[tuple[str, str], Region]]
 
     def call_action(self) -> Any:
         if _REFUSED.search(self._get_action()):
             raise NotImplementedError(f"The embedded AWS has no operation {self._get_action()}.")
         self._backend: Any = self.cloudformation_backend
-        key = (self.current_account, self.region)
-        self._region = self.regions.setdefault(key, Region(self.access, *key))
         self._name = self._get_param("StackName")
         stacks: list[Any] = list(self._backend.stacks.values())
-        self._stack: Stack | None = next((one for one in stacks if self._name in (one.name, one.stack_id)), None)
+        self._stack: Stack | None = next(
+            (stack for stack in stacks if self._name in (stack.name, stack.stack_id)), None
+        )
         return super().call_action()
 
     def create_change_set(self) -> ActionResult:
@@ -77,8 +68,7 @@ class Api(CloudFormationResponse):
     def execute_change_set(self) -> ActionResult:
         change_set = self._change_set()
         if change_set.execution_status != "AVAILABLE":
-            message = f"ChangeSet [{change_set.id}] cannot be executed: it is {change_set.execution_status}"
-            raise CloudFormationError("InvalidChangeSetStatus", message)
+            raise CloudFormationError("InvalidChangeSetStatus", f"ChangeSet [{change_set.id}] cannot be executed again")
         change_set.execution_status = "EXECUTE_COMPLETE"
         return self._deploy(change_set)
 
@@ -106,7 +96,7 @@ class Api(CloudFormationResponse):
         self._stack.delete(self._get_param("RetainResources", []))
         if self._stack.status == "DELETE_COMPLETE":
             for export in self._stack.exports:
-                del self._backend.exports[export.name]
+                self._backend.exports.pop(export.name, None)
             self._backend.deleted_stacks[self._stack.stack_id] = self._backend.stacks.pop(self._stack.stack_id)
         return EmptyResult()
 
@@ -116,28 +106,28 @@ class Api(CloudFormationResponse):
         return ActionResult({"StackId": stack.stack_id})
 
     def _change_set(self) -> ChangeSet:
-        name = self._get_param("ChangeSetName")
-        change_sets: list[ChangeSet] = list(self._backend.change_sets.values())
-        for change_set in change_sets:
-            if name == change_set.id or (name == change_set.name and change_set.stack is self._stack):
-                return change_set
+        name, change_sets = self._get_param("ChangeSetName"), self._backend.change_sets.values()
+        for change_set in list(change_sets):
+            if name == change_set.id or (name, self._stack) == (change_set.name, change_set.stack):
+                return change_set  # type: ignore[no-any-return]  # of moto's backend
         raise CloudFormationError("ChangeSetNotFound", f"ChangeSet [{name}] does not exist")
 
     def _new_change_set(self, name: str, kind: str) -> ChangeSet:
         """What the request's template, parameters and tags make of the stack that it names."""
-        stack = self._stack or Stack(self._name, self._region)
+        stack = self._stack or Stack(self._name, Region(self.access, self.current_account, self.region))
         if kind == "UPDATE" and not stack.status:
             raise ValidationError(stack.name)
         if kind == "UPDATE" and stack.status.endswith("_IN_PROGRESS"):
             raise ValidationError(message=f"Stack:{stack.stack_id} is in {stack.status} state and can not be updated.")
         if kind == "CREATE" and stack.status not in ("", "REVIEW_IN_PROGRESS"):
             raise AlreadyExistsException(f"Stack [{self._name}] already exists")
-        given = {
-            parameter["ParameterKey"]: parameter.get("ParameterValue", stack.values.get(parameter["ParameterKey"]))
+        before = {parameter["ParameterKey"]: parameter["ParameterValue"] for parameter in stack.parameters}
+        given: dict[str, Any] = {
+            parameter["ParameterKey"]: parameter.get("ParameterValue", before.get(parameter["ParameterKey"]))
             for parameter in self._get_param("Parameters", [])
         }
-        tags = {tag["Key"]: tag["Value"] for tag in self._get_param("Tags", [])}
-        text = stack.template if self._get_bool_param("UsePreviousTemplate") else self._get_param("TemplateBody")
+        tags = {tag["Key"]: tag["Value"] for tag in self._get_param("Tags", [])} or stack.tags
+        text = stack.template if self._get_bool_param("UsePreviousTemplate") else self._get_param("TemplateBody", "")
         change_set = ChangeSet(stack, name, text, given, tags, self._backend.exports)
         if not stack.status:
             stack.enable_termination_protection = bool(self._get_bool_param("EnableTerminationProtection"))
@@ -149,7 +139,7 @@ class Api(CloudFormationResponse):
         stack, exports = change_set.stack, self._backend.exports
         stack.token = self._get_param("ClientRequestToken")
         for export in stack.exports:
-            del exports[export.name]
+            exports.pop(export.name, None)
         stack.deploy(change_set)
         exports.update({export.name: export for export in stack.exports})
         return ActionResult({"StackId": stack.stack_id})

@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,38 +24,35 @@ from toolchain.localaws.access import Access
 
 Json = Any  # what a template holds, and what an API takes and answers
 Properties = Mapping[str, Json]
-_NO: Final[Mapping[str, str]] = {}
 
 
+@dataclass(frozen=True)
 class Region:
     """The services' APIs in an account and region."""
 
-    def __init__(self, access: Access, account: str, name: str) -> None:
-        self.account, self.name, self._access = account, name, access
-        self._clients: dict[str, Any] = {}
+    access: Access
+    account: str
+    name: str
 
     def takes(self, service: str, operation: str) -> Any:
         """Botocore's model of what an operation takes; None where there is no such operation."""
-        if service not in self._clients:
-            # One try: what fails here fails for good, and a stack says so at once.
-            config: dict[str, Any] = {"retries": {"total_max_attempts": 1}, "s3": {"addressing_style": "path"}}
-            self._clients[service] = self._access.client(service, self.name, **config)
-        meta = self._clients[service].meta
+        meta = _client(self.access, self.name, service).meta
         name = meta.method_to_api_mapping.get(operation)
         return name and meta.service_model.operation_model(name).input_shape
 
-    def call(self, service: str, operation: str, given: Properties, renamed: Mapping[str, str] = _NO) -> Json:
+    def call(self, service: str, operation: str, given: Properties, renamed: Mapping[str, str]) -> Json:
         """Calls an operation with the properties that it takes, spelled and typed as it takes them."""
         arguments = _fitted(given, self.takes(service, operation), renamed)
-        return getattr(self._clients[service], operation)(**arguments)
-
-    def close(self) -> None:
-        """Ends the connections."""
-        for client in self._clients.values():
-            client.close()
+        return getattr(_client(self.access, self.name, service), operation)(**arguments)
 
 
-def _fitted(value: Json, shape: Any, renamed: Mapping[str, str]) -> Json:  # noqa: PLR0911  # a kind of shape a return
+@cache
+def _client(access: Access, region: str, service: str) -> Any:
+    # One try: what fails here fails for good, and a stack says so at once.
+    return access.client(service, region, retries={"total_max_attempts": 1}, s3={"addressing_style": "path"})
+
+
+def _fitted(value: Json, shape: Any, renamed: Mapping[str, str]) -> Json:
     match shape.type_name:
         case "structure":
             value = _STRUCTURES.get(shape.name, dict)(value)
@@ -68,31 +66,23 @@ def _fitted(value: Json, shape: Any, renamed: Mapping[str, str]) -> Json:  # noq
             return {item["Key"]: item["Value"] for item in value} if isinstance(value, list) else value
         case "boolean":
             return str(value).lower() == "true"
-        case "integer" | "long":
-            return int(value)
-        case "float" | "double":
-            return float(value)
+        case "integer" | "long" | "float" | "double":
+            return float(value) if "." in str(value) else int(value)
     # A policy is a text to an API.
     return json.dumps(value) if isinstance(value, dict | list | bool) else str(value)
 
 
-def _permission(rule: Properties) -> dict[str, Json]:
-    """A security group's rule as EC2 has it."""
-    description = {name: rule[name] for name in ("Description",) if name in rule}
-    permission = {name: rule[name] for name in ("IpProtocol", "FromPort", "ToPort") if name in rule}
-    for name, ranges in (("CidrIp", "IpRanges"), ("CidrIpv6", "Ipv6Ranges")):
-        if name in rule:
-            permission[ranges] = [{name: rule[name], **description}]
-    if group := rule.get("SourceSecurityGroupId") or rule.get("DestinationSecurityGroupId"):
-        permission["UserIdGroupPairs"] = [{"GroupId": group, **description}]
-    return permission
+def _permission(rule: Properties) -> Properties:
+    """A security group's rule as EC2 has it, beside what EC2 does not take of it."""
+    ranges = {name: rule for name, key in (("IpRanges", "CidrIp"), ("Ipv6Ranges", "CidrIpv6")) if key in rule}
+    group = rule.get("SourceSecurityGroupId") or rule.get("DestinationSecurityGroupId")
+    return {**rule, **ranges, **({"UserIdGroupPairs": {**rule, "GroupId": group}} if group else {})}
 
 
-def _lifecycle_rule(rule: Properties) -> dict[str, Json]:
-    """A bucket's rule as S3 has it."""
-    names = {"ExpirationInDays": "Days", "ExpiredObjectDeleteMarker": "ExpiredObjectDeleteMarker"}
-    expiration = {names[name]: value for name, value in rule.items() if name in names}
-    return {**rule, "Filter": {"Prefix": rule.get("Prefix", "")}, **({"Expiration": expiration} if expiration else {})}
+def _lifecycle_rule(rule: Properties) -> Properties:
+    """A bucket's rule as S3 has it, likewise."""
+    expires = rule.keys() & {"ExpirationInDays", "ExpiredObjectDeleteMarker"}
+    return {**rule, "Filter": {"Prefix": rule.get("Prefix", "")}, **({"Expiration": rule} if expires else {})}
 
 
 _STRUCTURES: Final[Mapping[str, Any]] = {"IpPermission": _permission, "LifecycleRule": _lifecycle_rule}
@@ -137,30 +127,27 @@ class ResourceType:
     set: Mapping[str, Properties] = field(default_factory=dict)
 
     def new_name(self, region: Region, resource: Resource) -> str:
-        """A name for a resource to which the template gives none."""
         return generate_resource_name(resource.cf_resource_type, resource.stack_name, resource.logical_resource_id)
 
     def arguments(self, region: Region, resource: Resource) -> dict[str, Json]:
-        """What operations are given."""
         later = {name for name, setting in self.set.items() if "on_change" not in setting}
+        # Without a name property, nothing takes the empty one.
         given = {self.name: resource.physical_resource_id, **resource.properties}
         return {name: value for name, value in given.items() if name not in later}
 
     def target(self, resource: Resource) -> Json:
-        """What names a resource to operations."""
         return resource.attributes.get(self.key, resource.physical_resource_id)
 
     def make(self, region: Region, resource: Resource) -> None:
-        """Creates a resource."""
         name = resource.properties.get(self.name) or resource.physical_resource_id
         resource.physical_resource_id = name or self.new_name(region, resource)
         if self.create:
             given = self.arguments(region, resource)
             resource.attributes = {**given, **_flat(region.call(self.service, self.create, given, self.rename) or {})}
-            found = resource.attributes.get(self.id or self.key, resource.physical_resource_id)
-            resource.physical_resource_id = str(found)
-        names = {"region": region.name, "account": region.account, "id": resource.physical_resource_id}
-        names |= resource.attributes
+            name = resource.attributes.get(self.id or self.key, resource.physical_resource_id)
+            resource.physical_resource_id = str(name)
+        names = {**resource.attributes, "region": region.name, "account": region.account}
+        names["id"] = resource.physical_resource_id
         resource.attributes |= {name: text.format(**names) for name, text in self.attributes.items()}
         self.finish(region, resource, {})
 
@@ -170,7 +157,7 @@ class ResourceType:
         return not self.key or _takes(region.takes(self.service, self.update), *others)
 
     def change(self, region: Region, resource: Resource, before: Properties) -> None:
-        """Changes a resource in place, from what its properties were."""
+        """Changes a resource in place, from the properties that it had before."""
         if not self.key:
             # The old one would be in the new one's way.
             self.remove(region, replace(resource, properties=before))
@@ -198,13 +185,12 @@ class ResourceType:
                 region.call(self.service, setting[verb], {self.key: target, **given}, self.rename)
 
     def remove(self, region: Region, resource: Resource) -> None:
-        """Deletes a resource."""
         for name in self.set:
             self._set(region, resource, name, "unset", resource.properties)
         if self.create:
             given = {self.key: self.target(resource)} if self.key else self.arguments(region, resource)
             if self.release:
-                region.call(self.service, self.update, {**given, **self.release})
+                region.call(self.service, self.update, {**given, **self.release}, self.rename)
             region.call(self.service, self.delete, given, self.rename)
 
 
@@ -306,11 +292,7 @@ _TYPES: Final = yaml.safe_load((Path(__file__).parent / "resource_types.yaml").r
 
 
 def resource_type(name: str) -> ResourceType:
-    """The type of this name.
-
-    Raises:
-        ValidationError: There is none such here.
-    """
+    """The type of this name, such as `AWS::S3::Bucket`."""
     if name not in _TYPES:
         raise ValidationError(message=f"The embedded AWS cannot make resources of these types: [{name}]")
     _, service, noun = name.split("::")

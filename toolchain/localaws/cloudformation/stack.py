@@ -40,9 +40,7 @@ class Stack:
         self.creation_time = utcnow()
         self.status, self.status_reason = "", ""
         self.enable_termination_protection = False
-        self.template = self.description = ""
-        self.body: dict[str, Json] = {}
-        self.values: dict[str, str] = {}
+        self.template, self.description = "", ""
         self.parameters: list[dict[str, str]] = []
         self.tags: dict[str, str] = {}
         self.outputs: list[dict[str, str]] = []
@@ -90,10 +88,10 @@ class Stack:
                 self.tell("ROLLBACK_IN_PROGRESS", f"{reason} Rollback requested by user.")
                 self._delete_resources("ROLLBACK")
             return
-        self.resources, self.template, self.body = change_set.settled, change_set.text, change_set.body
-        self.description = self.body.get("Description", "")
-        self.values, self.tags, self.outputs = change_set.input_parameters, change_set.tags, change_set.outputs()
-        self.parameters = [{"ParameterKey": name, "ParameterValue": value} for name, value in self.values.items()]
+        self.resources, self.template, self.tags = change_set.settled, change_set.text, change_set.tags
+        self.description, self.outputs = change_set.body.get("Description", ""), change_set.outputs()
+        values = change_set.input_parameters.items()
+        self.parameters = [{"ParameterKey": name, "ParameterValue": value} for name, value in values]
         exported = [(output["ExportName"], output["OutputValue"]) for output in self.outputs if output["ExportName"]]
         self.exports = [Export(self.stack_id, *export) for export in exported]
         self.tell(f"{verb}_COMPLETE")
