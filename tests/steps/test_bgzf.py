@@ -1,4 +1,4 @@
-"""BGZF: exact reads and lines out of gzip members, and whether a file is whole."""
+"""BGZF: exact reads, lines, and whether a file is complete."""
 
 import io
 import zlib
@@ -7,30 +7,27 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.compressed import bgzipped, gzipped
+from support.hts_files import bgzipped, gzipped
 
 from step import bgzf
 
+COMPLETE = bgzipped(b"x" * 500)
 
-def test_a_file_is_whole_if_it_ends_with_the_last_block(tmp_path: Path) -> None:
-    file = tmp_path / "x"
-    whole = bgzipped(b"x" * 500)
-    for content, is_whole in (
-        (whole, True),
-        (bgzf.EOF_MARKER, True),
-        (whole[:-1], False),
-        (b"", False),
-        (whole + b"\0", False),
-    ):
-        file.write_bytes(content)
-        assert bgzf.has_eof_marker(file) == is_whole
+
+@pytest.mark.parametrize(
+    ("content", "is_complete"),
+    [(COMPLETE, True), (bgzf.EOF_MARKER, True), (COMPLETE[:-1], False), (b"", False), (COMPLETE + b"\0", False)],
+)
+def test_a_complete_file_ends_with_the_eof_marker(tmp_path: Path, content: bytes, is_complete: bool) -> None:  # noqa: FBT001
+    (tmp_path / "x").write_bytes(content)
+    assert bgzf.has_eof_marker(tmp_path / "x") == is_complete
 
 
 @settings(deadline=None)
 @given(
     data=st.binary(max_size=400), block=st.integers(1, 90), chunk=st.integers(1, 90), sizes=st.lists(st.integers(0, 60))
 )
-def test_bytes_are_read_by_number_wherever_blocks_end(data: bytes, block: int, chunk: int, sizes: list[int]) -> None:
+def test_bytes_are_read_across_blocks(data: bytes, block: int, chunk: int, sizes: list[int]) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bgzf, "CHUNK_BYTES", chunk)
         reader, at = bgzf.Reader(io.BytesIO(bgzipped(data, block))), 0
@@ -45,20 +42,18 @@ def test_bytes_are_read_by_number_wherever_blocks_end(data: bytes, block: int, c
         assert reader.read_all() == b""
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 @given(lines=st.lists(st.binary(max_size=30).map(lambda line: line.replace(b"\n", b""))), block=st.integers(1, 90))
-def test_lines_are_read_wherever_blocks_end(lines: list[bytes], block: int) -> None:
+def test_lines_are_read_across_blocks(lines: list[bytes], block: int) -> None:
     content = b"".join(line + b"\n" for line in lines)
     assert list(bgzf.Reader(io.BytesIO(bgzipped(content, block))).lines()) == lines
     assert list(bgzf.Reader(io.BytesIO(bgzipped(content + b"end", block))).lines()) == [*lines, b"end"]
 
 
-def test_data_that_were_cut_off_within_a_member_end_early() -> None:
-    with pytest.raises(EOFError):
-        bgzf.Reader(io.BytesIO(gzipped(b"x" * 500)[:-3])).read_all()
-
-
-@pytest.mark.parametrize("content", [b"plain", gzipped(b"x") + b"garbage"])
-def test_what_is_not_gzip_cannot_be_unpacked(content: bytes) -> None:
-    with pytest.raises(zlib.error):
+@pytest.mark.parametrize(
+    ("content", "error"),
+    [(gzipped(b"x" * 500)[:-3], EOFError), (b"plain", zlib.error), (gzipped(b"x") + b"garbage", zlib.error)],
+)
+def test_truncated_gzip_and_other_data_are_errors(content: bytes, error: type[Exception]) -> None:
+    with pytest.raises(error):
         bgzf.Reader(io.BytesIO(content)).read_all()

@@ -1,4 +1,4 @@
-"""The job that a step runs in, the errors that end it, and the signals."""
+"""The job that a step runs in, its inputs, the errors that end it, and the signals."""
 
 import errno
 import os
@@ -31,16 +31,8 @@ CODES = {
 # ---- errors ----------------------------------------------------------------------------------------------------------
 
 
-def test_every_error_has_its_exit_code() -> None:
-    assert {kind.__name__: kind.code for kind in StepError.__subclasses__()} == CODES
-
-
-def test_an_error_says_what_happened_why_and_what_to_do() -> None:
-    assert str(UsageError("bad lane", why="it is empty", fix="Name it.")) == "bad lane: it is empty. Name it."
-
-
 @pytest.mark.parametrize(
-    ("number", "code", "said"),
+    ("number", "code", "message"),
     [
         (errno.ENOSPC, 74, "no space is left. Remove old runs"),
         (errno.EDQUOT, 74, "the quota is used up. Remove old runs"),
@@ -53,10 +45,10 @@ def test_an_error_says_what_happened_why_and_what_to_do() -> None:
         (errno.ENOTEMPTY, 73, "directory not empty. Remove what is in its way"),
     ],
 )
-def test_what_cannot_be_written_has_an_error_by_its_cause(number: int, code: int, said: str) -> None:
+def test_a_write_error_has_the_exit_code_and_advice_for_its_cause(number: int, code: int, message: str) -> None:
     error = cannot_write("/scratch/x", OSError(number, os.strerror(number)))
     assert error.code == code
-    assert str(error).startswith(f"cannot write /scratch/x: {said}")
+    assert str(error).startswith(f"cannot write /scratch/x: {message}")
 
 
 @given(text=st.one_of(st.text(), st.binary()))
@@ -70,29 +62,29 @@ def test_anything_is_printed_as_one_short_line_of_ascii(text: str | bytes) -> No
 # ---- mounts and names ------------------------------------------------------------------------------------------------
 
 
-def mounted(job: Job, kind: str, *names: str) -> None:
-    """Rewrites the table of mounts."""
-    job.mounts.write_text("".join(f"1 1 0:1 / {job.root / name} rw shared:1 - {kind} /dev/x rw\n" for name in names))
+def mount(job: Job, **types: str) -> None:
+    """Rewrites the table of mounts: name to file system type."""
+    job.mounts.write_text("".join(f"1 1 0:1 / {job.root / n} rw shared:1 - {t} /dev/x rw\n" for n, t in types.items()))
 
 
-def test_without_a_word_the_scratch_must_be_lustre(make_job: Callable[..., Job]) -> None:
+def test_by_default_the_scratch_must_be_lustre(make_job: Callable[..., Job]) -> None:
     job = make_job(SCRATCH="")
     with pytest.raises(InputOutputError, match=r"/reference is not a Lustre file system: .*SCRATCH=local"):
         job.check_mounts("reference", "working")
-    mounted(job, "lustre", "reference", "working")
+    mount(job, reference="lustre", working="lustre")
     job.check_mounts("reference", "working")
     with pytest.raises(InputOutputError, match="/data is not a Lustre file system"):
         job.check_mounts("data")
 
 
-def test_on_one_machine_each_must_be_a_mount_of_its_own(job: Job) -> None:
+def test_on_one_machine_it_must_be_any_mount(job: Job) -> None:
     job.check_mounts("reference", "data", "working")
-    mounted(job, "ext4", "reference")
+    mount(job, reference="ext4")
     with pytest.raises(InputOutputError, match="/working is not mounted"):
         job.check_mounts("working")
 
 
-def test_of_two_mounts_at_one_place_the_last_counts(make_job: Callable[..., Job]) -> None:
+def test_of_several_mounts_at_one_path_the_last_counts(make_job: Callable[..., Job]) -> None:
     job = make_job(SCRATCH="lustre")
     lines = [f"1 1 0:1 / {job.root / 'data'} rw - {kind} /dev/x rw\n" for kind in ("lustre", "overlay")]
     job.mounts.write_text("".join(lines))
@@ -102,71 +94,67 @@ def test_of_two_mounts_at_one_place_the_last_counts(make_job: Callable[..., Job]
     job.check_mounts("data")
 
 
-def test_a_mount_whose_path_has_a_space_is_known(job: Job) -> None:
-    spaced = replace(job, root=Path("/a b"))
+def test_the_path_of_a_mount_may_have_spaces(job: Job) -> None:
     job.mounts.write_text("1 1 0:1 / /a\\040b/data rw - ext4 /dev/x rw\n")
-    spaced.check_mounts("data")
+    replace(job, root=Path("/a b")).check_mounts("data")
 
 
-def test_another_kind_of_scratch_is_a_mistake(make_job: Callable[..., Job]) -> None:
+def test_another_kind_of_scratch_is_refused(make_job: Callable[..., Job]) -> None:
     with pytest.raises(UsageError, match=r"^bad SCRATCH 'nfs'"):
         make_job(SCRATCH="nfs").check_mounts("data")
 
 
 @pytest.mark.parametrize("execution", ["", "reference", "../x", "a" * 81, "a/b", ".x"])
-def test_no_run_is_named_such_as(make_job: Callable[..., Job], execution: str) -> None:
+def test_a_run_needs_a_safe_name_below_its_workflow(make_job: Callable[..., Job], execution: str) -> None:
+    job = make_job()
+    assert job.run == job.root / "working" / "germline" / "run1"
     with pytest.raises(UsageError, match="EXECUTION_ID"):
         _ = make_job(EXECUTION_ID=execution).run
-
-
-def test_a_run_is_below_its_workflow(job: Job) -> None:
-    assert job.run == job.root / "working" / "germline" / "run1"
 
 
 # ---- inputs ----------------------------------------------------------------------------------------------------------
 
 
-def test_an_input_must_be_there_and_be_a_file(tmp_path: Path) -> None:
+def test_an_input_must_be_a_file(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
+    (tmp_path / "circle").symlink_to("circle")
     assert check_input(tmp_path / "file") == tmp_path / "file"
-    for name, said in (("missing", "is not there. Check the name."), ("file/x", "is not there"), (".", "a directory")):
-        with pytest.raises(MissingInputError, match=said):
-            check_input(tmp_path / name)
+    for path, error, message in (
+        ("missing", MissingInputError, "is not there. Check the name."),
+        ("file/x", MissingInputError, "is not there"),
+        (".", MissingInputError, "is a directory or a device"),
+        ("/dev/null", MissingInputError, "is a directory or a device"),
+        ("circle", InputOutputError, "Too many levels"),
+    ):
+        with pytest.raises(error, match=message):
+            check_input(tmp_path / path)
     with pytest.raises(MissingInputError, match="the step before this one"):
         check_input(tmp_path / "missing", step_before=True)
-    with pytest.raises(MissingInputError, match=r"is a directory or a device"):
-        check_input(Path("/dev/null"))
 
 
-def test_a_link_that_leads_in_a_circle_is_an_error_of_the_file_system(tmp_path: Path) -> None:
-    (tmp_path / "x").symlink_to("x")
-    with pytest.raises(InputOutputError, match="Too many levels"):
-        check_input(tmp_path / "x")
-
-
-# ---- signals ---------------------------------------------------------------------------------------------------------
+# ---- signals and exit codes ------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
-def heeded() -> Iterator[None]:
-    """Signals as a step takes them; as they were afterwards."""
-    handlers = {number: signal.getsignal(number) for number in signals.SIGNALS}
+def handlers() -> Iterator[None]:
+    """The signal handlers of a step; the former ones afterwards."""
+    former = {number: signal.getsignal(number) for number in signals.SIGNALS}
     signals.install_handlers()
     yield
-    for number, handler in handlers.items():
+    for number, handler in former.items():
         signal.signal(number, handler)
 
 
-@pytest.mark.usefixtures("heeded")
-def test_a_signal_ends_the_step_where_it_stands() -> None:
+@pytest.mark.usefixtures("handlers")
+def test_the_first_signal_ends_the_step() -> None:
     with pytest.raises(TerminatedError) as caught:
         signal.raise_signal(signal.SIGTERM)
     assert caught.value.code == 143
-    signal.raise_signal(signal.SIGINT)  # a second one is too late to change anything
+    signal.raise_signal(signal.SIGINT)  # ignored
 
 
-@pytest.mark.usefixtures("heeded")
-def test_a_signal_waits_until_what_must_not_be_torn_apart_is_done() -> None:
+@pytest.mark.usefixtures("handlers")
+def test_a_deferred_signal_is_raised_when_the_outermost_block_ends() -> None:
     done = []
 
     def work() -> None:
@@ -183,20 +171,21 @@ def test_a_signal_waits_until_what_must_not_be_torn_apart_is_done() -> None:
     assert done == ["inner", "outer"]
 
 
-def test_the_door_returns_the_code_of_whatever_ends_a_command(
-    job: Job, heeded: None, capfd: pytest.CaptureFixture[str]
+@pytest.mark.usefixtures("handlers")
+def test_a_command_ends_with_the_exit_code_of_its_error_and_prints_it(
+    job: Job, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    def failing(error: BaseException) -> main.Command:
+    def fail_with(error: BaseException) -> main.Command:
         def command(*_: object) -> None:
             raise error
 
         return command
 
+    assert {kind.__name__ for kind in StepError.__subclasses__()} == set(CODES)
     for kind in StepError.__subclasses__():
         error = kind("a", why="b", fix="C.")
-        assert main.main({"x": failing(error)}, ["x"], job) == CODES[kind.__name__]
+        assert main.main({"x": fail_with(error)}, ["x"], job) == CODES[kind.__name__]
         assert capfd.readouterr().err == "step: error: a: b. C.\n"
-    assert main.main({"x": failing(TerminatedError(signal.SIGTERM))}, ["x"], job) == 143
+    assert main.main({"x": fail_with(TerminatedError(signal.SIGTERM))}, ["x"], job) == 143
     assert main.main({"x": lambda *_: None}, ["x"], job) == 0
     assert capfd.readouterr().err == ""
-    assert heeded is None

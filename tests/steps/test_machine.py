@@ -1,4 +1,4 @@
-"""Threads and memory of a job, as kernels and ECS tell them."""
+"""Threads and memory of a job, from the kernel and from ECS."""
 
 import os
 import socket
@@ -14,6 +14,7 @@ from step.errors import UsageError
 
 V2_WEIGHT, V1_SHARES = "sys/fs/cgroup/cpu.weight", "sys/fs/cgroup/cpu/cpu.shares"
 V2_MEMORY, V1_MEMORY = "sys/fs/cgroup/memory.max", "sys/fs/cgroup/memory/memory.limit_in_bytes"
+Kernel = Callable[..., Path]
 
 
 @pytest.fixture(autouse=True)
@@ -22,8 +23,8 @@ def many_cores(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def kernel(tmp_path: Path) -> Callable[..., Path]:
-    """Writes the kernel's files; arguments are their contents by path."""
+def kernel(tmp_path: Path) -> Kernel:
+    """Writes files of the kernel, given as path to content."""
 
     def write(files: dict[str, str]) -> Path:
         for name, content in ({"proc/meminfo": "MemTotal:       8000000 kB\nMemFree: 1 kB\n"} | files).items():
@@ -36,7 +37,7 @@ def kernel(tmp_path: Path) -> Callable[..., Path]:
 
 @contextmanager
 def ecs(answer: bytes) -> Iterator[str]:
-    """The address of what answers as ECS's metadata endpoint does, once."""
+    """The address of a fake ECS metadata endpoint, which answers once."""
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def serve() -> None:
@@ -51,49 +52,51 @@ def ecs(answer: bytes) -> Iterator[str]:
         thread.join()
 
 
-@pytest.mark.parametrize(("shares", "threads"), [(2, 1), (1024, 1), (2048, 2), (16384, 16), (65536, 32)])
-def test_threads_are_the_job_s_shares_and_at_most_the_machine_s_cores(
-    kernel: Callable[..., Path], shares: int, threads: int
-) -> None:
-    assert machine.threads({}, kernel({V1_SHARES: f"{shares}\n"})) == threads
-
-
-@pytest.mark.parametrize("vcpus", range(1, 33))
-def test_threads_are_read_back_from_a_weight(kernel: Callable[..., Path], vcpus: int) -> None:
-    weight = 1 + (vcpus * 1024 - 2) * 9999 // 262142
-    assert machine.threads({}, kernel({V2_WEIGHT: f"{weight}\n"})) == vcpus
-
-
-def test_threads_are_one_where_no_kernel_tells(kernel: Callable[..., Path]) -> None:
-    assert machine.threads({}, kernel({})) == 1
-
-
-def test_a_variable_stands_in_for_shares(kernel: Callable[..., Path]) -> None:
-    root = kernel({V1_SHARES: "1024"})
-    assert machine.threads({"STEP_VCPUS": "6"}, root) == 6
-    assert machine.threads({"STEP_VCPUS": ""}, root) == 1
-    with pytest.raises(UsageError, match="bad STEP_VCPUS 'many'"):
-        machine.threads({"STEP_VCPUS": "many"}, root)
-
-
-def test_ecs_knows_best(kernel: Callable[..., Path]) -> None:
-    body = b'{"DockerId":"x","Labels":{"CPU":"9"},"Limits":{"Memory":512,"CPU":4096},"Networks":[{}]}'
-    with ecs(b"HTTP/1.1 200 OK\r\n\r\n" + body) as address:
-        environment = {machine.METADATA: address, "STEP_VCPUS": "6"}
-        assert machine.threads(environment, kernel({V1_SHARES: "1024"})) == 4
+WEIGHTS = {vcpus: 1 + (vcpus * 1024 - 2) * 9999 // 262142 for vcpus in range(1, 33)}  # as runc converts shares
 
 
 @pytest.mark.parametrize(
-    "answer", [b"", b"HTTP/1.1 500\r\n\r\n{}", b"HTTP/1.1 200 OK\r\n\r\n" + b'{"Limits":{"Memory":5}}']
+    ("files", "environment", "threads"),
+    [
+        *(({V1_SHARES: f"{n}\n"}, {}, t) for n, t in ((2, 1), (1024, 1), (2048, 2), (16384, 16), (65536, 32))),
+        *(({V2_WEIGHT: f"{weight}\n"}, {}, vcpus) for vcpus, weight in WEIGHTS.items()),
+        ({}, {}, 1),
+        ({V1_SHARES: "1024"}, {"STEP_VCPUS": "6"}, 6),
+        ({V1_SHARES: "1024"}, {"STEP_VCPUS": ""}, 1),
+        *(
+            ({V1_SHARES: "2048"}, {machine.METADATA: address}, 2)
+            for address in ("http://127.0.0.1:1/v4", "http://127.0.0.1:port/", "nonsense", "http://[::1")
+        ),
+    ],
 )
-def test_where_ecs_does_not_tell_the_kernel_does(kernel: Callable[..., Path], answer: bytes) -> None:
+def test_threads_are_the_job_s_vcpus_and_at_most_the_machine_s_cores(
+    kernel: Kernel, files: dict[str, str], environment: dict[str, str], threads: int
+) -> None:
+    assert machine.threads(environment, kernel(files)) == threads
+
+
+def test_a_bad_number_of_vcpus_is_refused(kernel: Kernel) -> None:
+    with pytest.raises(UsageError, match="bad STEP_VCPUS 'many'"):
+        machine.threads({"STEP_VCPUS": "many"}, kernel({}))
+
+
+@pytest.mark.parametrize(
+    ("answer", "threads"),
+    [
+        (b'HTTP/1.1 200 OK\r\n\r\n{"Labels":{"CPU":"9"},"Limits":{"Memory":512,"CPU":4096},"Networks":[{}]}', 4),
+        (b'HTTP/1.1 200 OK\r\n\r\n{"Limits":{"Memory":5}}', 2),
+        (b"HTTP/1.1 500\r\n\r\n{}", 2),
+        (b"", 2),
+    ],
+)
+def test_ecs_comes_first_and_the_kernel_where_it_does_not_answer(kernel: Kernel, answer: bytes, threads: int) -> None:
     with ecs(answer) as address:
-        assert machine.threads({machine.METADATA: address}, kernel({V1_SHARES: "2048"})) == 2
+        assert machine.threads({machine.METADATA: address}, kernel({V1_SHARES: "2048"})) == threads
 
 
-@pytest.mark.parametrize("address", ["http://127.0.0.1:1/v4", "http://127.0.0.1:port/", "nonsense", "http://[::1"])
-def test_where_there_is_no_ecs_the_kernel_tells(kernel: Callable[..., Path], address: str) -> None:
-    assert machine.threads({machine.METADATA: address}, kernel({V1_SHARES: "2048"})) == 2
+def test_ecs_comes_before_the_variable(kernel: Kernel) -> None:
+    with ecs(b'HTTP/1.1 200 OK\r\n\r\n{"Limits":{"CPU":4096}}') as address:
+        assert machine.threads({machine.METADATA: address, "STEP_VCPUS": "6"}, kernel({})) == 4
 
 
 @pytest.mark.parametrize(
@@ -109,6 +112,6 @@ def test_where_there_is_no_ecs_the_kernel_tells(kernel: Callable[..., Path], add
     ],
 )
 def test_memory_is_the_container_s_limit_and_at_most_the_machine_s(
-    kernel: Callable[..., Path], files: dict[str, str], mib: int
+    kernel: Kernel, files: dict[str, str], mib: int
 ) -> None:
     assert machine.memory_mib(kernel(files)) == mib

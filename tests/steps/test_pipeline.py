@@ -13,7 +13,7 @@ from typing import BinaryIO, Protocol
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.standins import Standins
+from support.fake_programs import FakePrograms
 
 from step.errors import BadDataError, InputOutputError, KilledError, StepError, ToolFailedError
 from step.job import Job
@@ -23,7 +23,7 @@ DRAIN = "while sys.stdin.buffer.read1(1 << 20): pass\n"
 COPY = "while chunk := sys.stdin.buffer.read1(1 << 20): sys.stdout.buffer.write(chunk)\n"
 FLOOD = "while True: os.write(1, b'x' * 65536)\n"
 SLEEP = "time.sleep(60)"
-KILLED = "os.kill(os.getpid(), signal.SIGKILL)\n"
+KILLED = "os.kill(os.getpid(), 9)\n"
 NAMES = ("one", "two", "three")
 
 
@@ -36,15 +36,15 @@ class Make(Protocol):
 
 
 @pytest.fixture
-def make(job: Job, standins: Standins, tmp_path: Path) -> Make:
+def make(job: Job, programs: FakePrograms, tmp_path: Path) -> Make:
     def pipeline(
         *codes: str, names: tuple[str, ...] = NAMES, quiet: bool = False, feed: Feed | None = None, sink: str = ""
     ) -> Pipeline:
         for name, code in zip(names, codes, strict=False):
-            standins.write(name, code)
-        programs = [Program(name=name, command=(name,), is_quiet=quiet) for name in names[: len(codes)]]
+            programs.write(name, code)
+        stages = [Program(name=name, command=(name,), is_quiet=quiet) for name in names[: len(codes)]]
         return Pipeline(
-            programs=programs, work=tmp_path, environment=job.environment, memory_mib=64, feed=feed, sink=sink
+            programs=stages, work=tmp_path, environment=job.environment, memory_mib=64, feed=feed, sink=sink
         )
 
     return pipeline
@@ -97,9 +97,9 @@ def test_pipelines_run_concurrently_and_the_first_that_failed_is_named(make: Mak
 
 # ---- which program is named ------------------------------------------------------------------------------------------
 
-STUBBORN = f"signal.signal(signal.SIGPIPE, signal.SIG_IGN)\ntry:\n {FLOOD}except OSError: os._exit(3)"
+STUBBORN = f"import signal\nsignal.signal(signal.SIGPIPE, signal.SIG_IGN)\ntry:\n {FLOOD}except OSError: os._exit(3)"
 EXITS_EARLY = "os.write(1, b'x')\nos._exit(3)"
-DIES_OF_SIGPIPE = "signal.signal(signal.SIGPIPE, signal.SIG_DFL)\n"
+DIES_OF_SIGPIPE = "import signal\nsignal.signal(signal.SIGPIPE, signal.SIG_DFL)\n"
 CLOSES_OUTPUT_EARLY = "os.close(1)\nos.dup2(2, 1)\ntime.sleep(0.2)\nos._exit(3)"
 FAILURES: dict[str, tuple[tuple[str, ...], str]] = {
     "a killed producer": ((KILLED, f"{COPY}sys.exit(4)", f"{DRAIN}sys.exit(5)"), "one was killed: .* 64 MiB"),
@@ -111,8 +111,11 @@ FAILURES: dict[str, tuple[tuple[str, ...], str]] = {
     "a writer that closed its pipe": ((CLOSES_OUTPUT_EARLY, f"{DRAIN}os._exit(4)"), "one failed: .* is 3"),
     "a reader of a part": (("os.write(1, b'x' * 10)", "time.sleep(0.1)\nos.read(0, 1)"), "two failed: .* not read its"),
     "a writer of more": ((f"{DIES_OF_SIGPIPE}{FLOOD}", "os.read(0, 1)"), "one failed: what it wrote was not read"),
-    "a signal": (("signal.raise_signal(11)",), r"one failed: signal 11 \(Segmentation fault\) ended it"),
-    "a signal without a name": (("signal.raise_signal(40)",), r"one failed: signal 40 \(Real-time signal 6\) ended it"),
+    "a signal": (("os.kill(os.getpid(), 11)",), r"one failed: signal 11 \(Segmentation fault\) ended it"),
+    "a signal without a name": (
+        ("os.kill(os.getpid(), 40)",),
+        r"one failed: signal 40 \(Real-time signal 6\)",
+    ),
 }
 
 
@@ -146,20 +149,20 @@ def test_the_cause_is_a_kill_else_the_first_failure_that_is_no_broken_pipe(statu
 
 
 @pytest.mark.parametrize("missing", range(3))
-def test_a_missing_program_is_named_and_the_others_end(make: Make, standins: Standins, missing: int) -> None:
+def test_a_missing_program_is_named_and_the_others_end(make: Make, programs: FakePrograms, missing: int) -> None:
     before = children()
     pipeline = make(FLOOD, COPY, COPY, feed=feed(b"x" * 10_000_000), sink="out")
-    (standins.folder / NAMES[missing]).unlink()
+    (programs.folder / NAMES[missing]).unlink()
     with pytest.raises(ToolFailedError, match=f"^no program '{NAMES[missing]}': this image does not hold it"):
         run_together([pipeline])
     assert children() <= before
 
 
 @pytest.mark.parametrize(("mode", "reason"), [(0o644, "permission denied"), (0o755, "exec format error")])
-def test_a_program_that_cannot_be_started_is_named(make: Make, standins: Standins, mode: int, reason: str) -> None:
+def test_a_program_that_cannot_be_started_is_named(make: Make, programs: FakePrograms, mode: int, reason: str) -> None:
     pipeline = make("")
-    (standins.folder / "one").write_text("no program")
-    (standins.folder / "one").chmod(mode)
+    (programs.folder / "one").write_text("no program")
+    (programs.folder / "one").chmod(mode)
     with pytest.raises(ToolFailedError, match=f"^cannot start 'one': {reason}"):
         run_together([pipeline])
 
