@@ -193,11 +193,30 @@ def test_what_cannot_be_created_is_rolled_back_and_what_cannot_be_updated_says_s
     assert groups(embedded, "broken-") == []
 
 
+def test_what_is_made_in_part_and_what_refers_to_nothing_is_rolled_back(embedded: Embedded) -> None:
+    stacks = embedded.stacks
+    group = {"Type": "AWS::Logs::LogGroup", "Properties": {"LogGroupName": "part-a", "RetentionInDays": "x"}}
+    assert stacks.deploy("part", template(Group=group))["StackStatus"] == "ROLLBACK_COMPLETE"
+    nowhere = template(Group=log_group("part-b"), outputs={"A": {"Fn::GetAtt": ["Group", "Nope"]}})
+    stack = stacks.deploy("nowhere", nowhere)
+    assert stack["StackStatus"] == "ROLLBACK_COMPLETE"
+    assert "has no attribute Nope" in stacks.reasons("nowhere", "ROLLBACK_IN_PROGRESS")["nowhere"]
+    assert groups(embedded, "part-") == []
+
+
+def test_what_somebody_has_deleted_is_deleted(embedded: Embedded) -> None:
+    stacks = embedded.stacks
+    stacks.deploy("gone", template(Group=log_group("gone"), Topic=TOPIC))
+    embedded.client("logs").delete_log_group(logGroupName="gone")
+    assert stacks.delete("gone")["StackStatus"] == "DELETE_COMPLETE"
+
+
 def test_a_role_and_its_policies_are_made_changed_and_deleted(embedded: Embedded) -> None:
     stacks, iam = embedded.stacks, embedded.client("iam")
 
     def body(action: str, *names: str) -> dict[str, Any]:
         statement = {"Effect": "Allow", "Action": action, "Resource": "*"}
+        trust = {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"Service": "ec2.amazonaws.com"}}
         document = {"PolicyDocument": {"Version": "2012-10-17", "Statement": [statement]}}
         roles = {**document, "Roles": [{"Ref": "Role"}]}
         return template(
@@ -211,7 +230,7 @@ def test_a_role_and_its_policies_are_made_changed_and_deleted(embedded: Embedded
                 "Type": "AWS::IAM::Role",
                 "Properties": {
                     "RoleName": "changing",
-                    "AssumeRolePolicyDocument": {"Version": "2012-10-17", "Statement": []},
+                    "AssumeRolePolicyDocument": {"Version": "2012-10-17", "Statement": [trust]},
                     "Description": action,
                     "Policies": [{**document, "PolicyName": name} for name in names],
                 },

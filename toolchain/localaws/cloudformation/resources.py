@@ -8,7 +8,8 @@ changes and deletes all that stack/ gives needs nothing here.
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -24,6 +25,7 @@ from toolchain.localaws.access import Access
 
 Json = Any  # what a template holds, and what an API takes and answers
 Properties = Mapping[str, Json]
+_GONE: Final = re.compile("NotFound|NoSuch|DoesNotExist|does not exist")
 
 
 @dataclass(frozen=True)
@@ -130,10 +132,7 @@ class ResourceType:
         return generate_resource_name(resource.cf_resource_type, resource.stack_name, resource.logical_resource_id)
 
     def arguments(self, region: Region, resource: Resource) -> dict[str, Json]:
-        later = {name for name, setting in self.set.items() if "on_change" not in setting}
-        # Without a name property, nothing takes the empty one.
-        given = {self.name: resource.physical_resource_id, **resource.properties}
-        return {name: value for name, value in given.items() if name not in later}
+        return {self.name: resource.physical_resource_id, **resource.properties}
 
     def target(self, resource: Resource) -> Json:
         return resource.attributes.get(self.key, resource.physical_resource_id)
@@ -149,7 +148,12 @@ class ResourceType:
         names = {**resource.attributes, "region": region.name, "account": region.account}
         names["id"] = resource.physical_resource_id
         resource.attributes |= {name: text.format(**names) for name, text in self.attributes.items()}
-        self.finish(region, resource, {})
+        try:
+            self.finish(region, resource, {})
+        except Exception:
+            with suppress(Exception):
+                self.remove(region, resource)
+            raise
 
     def can_change(self, region: Region, before: Properties, after: Properties) -> bool:
         """Whether a change can be made in place: by the update, by settings, or where all is in the properties."""
@@ -172,8 +176,7 @@ class ResourceType:
         """Sets the properties that have operations of their own."""
         for name in changed(before, resource.properties) & self.set.keys():
             self._set(region, resource, name, "unset", before)
-            if before or "on_change" not in self.set[name]:
-                self._set(region, resource, name, "set", resource.properties)
+            self._set(region, resource, name, "set", resource.properties)
 
     def _set(self, region: Region, resource: Resource, name: str, verb: str, properties: Properties) -> None:
         setting, target = self.set[name], self.target(resource)
@@ -186,12 +189,23 @@ class ResourceType:
 
     def remove(self, region: Region, resource: Resource) -> None:
         for name in self.set:
-            self._set(region, resource, name, "unset", resource.properties)
-        if self.create:
-            given = {self.key: self.target(resource)} if self.key else self.arguments(region, resource)
+            with _unless_gone():
+                self._set(region, resource, name, "unset", resource.properties)
+        given = {self.key: self.target(resource)} if self.key else self.arguments(region, resource)
+        with _unless_gone():
             if self.release:
                 region.call(self.service, self.update, {**given, **self.release}, self.rename)
-            region.call(self.service, self.delete, given, self.rename)
+            if self.create:
+                region.call(self.service, self.delete, given, self.rename)
+
+
+@contextmanager
+def _unless_gone() -> Iterator[None]:
+    try:
+        yield
+    except ClientError as error:
+        if not _GONE.search(str(error)):
+            raise
 
 
 def _takes(shape: Any, before: Properties, after: Properties) -> bool:

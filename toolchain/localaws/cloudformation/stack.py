@@ -79,7 +79,8 @@ class Stack:
         self.tell(f"{verb}_IN_PROGRESS", "User Initiated")
         try:
             change_set.settle()
-        except FailedError as error:
+            self.outputs = change_set.outputs()
+        except Exception as error:  # noqa: BLE001  # a reference that is none, as well as what fails to be made
             self.resources |= change_set.settled
             reason = f"The following resource(s) failed to {verb.lower()}: [{error}]."
             if verb == "UPDATE":
@@ -89,7 +90,7 @@ class Stack:
                 self._delete_resources("ROLLBACK")
             return
         self.resources, self.template, self.tags = change_set.settled, change_set.text, change_set.tags
-        self.description, self.outputs = change_set.body.get("Description", ""), change_set.outputs()
+        self.description = change_set.body.get("Description", "")
         values = change_set.input_parameters.items()
         self.parameters = [{"ParameterKey": name, "ParameterValue": value} for name, value in values]
         exported = [(output["ExportName"], output["OutputValue"]) for output in self.outputs if output["ExportName"]]
