@@ -20,7 +20,7 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
 
 from toolchain.console import LayerProgress
 from toolchain.docker.container import Container
-from toolchain.errors import BuildFailedError, ToolchainError, UnavailableError
+from toolchain.errors import BuildFailedError, UnavailableError
 from toolchain.files import user
 
 if TYPE_CHECKING:
@@ -61,11 +61,7 @@ class PushRefusedError(Exception):
 
 
 class Engine:
-    """A Docker engine that answers.
-
-    Args:
-        client: docker-py's.
-    """
+    """A Docker engine, by docker-py's client."""
 
     def __init__(self, client: "DockerClient") -> None:
         self.client = client
@@ -115,8 +111,8 @@ class Engine:
         Args:
             files: The build context: path in it to file.
             tag: `repository:tag` that the image gets.
-            arguments: Build arguments.
-            labels: Labels.
+            arguments: Of the Dockerfile's ARG.
+            labels: Labels of the image.
             report: Called with each line of the build's output.
 
         Returns:
@@ -167,17 +163,14 @@ class Engine:
         login: Mapping[str, str],
         report: Callable[[LayerProgress], None] = lambda _: None,
     ) -> str:
-        """Pushes an image to a registry.
+        """Pushes an image to a repository, and returns the digest of its manifest there.
 
         Args:
             image_id: The image, by its id or a name.
             repository: The repository's address.
             tag: The tag that it gets there.
-            login: `username` and `password`; they are sent with this request and not stored.
+            login: `username` and `password`, which are sent with this request and not stored.
             report: Called with the progress of each layer; an exception that it raises ends the push.
-
-        Returns:
-            The manifest's digest in the registry.
 
         Raises:
             PushRefusedError: The engine or the registry refused, or closed the connection.
@@ -256,12 +249,7 @@ class Engine:
 
     @contextmanager
     def started(self, container: Container, **extra: Any) -> Iterator["DockerContainer"]:  # noqa: ANN401
-        """A running container, which is removed however the block ends.
-
-        Args:
-            container: What to run.
-            **extra: Further arguments of docker-py's `containers.create`, such as `network_mode`.
-        """
+        """A running container, which is removed however the block ends; `extra` is for docker-py's `create`."""
         arguments = {"labels": {LABEL: "1"}, **container.docker_arguments(), **extra}
         with _raising(lambda why: _unavailable(f"cannot make a container of {container.image}", why)):
             created = self.client.containers.create(container.image, list(container.command) or None, **arguments)
@@ -273,12 +261,7 @@ class Engine:
             created.remove(force=True, v=True)
 
     def run(self, container: Container, **extra: Any) -> Result:  # noqa: ANN401
-        """Runs a container to its end.
-
-        Args:
-            container: What to run.
-            **extra: Further arguments of docker-py's `containers.create`.
-        """
+        """Runs a container to its end; `extra` is for docker-py's `containers.create`."""
         with self.started(container, **extra) as running:
             exit_code = int(running.wait()["StatusCode"])
             running.reload()
@@ -332,7 +315,7 @@ def _unavailable(what: str, why: str) -> UnavailableError:
     return UnavailableError(what, why=why, fix="See the engine's own log; `docker info` tells how it does.")
 
 
-def _unreachable(text: str) -> ToolchainError:
+def _unreachable(text: str) -> UnavailableError:
     """The error for an engine that does not answer, from docker-py's text."""
     why, fix = text, "Type: make setup, which starts one or says what is missing."
     if "PermissionError" in text:
