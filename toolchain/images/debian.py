@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from debian.deb822 import Deb822
+
 from toolchain.docker.engine import Engine
 from toolchain.errors import BuildFailedError, UnavailableError
 
@@ -129,8 +131,6 @@ def mirror_lines(suite: str, sources: str) -> list[str]:
 
 def _entries(sources: str) -> Iterator[tuple[str, str, list[str]]]:
     """URI, suite and components of each enabled entry."""
-    from debian.deb822 import Deb822  # few builds need it, and `--help` need not wait for it
-
     one_line = re.compile(r"^deb[ \t]+(?:\[[^\]]*\][ \t]+)?(\S+)[ \t]+(\S+)[ \t]+(.+)$", flags=re.MULTILINE)
     for uri, suite, components in one_line.findall(sources):
         yield uri, suite, components.split()
