@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import pytest
 from support import stock_server
 from support.aws_clients import lead
+from support.embedded_jobs import Cloud, cloud_of
 from support.embedded_services import Embedded
 from support.job_runner import BuiltImages
-from support.moto_cloud import Cloud, cloud_of
 from support.stock_server import Stock
 
 from toolchain.docker.engine import Engine

@@ -37,8 +37,8 @@ from support.attacks import (
     with_key,
 )
 from support.aws_clients import lead
+from support.embedded_jobs import ROLE, Cloud, cloud_of, until
 from support.job_runner import BuiltImages
-from support.moto_cloud import ROLE, Cloud, cloud_of, until
 
 from toolchain.localaws.access import Key, Server
 from toolchain.localaws.batch.backend import LocalBatchBackend

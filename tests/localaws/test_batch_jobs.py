@@ -8,7 +8,7 @@ from typing import Any
 import docker
 import pytest
 from botocore.exceptions import ClientError
-from support.moto_cloud import QUEUE, Cloud, until
+from support.embedded_jobs import QUEUE, Cloud, until
 
 from toolchain.docker.engine import Engine
 from toolchain.localaws.batch import submission

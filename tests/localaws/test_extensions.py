@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 from botocore.parsers import ResponseParserError
-from support.moto_cloud import ROLE
+from support.embedded_jobs import ROLE
 from support.stock_server import Stock
 
 import toolchain.localaws.server

@@ -7,7 +7,7 @@ from typing import Any
 import boto3
 import pytest
 from botocore.exceptions import ClientError
-from support.moto_cloud import ROLE, Cloud, until
+from support.embedded_jobs import ROLE, Cloud, until
 
 FINE = {"Type": "Succeed"}
 WAITING = {"Type": "Wait", "Seconds": 60, "End": True}

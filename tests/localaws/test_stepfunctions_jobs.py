@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 import pytest
-from support.moto_cloud import QUEUE, Cloud, submit_job, until
+from support.embedded_jobs import QUEUE, Cloud, submit_job, until
 
 from toolchain.docker.engine import Engine
 from toolchain.localaws.batch.host import ROOT_LABEL

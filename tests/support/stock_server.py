@@ -15,7 +15,7 @@ from urllib.error import URLError
 
 import boto3
 from botocore.config import Config
-from support.moto_cloud import ROLE, until
+from support.embedded_jobs import ROLE, until
 
 from toolchain.localaws.ecr.registry import free_port
 
