@@ -232,6 +232,11 @@ BY_ITSELF: dict[str, Callable[[Server], Answer]] = {
         server, {**OBJECT.signed(server), "x-amz-copy-source": "/kept/other"}
     ),
     "a host that is not signed": unsigned_host,
+    "a signature in the headers and in the query": lambda server: OBJECT.sent(
+        server, OBJECT.signed(server), path=OBJECT.presigned(server)
+    ),
+    "no date": lambda server: OBJECT.sent(server, {**OBJECT.signed(server), "X-Amz-Date": ""}),
+    "a presigned address by another algorithm": presigned("Algorithm=AWS4-HMAC", "Algorithm=AWS5-HMAC"),
     **{f"authorization {header!r}": authorized_by(header) for header in AUTHORIZATIONS},
     "authorization for moto's own API": authorized_by(AUTHORIZATIONS[-1], "/moto-api/data.json"),
     "a presigned address of another object": presigned("/secret", "/secret2"),

@@ -8,10 +8,9 @@ import re
 import time
 import urllib.request
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from botocore.exceptions import ClientError
@@ -28,21 +27,26 @@ PASS = {"Type": "Pass"}
 WAIT = {"Type": "Wait", "Seconds": 30}
 
 
-@dataclass(frozen=True, kw_only=True)
-class Extension:
-    """An extension.
-
-    Attributes:
-        name: Dotted, below toolchain.localaws.
-        fault: What moto does, or lacks.
-        probe: Whether a stock server still has the fault.
-        replaces: What of moto is replaced, as in moto_patch.REPLACED.
-    """
+class Extension(NamedTuple):
+    """What of toolchain.localaws an upstream fault is the reason for, and what of moto it replaces."""
 
     name: str
     fault: str
     probe: Probe
-    replaces: tuple[str, ...] = ()
+    replaces: tuple[str, ...]
+
+
+EXTENSIONS: list[Extension] = []
+
+
+def extension(name: str, *replaces: str, fault: str = "") -> Callable[[Probe], Probe]:
+    """Adds a row to the table; the probe's docstring is the fault, unless one is given."""
+
+    def add(probe: Probe) -> Probe:
+        EXTENSIONS.append(Extension(name, fault or str(probe.__doc__), probe, replaces))
+        return probe
+
+    return add
 
 
 def refuses(call: Callable[[], object]) -> bool:
@@ -66,7 +70,9 @@ def mapped(mode: str, state: dict[str, Any], **more: Any) -> dict[str, Any]:
 # ---- the door -------------------------------------------------------------------------------------------------------
 
 
+@extension("gate.Gate")
 def answers_whoever_asks(stock: Stock) -> bool:
+    """Whoever asks is answered."""
     foreign = {"Origin": "http://attacker.example", "Host": "attacker.example"}
     request = urllib.request.Request(f"{stock.endpoint}/moto-api/data.json", headers=foreign)
     with urllib.request.urlopen(request, timeout=20) as answer:
@@ -76,41 +82,83 @@ def answers_whoever_asks(stock: Stock) -> bool:
 # ---- Step Functions -------------------------------------------------------------------------------------------------
 
 
+@extension("stepfunctions.expressions.evaluate", "StringJSONata._eval_body", "StringVariableSample._eval_body")
+@extension(
+    "stepfunctions.states._tolerated_count",
+    "Preprocessor.visitTolerated_failure_count_string_jsonata",
+    fault="ToleratedFailureCount takes no expression; seen once there is JSONata.",
+)
 def evaluates_no_jsonata(stock: Stock) -> bool:
+    """JSONata has a grammar and no evaluator."""
     return bool(stock.run({"Type": "Pass", "Output": "{% 1 %}"}, QueryLanguage="JSONata")["status"] == "FAILED")
 
 
+@extension("stepfunctions.arguments.to_service", "StateTaskService._normalise_parameters")
+@extension(
+    "stepfunctions.integrations._wait",
+    "StateTaskServiceBatch._eval_integration_pattern",
+    "StateTaskServiceSfn._eval_integration_pattern",
+    fault="Tasks poll twice a second, and leave what they started running; seen once arguments have the right names.",
+)
 def sends_arguments_as_states_name_them(stock: Stock) -> bool:
+    """Arguments are sent in the names that states have, of any type."""
     arn = stock.start(PASS).replace(":execution:", ":stateMachine:").rpartition(":")[0]
     described = stock.run(task("aws-sdk:sfn:describeStateMachine", StateMachineArn=arn))
     return bool(described["status"] == "FAILED")
 
 
+@extension("stepfunctions.arguments.from_service", "StateTaskService._normalise_response")
 def gives_answers_as_boto3_names_them(stock: Stock) -> bool:
+    """Answers have boto3's names, and times that are no text."""
     return "logGroups" in json.loads(stock.run(task("aws-sdk:logs:describeLogGroups"))["output"])
 
 
+@extension(
+    "stepfunctions.integrations.client",
+    "service.state_task_service_aws_sdk.boto_client_for",
+    "service.state_task_service_batch.boto_client_for",
+    "service.state_task_service_sfn.boto_client_for",
+)
 def calls_as_nobody(stock: Stock) -> bool:
+    """Tasks call a fixed port of localhost with a made-up key."""
     return ROLE.rpartition("/")[2] not in stock.run(task("aws-sdk:sts:getCallerIdentity"))["output"]
 
 
+@extension(
+    "stepfunctions.integrations._sdk_error",
+    "StateTaskServiceAwsSdk._from_error",
+    "StateTaskServiceBatch._from_error",
+    "StateTaskServiceSfn._from_error",
+)
 def names_a_missing_object_as_any_error(stock: Stock) -> bool:
+    """An object that is missing has the name of all errors of S3, and throttled calls names of their own."""
     bucket = stock.name()
     stock.client("s3").create_bucket(Bucket=bucket)
     return bool(stock.run(task("aws-sdk:s3:headObject", Bucket=bucket, Key="k"))["error"] != "S3.NoSuchKeyException")
 
 
+@extension("stepfunctions.states._matches_error", "ErrorEqualsDecl._eval_body")
 def catches_what_always_ends_an_execution(stock: Stock) -> bool:
+    """States.ALL catches what always ends an execution."""
     unknown = {**task("aws-sdk:nowhere:none"), "Catch": [{"ErrorEquals": ["States.ALL"], "Next": "C"}], "End": True}
     return bool(stock.run(PASS, States={"S": unknown, "C": {"Type": "Succeed"}})["status"] == "SUCCEEDED")
 
 
+@extension(
+    "stepfunctions.states.any_error_name",
+    "fail.state_fail.CustomErrorName",
+    "iteration.iteration_worker.CustomErrorName",
+    "state_parallel.branches_decl.CustomErrorName",
+)
 def hands_on_no_reserved_error(stock: Stock) -> bool:
+    """An error of Step Functions' own cannot leave a branch, an item or a Fail state."""
     fail = {"Type": "Fail", "Error": "States.TaskFailed", "Cause": "c"}
     return bool(stock.run(PASS, States={"S": fail})["error"] != "States.TaskFailed")
 
 
+@extension("stepfunctions.states._evaluate_with_timeout", "ExecutionState._evaluate_with_timeout")
 def fails_what_is_stopped(stock: Stock) -> bool:
+    """An execution that is stopped within a map fails."""
     arn = stock.start(mapped("INLINE", WAIT), {"xs": [1]})
     history = stock.client("stepfunctions").get_execution_history
     while "WaitStateEntered" not in [event["type"] for event in history(executionArn=arn)["events"]]:
@@ -119,12 +167,18 @@ def fails_what_is_stopped(stock: Stock) -> bool:
     return bool(stock.ended(arn)["status"] != "ABORTED")
 
 
+@extension("stepfunctions.states._parse", "AmazonStateLanguageParser.parse")
 def refuses_whole_percentages(stock: Stock) -> bool:
+    """Percentages need a decimal point, and each start parses the definition again, for a second."""
     state = mapped("DISTRIBUTED", PASS, ToleratedFailurePercentage=5)
     return refuses(lambda: stock.start(state, {"xs": []}))
 
 
+@extension(
+    "stepfunctions.map_runs._run_items", "DistributedItemProcessorWorker._eval_pool", "IterationWorker._eval_pool"
+)
 def nests_the_items_of_a_map(stock: Stock) -> bool:
+    """A map calls itself for each next item, up to Python's limit."""
     arn = stock.start(mapped("INLINE", PASS, MaxConcurrency=1), {"xs": [0] * 1000})
     try:
         return bool(stock.ended(arn, seconds=5)["status"] != "SUCCEEDED")
@@ -132,14 +186,18 @@ def nests_the_items_of_a_map(stock: Stock) -> bool:
         return True
 
 
+@extension("stepfunctions.map_runs._run_child", "DistributedItemProcessorWorker._eval_job", "JobPool.get_closed_jobs")
 def takes_failed_items_for_empty_results(stock: Stock) -> bool:
+    """Items of a distributed map are no executions, and those that fail are empty results."""
     item = {"StartAt": "F", "States": {"F": {"Type": "Fail"}}}
     state = mapped("DISTRIBUTED", {})
     state["ItemProcessor"] |= item
     return bool(json.loads(stock.run(state, {"xs": [1, 2]})["output"]) == [None, None])
 
 
+@extension("stepfunctions.executions._announce", "BaseExecutionWorkerCommunication.terminated", "Execution.start")
 def announces_no_execution(stock: Stock) -> bool:
+    """EventBridge hears of no execution."""
     events, sqs, name = stock.client("events"), stock.client("sqs"), stock.name()
     queue = sqs.create_queue(QueueName=name)["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
@@ -149,7 +207,9 @@ def announces_no_execution(stock: Stock) -> bool:
     return "Messages" not in sqs.receive_message(QueueUrl=queue)
 
 
+@extension("stepfunctions.executions._send_to_targets", "Rule.send_to_targets")
 def sends_no_event_to_a_topic(stock: Stock) -> bool:
+    """A rule with a topic as its target is an error."""
     events, name = stock.client("events"), stock.name()
     topic = stock.client("sns").create_topic(Name=name)["TopicArn"]
     events.put_rule(Name=name, EventPattern='{"source": ["probe"]}')
@@ -158,13 +218,17 @@ def sends_no_event_to_a_topic(stock: Stock) -> bool:
     return refuses(lambda: events.put_events(Entries=[entry]))
 
 
+@extension("stepfunctions.api.LocalStepFunctionsResponse", "stepfunctions.urls.url_paths")
 def has_no_history_in_reverse(stock: Stock) -> bool:
+    """No pages and no reverse of a history, no executions of a map run, no cause of a stop."""
     arn = stock.run(PASS)["executionArn"]
     events = stock.client("stepfunctions").get_execution_history(executionArn=arn, reverseOrder=True)["events"]
     return bool(events[0]["type"] == "ExecutionStarted")
 
 
+@extension("stepfunctions.backend.LocalStepFunctionsBackend", "stepfunctions_backends.backend")
 def takes_any_name_for_an_execution(stock: Stock) -> bool:
+    """Executions have any name, and wrong definitions an error without a code."""
     arn = stock.start(PASS).replace(":execution:", ":stateMachine:").rpartition(":")[0]
     return not refuses(lambda: stock.client("stepfunctions").start_execution(stateMachineArn=arn, name="a blank"))
 
@@ -172,7 +236,9 @@ def takes_any_name_for_an_execution(stock: Stock) -> bool:
 # ---- Logs -----------------------------------------------------------------------------------------------------------
 
 
+@extension("logs.FileStream", "logs.models.LogStream")
 def gives_pages_of_any_size(stock: Stock) -> bool:
+    """Every event is kept in memory for ever, and pages have any size."""
     logs = stock.client("logs")
     where = {"logGroupName": stock.name(), "logStreamName": "s"}
     logs.create_log_group(logGroupName=where["logGroupName"])
@@ -216,14 +282,18 @@ def environment(stock: Stock, **computed: Any) -> str:
     return name
 
 
+@extension("environments._create", "BatchBackend.create_compute_environment")
 def wants_a_service_role_and_named_instance_types(stock: Stock) -> bool:
+    """Compute environments need a service role and named instance types."""
     make = stock.client("batch").create_compute_environment
     given = {"computeEnvironmentName": stock.name(), "type": "MANAGED", "computeResources": resources(stock)}
     without_role = refuses(lambda: make(**given))
     return without_role and refuses(lambda: environment(stock, instanceTypes=["default_x86_64"]))
 
 
+@extension("environments._update", "BatchBackend.update_compute_environment")
 def ignores_an_update_of_the_resources(stock: Stock) -> bool:
+    """An update of compute resources is ignored."""
     batch, name = stock.client("batch"), environment(stock)
     batch.update_compute_environment(computeEnvironment=name, computeResources={"maxvCpus": 8})
     [described] = batch.describe_compute_environments(computeEnvironments=[name])["computeEnvironments"]
@@ -242,7 +312,9 @@ def job_queue(stock: Stock) -> str:
     return name
 
 
+@extension("batch.scheduler.Queue", "batch.models.JobQueue")
 def drops_time_limits_of_queues(stock: Stock) -> bool:
+    """Time limits of a queue are dropped."""
     [queue] = stock.client("batch").describe_job_queues(jobQueues=[job_queue(stock)])["jobQueues"]
     return not queue.get("jobStateTimeLimitActions")
 
@@ -257,11 +329,15 @@ def definition(stock: Stock) -> str:
     return name
 
 
+@extension("batch.backend.LocalBatchBackend", "batch_backends.backend")
 def takes_definitions_that_ask_for_the_machine(stock: Stock) -> bool:
+    """Definitions that ask for the machine are taken, and jobs have no limits, retries or order."""
     return not refuses(lambda: definition(stock))
 
 
+@extension("batch.api.LocalBatchResponse", "batch.urls.url_paths")
 def refuses_a_job_of_one_letter(stock: Stock) -> bool:
+    """A job's name needs two letters, and what a submission says of retries is dropped."""
     given = {"jobQueue": job_queue(stock), "jobDefinition": definition(stock)}
     return refuses(lambda: stock.client("batch").submit_job(jobName="j", **given))
 
@@ -269,7 +345,15 @@ def refuses_a_job_of_one_letter(stock: Stock) -> bool:
 # ---- ECR, FSx, S3, CloudFormation -----------------------------------------------------------------------------------
 
 
+@extension(
+    "ecr.LIFECYCLE_RULES",
+    "ecr.policy_validation.VALID_ACTION_PROPERTIES",
+    "ecr.policy_validation.VALID_ACTION_TYPE_VALUES",
+    "ecr.policy_validation.VALID_SELECTION_PROPERTIES",
+    "ecr.policy_validation.VALID_SELECTION_COUNT_TYPE_VALUES",
+)
 def refuses_lifecycle_rules_that_archive(stock: Stock) -> bool:
+    """Rules that archive images are refused."""
     ecr, name = stock.client("ecr"), stock.name()
     ecr.create_repository(repositoryName=name)
     selection = {"tagStatus": "tagged", "tagPatternList": ["*"], "countType": "sinceImagePulled", "countUnit": "days"}
@@ -279,12 +363,16 @@ def refuses_lifecycle_rules_that_archive(stock: Stock) -> bool:
     return refuses(lambda: ecr.put_lifecycle_policy(repositoryName=name, lifecyclePolicyText=policy))
 
 
+@extension("ecr.repositories.use_registry")
 def has_no_registry(stock: Stock) -> bool:
+    """Nothing can be pushed or pulled."""
     made = stock.client("ecr").create_repository(repositoryName=stock.name())["repository"]
     return "amazonaws.com" in made["repositoryUri"]
 
 
+@extension("fsx.api.LocalFsxResponse", "fsx.urls.url_paths")
 def has_file_systems_without_a_life_cycle(stock: Stock) -> bool:
+    """File systems have no life cycle and no mount name, and there are no links to S3."""
     subnets = ["subnet-0123456789abcdef0"]
     made = stock.client("fsx").create_file_system(FileSystemType="LUSTRE", StorageCapacity=1, SubnetIds=subnets)
     association = {"FileSystemId": made["FileSystem"]["FileSystemId"], "FileSystemPath": "/a"}
@@ -294,7 +382,9 @@ def has_file_systems_without_a_life_cycle(stock: Stock) -> bool:
     )
 
 
+@extension("s3.S3Application")
 def takes_a_wrong_digest_for_a_right_one(stock: Stock) -> bool:
+    """Objects are no files, and their checksums are not compared."""
     bucket, wrong = stock.name(), {"Content-MD5": "1B2M2Y8AsgTpgAmY7PhCfg=="}
     stock.client("s3").create_bucket(Bucket=bucket)
     request = urllib.request.Request(f"{stock.endpoint}/{bucket}/key", b"x", headers=wrong, method="PUT")
@@ -308,13 +398,17 @@ def stack(stock: Stock, *, outputs: Any = None, **resources: Any) -> str:
     return name
 
 
+@extension("cloudformation.resources.resource_type")
 def makes_stacks_without_file_systems(stock: Stock) -> bool:
+    """Types that stack/ has are not known, and count as made."""
     name = stack(stock, Blank={"Type": "AWS::FSx::FileSystem", "Properties": {}})
     made = stock.client("cloudformation").list_stack_resources(StackName=name)["StackResourceSummaries"]
     return not [resource for resource in made if resource.get("PhysicalResourceId")]
 
 
+@extension("cloudformation.resources.ResourceType")
 def leaves_behind_what_stacks_made(stock: Stock) -> bool:
+    """Resources of many types are not deleted with their stack."""
     policy = {"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}}
     name = stack(stock, Policy={"Type": "AWS::IAM::ManagedPolicy", "Properties": {"PolicyDocument": policy}})
     stock.client("cloudformation").delete_stack(StackName=name)
@@ -322,7 +416,9 @@ def leaves_behind_what_stacks_made(stock: Stock) -> bool:
     return any(policy["PolicyName"].startswith(name) for policy in left)
 
 
+@extension("cloudformation.stack.ChangeSet")
 def has_change_sets_without_the_parameters_changes(stock: Stock) -> bool:
+    """Change sets do not see what parameters change."""
     client, name = stock.client("cloudformation"), stock.name()
     topic = {"Type": "AWS::SNS::Topic", "Properties": {"DisplayName": {"Fn::Sub": "of ${P}"}}}
     body = json.dumps({"Parameters": {"P": {"Type": "String"}}, "Resources": {"Topic": topic}})
@@ -333,228 +429,30 @@ def has_change_sets_without_the_parameters_changes(stock: Stock) -> bool:
     return not client.describe_change_set(ChangeSetName=made["Id"]).get("Changes")
 
 
+@extension("cloudformation.stack.Stack")
 def answers_nothing_for_a_resource_that_fails(stock: Stock) -> bool:
+    """A resource that fails is an error of the server, and others stay."""
     taken = {"Type": "AWS::Logs::LogGroup", "Properties": {"LogGroupName": stock.name()}}
     return refuses(lambda: stack(stock, First=taken, Second=taken))
 
 
+@extension("cloudformation.stack.parse")
 def writes_out_no_loops(stock: Stock) -> bool:
+    """Loops are not written out, and templates read as code."""
     loop = {"Fn::ForEach::Topics": ["Name", ["a"], {"Topic&{Name}": {"Type": "AWS::SNS::Topic"}}]}
     return refuses(lambda: stack(stock, **loop))
 
 
+@extension("cloudformation.api.Api")
 def protects_no_stack(stock: Stock) -> bool:
+    """A stack cannot be protected."""
     name, client = stack(stock, Topic={"Type": "AWS::SNS::Topic"}), stock.client("cloudformation")
     return refuses(lambda: client.update_termination_protection(StackName=name, EnableTerminationProtection=True))
 
 
-EXTENSIONS = (
-    Extension(name="gate.Gate", fault="whoever asks is answered", probe=answers_whoever_asks),
-    Extension(
-        name="stepfunctions.expressions.evaluate",
-        fault="JSONata has a grammar and no evaluator",
-        probe=evaluates_no_jsonata,
-        replaces=("StringJSONata._eval_body", "StringVariableSample._eval_body"),
-    ),
-    Extension(
-        name="stepfunctions.states._tolerated_count",
-        fault="an expression for ToleratedFailureCount is read as one for the percentage; seen once JSONata is there",
-        probe=evaluates_no_jsonata,
-        replaces=("Preprocessor.visitTolerated_failure_count_string_jsonata",),
-    ),
-    Extension(
-        name="stepfunctions.arguments.to_service",
-        fault="arguments are sent in the names that states have, of any type",
-        probe=sends_arguments_as_states_name_them,
-        replaces=("StateTaskService._normalise_parameters",),
-    ),
-    Extension(
-        name="stepfunctions.arguments.from_service",
-        fault="answers have boto3's names, and times that are no text",
-        probe=gives_answers_as_boto3_names_them,
-        replaces=("StateTaskService._normalise_response",),
-    ),
-    Extension(
-        name="stepfunctions.integrations.client",
-        fault="tasks call a fixed port of localhost with a made-up key",
-        probe=calls_as_nobody,
-        replaces=tuple(
-            f"service.state_task_service_{service}.boto_client_for" for service in ("aws_sdk", "batch", "sfn")
-        ),
-    ),
-    Extension(
-        name="stepfunctions.integrations._wait",
-        fault="a task polls twice a second, holds a token that a retry finds dead, and leaves what it started running; "
-        "seen once arguments have the right names",
-        probe=sends_arguments_as_states_name_them,
-        replaces=(
-            "StateTaskServiceBatch._eval_integration_pattern",
-            "StateTaskServiceSfn._eval_integration_pattern",
-        ),
-    ),
-    Extension(
-        name="stepfunctions.integrations._sdk_error",
-        fault="an object that is missing has the name of all errors of S3, and throttled calls names of their own",
-        probe=names_a_missing_object_as_any_error,
-        replaces=tuple(f"StateTaskService{service}._from_error" for service in ("AwsSdk", "Batch", "Sfn")),
-    ),
-    Extension(
-        name="stepfunctions.states._matches_error",
-        fault="States.ALL catches what always ends an execution",
-        probe=catches_what_always_ends_an_execution,
-        replaces=("ErrorEqualsDecl._eval_body",),
-    ),
-    Extension(
-        name="stepfunctions.states.any_error_name",
-        fault="an error of Step Functions' own cannot leave a branch, an item or a Fail state",
-        probe=hands_on_no_reserved_error,
-        replaces=tuple(
-            f"{module}.CustomErrorName"
-            for module in ("fail.state_fail", "iteration.iteration_worker", "state_parallel.branches_decl")
-        ),
-    ),
-    Extension(
-        name="stepfunctions.states._evaluate_with_timeout",
-        fault="an execution that is stopped within a map fails",
-        probe=fails_what_is_stopped,
-        replaces=("ExecutionState._evaluate_with_timeout",),
-    ),
-    Extension(
-        name="stepfunctions.states._parse",
-        fault="percentages need a decimal point, and each start parses the definition again, for a second",
-        probe=refuses_whole_percentages,
-        replaces=("AmazonStateLanguageParser.parse",),
-    ),
-    Extension(
-        name="stepfunctions.map_runs._run_items",
-        fault="a map calls itself for each next item, up to Python's limit",
-        probe=nests_the_items_of_a_map,
-        replaces=("DistributedItemProcessorWorker._eval_pool", "IterationWorker._eval_pool"),
-    ),
-    Extension(
-        name="stepfunctions.map_runs._run_child",
-        fault="items of a distributed map are no executions, and those that fail are empty results",
-        probe=takes_failed_items_for_empty_results,
-        replaces=("DistributedItemProcessorWorker._eval_job", "JobPool.get_closed_jobs"),
-    ),
-    Extension(
-        name="stepfunctions.executions._announce",
-        fault="EventBridge hears of no execution",
-        probe=announces_no_execution,
-        replaces=("BaseExecutionWorkerCommunication.terminated", "Execution.start"),
-    ),
-    Extension(
-        name="stepfunctions.executions._send_to_targets",
-        fault="a rule with a topic as its target is an error",
-        probe=sends_no_event_to_a_topic,
-        replaces=("Rule.send_to_targets",),
-    ),
-    Extension(
-        name="stepfunctions.api.LocalStepFunctionsResponse",
-        fault="no pages and no reverse of a history, no executions of a map run, no cause of a stop",
-        probe=has_no_history_in_reverse,
-        replaces=("stepfunctions.urls.url_paths",),
-    ),
-    Extension(
-        name="stepfunctions.backend.LocalStepFunctionsBackend",
-        fault="executions have any name, and wrong definitions an error without a code",
-        probe=takes_any_name_for_an_execution,
-        replaces=("stepfunctions_backends.backend",),
-    ),
-    Extension(
-        name="logs.FileStream",
-        fault="every event is kept in memory for ever, and pages have any size",
-        probe=gives_pages_of_any_size,
-        replaces=("logs.models.LogStream",),
-    ),
-    Extension(
-        name="environments._create",
-        fault="compute environments need a service role and named instance types",
-        probe=wants_a_service_role_and_named_instance_types,
-        replaces=("BatchBackend.create_compute_environment",),
-    ),
-    Extension(
-        name="environments._update",
-        fault="an update of compute resources is ignored",
-        probe=ignores_an_update_of_the_resources,
-        replaces=("BatchBackend.update_compute_environment",),
-    ),
-    Extension(
-        name="batch.backend.LocalBatchBackend",
-        fault="definitions that ask for the machine are taken, and jobs have no limits, retries or order",
-        probe=takes_definitions_that_ask_for_the_machine,
-        replaces=("batch_backends.backend",),
-    ),
-    Extension(
-        name="batch.api.LocalBatchResponse",
-        fault="a job's name needs two letters, and what a submission says of retries is dropped",
-        probe=refuses_a_job_of_one_letter,
-        replaces=("batch.urls.url_paths",),
-    ),
-    Extension(
-        name="batch.scheduler.Queue",
-        fault="time limits of a queue are dropped",
-        probe=drops_time_limits_of_queues,
-        replaces=("batch.models.JobQueue",),
-    ),
-    Extension(
-        name="ecr.LIFECYCLE_RULES",
-        fault="rules that archive images are refused",
-        probe=refuses_lifecycle_rules_that_archive,
-        replaces=tuple(
-            f"ecr.policy_validation.VALID_{words}"
-            for words in (
-                "ACTION_PROPERTIES",
-                "ACTION_TYPE_VALUES",
-                "SELECTION_PROPERTIES",
-                "SELECTION_COUNT_TYPE_VALUES",
-            )
-        ),
-    ),
-    Extension(name="ecr.repositories.use_registry", fault="nothing can be pushed or pulled", probe=has_no_registry),
-    Extension(
-        name="fsx.api.LocalFsxResponse",
-        fault="file systems have no life cycle and no mount name, and there are no links to S3",
-        probe=has_file_systems_without_a_life_cycle,
-        replaces=("fsx.urls.url_paths",),
-    ),
-    Extension(
-        name="s3.S3Application",
-        fault="objects are no files, and their checksums are not compared",
-        probe=takes_a_wrong_digest_for_a_right_one,
-    ),
-    Extension(name="cloudformation.api.Api", fault="a stack cannot be protected", probe=protects_no_stack),
-    Extension(
-        name="cloudformation.stack.Stack",
-        fault="a resource that fails is an error of the server, and others stay",
-        probe=answers_nothing_for_a_resource_that_fails,
-    ),
-    Extension(
-        name="cloudformation.stack.ChangeSet",
-        fault="change sets do not see what parameters change",
-        probe=has_change_sets_without_the_parameters_changes,
-    ),
-    Extension(
-        name="cloudformation.stack.parse",
-        fault="loops are not written out, and templates read as code",
-        probe=writes_out_no_loops,
-    ),
-    Extension(
-        name="cloudformation.resources.resource_type",
-        fault="types that stack/ has are not known, and count as made",
-        probe=makes_stacks_without_file_systems,
-    ),
-    Extension(
-        name="cloudformation.resources.ResourceType",
-        fault="resources of many types are not deleted with their stack",
-        probe=leaves_behind_what_stacks_made,
-    ),
-)
-
-
 @pytest.mark.parametrize("extension", EXTENSIONS, ids=lambda extension: extension.name)
 def test_its_fault_is_still_in_stock_moto(stock: Stock, extension: Extension) -> None:
-    message = f"moto mended its fault ({extension.fault}): toolchain.localaws.{extension.name} can go"
+    message = f"moto mended this: {extension.fault} So toolchain.localaws.{extension.name} can go"
     assert extension.probe(stock), message
 
 

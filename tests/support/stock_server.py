@@ -87,4 +87,4 @@ def running() -> Iterator[Stock]:
                     break
             yield Stock(endpoint=endpoint)
         finally:
-            process.terminate()
+            process.kill()
