@@ -20,9 +20,10 @@ from toolchain.images import catalog
 from toolchain.paths import HERE
 from toolchain.workflow.aligners import Aligner
 
-# A parent may ignore Ctrl-C, as the background jobs of a shell script do, and what is started inherits that. A signal
-# that is handled here is at its default in what tests start.
+# A parent may ignore Ctrl-C, as background jobs of a shell script do, or hangups, as under nohup, and what is started
+# inherits that. A signal that is handled here is at its default in what tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, lambda *_: None)
 
 REAL_DATA = Path(os.environ.get("GENOMICS_TEST_DATA", HERE.root.parent / "shared" / "data"))
 
