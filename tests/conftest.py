@@ -75,7 +75,7 @@ def builder() -> builds.ImageBuilder:
 def built_images(builder: builds.ImageBuilder) -> BuiltImages:
     """Every tool image, built."""
     built = builds.build(builder, tuple(builder.catalog.tools.values()))
-    return BuiltImages(builder=builder, images={one.image.name: one for one in built})
+    return BuiltImages(builder=builder, images={image.image.name: image for image in built})
 
 
 @pytest.fixture

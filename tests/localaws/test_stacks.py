@@ -136,7 +136,7 @@ def test_resources_are_what_their_templates_say(embedded: Embedded, deployed: St
     [key] = keys(embedded)
     assert embedded.client("kms").get_key_rotation_status(KeyId=key["KeyId"])["KeyRotationEnabled"]
     events = embedded.client("events")
-    [rule] = [one for one in events.list_rules()["Rules"] if one["Name"].startswith("p-workflow-RunEnded")]
+    [rule] = [rule for rule in events.list_rules()["Rules"] if rule["Name"].startswith("p-workflow-RunEnded")]
     assert [target["Arn"] for target in events.list_targets_by_rule(Rule=rule["Name"])["Targets"]] == [
         workflow["NotificationTopicArn"]
     ]

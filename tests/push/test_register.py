@@ -36,7 +36,7 @@ def run(project: Project, *names: str) -> list[str]:
 
 
 def active(batch: "BatchClient", project: Project, name: str) -> list[int]:
-    return [one.number for one in revisions.active(batch, f"{project.prefix}-{name}")]
+    return [revision.number for revision in revisions.active(batch, f"{project.prefix}-{name}")]
 
 
 def written(project: Project) -> dict[str, str]:
@@ -259,7 +259,7 @@ def test_the_latest_is_found_on_whatever_page_it_is(stubbed: tuple["BatchClient"
     asked = {"jobDefinitionName": "x", "status": "ACTIVE"}
     stubber.add_response("describe_job_definitions", {"jobDefinitions": page(2, 9), "nextToken": "t"}, asked)
     stubber.add_response("describe_job_definitions", {"jobDefinitions": page(11, 3)}, {**asked, "nextToken": "t"})
-    assert [one.number for one in revisions.active(batch, "x")] == [11, 9, 3, 2]
+    assert [revision.number for revision in revisions.active(batch, "x")] == [11, 9, 3, 2]
 
 
 # The command

@@ -129,7 +129,7 @@ def test_only_endpoints_and_a_key_s_owner_are_allowed_all_actions() -> None:
     for path, document in POLICIES:
         for statement in listed(document["Statement"]):
             if statement["Effect"] == "Allow" and any(
-                re.search("(^|:)[*]$", one) for one in listed(statement["Action"])
+                re.search("(^|:)[*]$", action) for action in listed(statement["Action"])
             ):
                 assert path.startswith("network.Endpoint") or path.endswith(".KeyPolicy"), path
 

@@ -25,7 +25,7 @@ from toolchain.jobdefs.template import Definition
 from toolchain.paths import HERE
 from toolchain.workflow import aligners
 from toolchain.workflow.aligners import ALIGNERS, Aligner
-from toolchain.workflow.samples import Lane, Sample, Skip, skipping
+from toolchain.workflow.samples import Lane, Sample, Skip, in_order
 
 # For what must hold of each aligner's image.
 each_aligner = pytest.mark.parametrize("aligner", ALIGNERS)
@@ -138,7 +138,7 @@ class JobRunner:
         skip: Sequence[Skip] = (),
     ) -> None:
         """Takes a sample from FASTQ to VCF by the steps of stack/workflow.yaml in sequence, calls side by side."""
-        skip_words = skipping(skip)
+        skip_words = ",".join(in_order(skip)) or "-"
         lanes = ",".join(lane.name for lane in sample.lanes)
         environment = {"EXECUTION_ID": execution}
 
@@ -158,7 +158,7 @@ class JobRunner:
                 "unit": lane.unit or "-",
             }
             step(aligner, "mem", lane=lane.name, **own, lanes=lanes, skip=skip_words)
-        if not sample.is_finished_by_its_lane:
+        if len(sample.lanes) > 1:
             step("samtools", "finish", lanes=lanes, skip=skip_words)
         if "qc" not in skip:
             step("samtools", "qc", 1)

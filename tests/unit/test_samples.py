@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from step import arguments
 from step.errors import UsageError
 from toolchain.errors import WrongUsageError
-from toolchain.workflow.samples import LONGEST_NAME, Skip, check_name, check_sample, is_path, skipping
+from toolchain.workflow.samples import LONGEST_NAME, Skip, check_name, check_sample, in_order, is_path
 
 GOOD = ["S1", "NA12878", "7", "a.b_c-d", "a..", "x" * LONGEST_NAME]
 BAD = [
@@ -78,8 +78,13 @@ def test_steps_accept_the_same_sample_names_and_paths(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("skip", "argument"),
-    [((), "-"), (("qc",), "qc"), (("qc", "duplicates"), "duplicates,qc"), (("qc", "qc"), "qc")],
+    ("skip", "ordered"),
+    [
+        ((), ()),
+        (("qc",), ("qc",)),
+        (("qc", "duplicates"), ("duplicates", "qc")),
+        (("qc", "qc"), ("qc",)),
+    ],
 )
-def test_what_is_skipped_is_one_argument_in_one_order(skip: tuple[Skip, ...], argument: str) -> None:
-    assert skipping(skip) == argument
+def test_what_is_skipped_is_in_one_order_and_there_once(skip: tuple[Skip, ...], ordered: tuple[Skip, ...]) -> None:
+    assert in_order(skip) == ordered

@@ -45,20 +45,10 @@ class Sample:
     name: str
     lanes: tuple[Lane, ...]
 
-    @property
-    def is_finished_by_its_lane(self) -> bool:
-        """Whether `mem` makes the finished BAM, as it does for an only lane; there is no step `finish` then."""
-        return len(self.lanes) == 1
-
 
 def in_order(skip: Collection[str]) -> tuple[Skip, ...]:
     """The parts to skip, in the order in which steps take them."""
     return tuple(part for part in SKIPS if part in skip)
-
-
-def skipping(skip: Collection[Skip]) -> str:
-    """The parts to skip as a step's argument; `-` for none."""
-    return ",".join(in_order(skip)) or "-"
 
 
 def check_name(what: str, name: str) -> str:
