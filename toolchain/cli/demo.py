@@ -67,6 +67,3 @@ def demo(  # noqa: PLR0913  # an argument for each option
         aligner=aligner, shards=shards, ploidy=ploidy, skip=in_order(skip), count_orphans=count_orphans
     )
     demonstration.run(HERE, own, options, results, command=typed_command())
-
-
-COMMANDS = (demo,)

@@ -43,6 +43,3 @@ def _shown(results: Iterator[CheckResult]) -> Iterator[CheckResult]:
             line.append(f". {result.fix}", style="bold")
         out.print(line, soft_wrap=True)
         yield result
-
-
-COMMANDS = (doctor,)

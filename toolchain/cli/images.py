@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,12 +13,13 @@ from toolchain.cli.local import with_target
 from toolchain.errors import SeveralFailedError
 from toolchain.images import build as builds
 from toolchain.images import catalog, listing
-from toolchain.images import new as new_tool
 from toolchain.images.build import ImageBuilder
 from toolchain.images.ecr import Registry
 from toolchain.images.push import Pusher
-from toolchain.jobdefs.target import Target
 from toolchain.paths import HERE
+
+if TYPE_CHECKING:
+    from toolchain.jobdefs.target import Target
 
 
 @click.command(name="list")
@@ -41,6 +43,8 @@ def list_images(*, as_json: bool, write_readme: bool) -> None:
 @click.option("--package", help="The Debian package that has the program. [default: NAME]")
 def new(*, name: str, package: str | None) -> None:
     """Make the files of a new tool: image, job definition, test."""
+    from toolchain.images import new as new_tool  # for jinja2, as below
+
     for file in new_tool.create(HERE, name, package or name):
         click.echo(file.relative_to(HERE.root))
     console.note(f"Its step prints the version of {name}; docs/guide.md goes on. Type: python build.py build {name}")
@@ -77,7 +81,7 @@ def test(images: tuple[str, ...], *, only_list: bool) -> int:
 @click.option("--dry-run", is_flag=True, help="Say what would be built and pushed, and do nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @with_target
-def push(images: tuple[str, ...], *, target: Target, dry_run: bool, as_json: bool) -> None:
+def push(images: tuple[str, ...], *, target: "Target", dry_run: bool, as_json: bool) -> None:
     """Build and push the IMAGES whose content ECR lacks; all of them if none is named."""
     pusher = Pusher(
         checkout=target.checkout,
@@ -126,6 +130,3 @@ def sbom(images: tuple[str, ...]) -> None:
     builder = ImageBuilder.open(HERE)
     for built in builds.build(builder, builder.catalog.choose(images)):
         click.echo(bills.write(builder, built, HERE.dist / "sbom"))
-
-
-COMMANDS = (list_images, new, build, test, push, sbom)

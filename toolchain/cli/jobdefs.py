@@ -90,6 +90,3 @@ def verify(*, as_json: bool) -> int:
             click.echo(f"{finding.name} {finding.what}")
             console.difference(finding.lines)
     return 1 if verdict.findings else 0
-
-
-COMMANDS = (render, register, prune, verify)

@@ -2,19 +2,19 @@
 
 import functools
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from toolchain import console
-from toolchain.jobdefs.target import Target
 from toolchain.paths import HERE, Checkout
-from toolchain.runs.target import AwsTarget, LocalTarget
 
 if TYPE_CHECKING:
+    from toolchain.jobdefs.target import Target
     from toolchain.localaws.lifecycle import Connected
+    from toolchain.runs.target import LocalTarget
 
 # A command that a message names, up to where the sentence goes on.
 _OURS = re.compile(r"""python build\.py (?P<name>[a-z]+)[^;,:`'"()\n]*?(?=[;,:`'"()\n]|\.?$|\. )""")
@@ -29,15 +29,15 @@ def typed_command() -> str:
     return str(click.get_current_context().find_root().obj)
 
 
-def add_local(text: str, commands: Collection[str]) -> str:
+def add_local(text: str, takes_local: Callable[[str], bool]) -> str:
     """Makes the commands that a message names work with the embedded AWS.
 
     Args:
         text: The message, written for AWS.
-        commands: The commands that take --local.
+        takes_local: Says of a command's name whether it has the option.
     """
     text = _AWS.sub(f'eval "$({_START})"; aws', text)
-    named = [match for match in _OURS.finditer(text) if match["name"] in commands]
+    named = [match for match in _OURS.finditer(text) if takes_local(match["name"])]
     for match in reversed(named):
         text = f"{text[: match.end()]} --local{text[match.end() :]}"
     needing_server = [match for match in named if match["name"] not in _SELF_CONTAINED]
@@ -46,7 +46,8 @@ def add_local(text: str, commands: Collection[str]) -> str:
     return f"{text[: needing_server[0].start()]}{_START}; {text[needing_server[0].start() :]}"
 
 
-# moto, which the embedded AWS is made of, takes a second to import: only commands that need it do.
+# moto, which the embedded AWS is made of, takes a second to import, and the targets a tenth: only commands that need
+# them wait for it.
 
 
 def _is_served() -> bool:
@@ -69,12 +70,14 @@ def with_running_target(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _with_target(
-    command: Callable[..., Any], connect: Callable[[Checkout], AbstractContextManager[Target]]
+    command: Callable[..., Any], connect: Callable[[Checkout], "AbstractContextManager[Target]"]
 ) -> Callable[..., Any]:
     @click.option("--local", is_flag=True, help="In the embedded AWS, on this machine.")
     @functools.wraps(command)
     def wrapped(*, local: bool, **arguments: Any) -> Any:  # noqa: ANN401  # whatever the command takes and returns
         if not local:
+            from toolchain.runs.target import AwsTarget
+
             return command(target=AwsTarget(checkout=HERE), **arguments)
         with connect(HERE) as target:
             return command(target=target, **arguments)
@@ -83,7 +86,7 @@ def _with_target(
 
 
 @contextmanager
-def _connected(checkout: Checkout) -> Iterator[Target]:
+def _connected(checkout: Checkout) -> "Iterator[Target]":
     from toolchain.localaws import lifecycle
 
     with lifecycle.connect(checkout) as connected:
@@ -91,15 +94,17 @@ def _connected(checkout: Checkout) -> Iterator[Target]:
 
 
 @contextmanager
-def _attached(checkout: Checkout) -> Iterator[Target]:
+def _attached(checkout: Checkout) -> "Iterator[Target]":
     from toolchain.localaws import lifecycle
 
     with lifecycle.attach(checkout) as connected:
         yield local_target(checkout, connected)
 
 
-def local_target(checkout: Checkout, connected: "Connected") -> LocalTarget:
+def local_target(checkout: Checkout, connected: "Connected") -> "LocalTarget":
     """The target that stands for a connected embedded AWS."""
+    from toolchain.runs.target import LocalTarget
+
     return LocalTarget(checkout=checkout, is_persistent=connected.is_persistent)
 
 
@@ -141,6 +146,3 @@ def status() -> int:
     console.note(f"the embedded AWS runs (process {server.pid}); its files are in {HERE.local}")
     click.echo(lifecycle.shell_exports(server))
     return 0
-
-
-COMMANDS = (local,)

@@ -4,17 +4,19 @@
 stdout, what it says to people goes to stderr.
 """
 
+import ast
+import importlib
 import shlex
 import signal
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import cache
 from pathlib import Path
 
 import click
 
 from toolchain import console, files
-from toolchain.cli import demo, doctor, images, jobdefs, local, runs, stacks
 from toolchain.errors import CannotCreateError, SeveralFailedError, ToolchainError, WrongUsageError
 
 EXIT_CODES = """
@@ -68,8 +70,14 @@ def _is_local(arguments: Sequence[str]) -> bool:
 
 
 def _in_local_mode(text: str) -> str:
-    names = [name for name, command in cli.commands.items() if any(word.name == "local" for word in command.params)]
-    return local.add_local(text, names)
+    from toolchain.cli import local  # its imports are those of every command with --local
+
+    return local.add_local(text, _takes_local)
+
+
+def _takes_local(name: str) -> bool:
+    command = cli.get_command(click.Context(cli), name)
+    return command is not None and any(parameter.name == "local" for parameter in command.params)
 
 
 def _run(arguments: Sequence[str], typed: str) -> int:
@@ -107,31 +115,64 @@ def _called(arguments: Sequence[str], typed: str) -> object:
         raise CannotCreateError(f"no access to {error.filename}", why=reason.why, fix=reason.fix) from error
 
 
-class _SectionedGroup(click.Group):
-    """Lists the commands by section, each with its whole description."""
+# The commands by section; `NAME = module.function` below toolchain/cli. A command's module is imported when it is
+# called: all of them together take longer than most commands.
+SECTIONS = {
+    "Images": {
+        "list": "images.list_images",
+        "new": "images.new",
+        "build": "images.build",
+        "test": "images.test",
+        "push": "images.push",
+        "sbom": "images.sbom",
+    },
+    "Job definitions": {
+        "render": "jobdefs.render",
+        "register": "jobdefs.register",
+        "prune": "jobdefs.prune",
+        "verify": "jobdefs.verify",
+    },
+    "Stacks": {"deploy": "stacks.deploy", "destroy": "stacks.destroy", "doctor": "doctor.doctor"},
+    "Runs": {"run": "runs.run", "status": "runs.status", "logs": "runs.logs", "stop": "runs.stop"},
+    "This machine": {"demo": "demo.demo", "local": "local.local"},
+}
+COMMANDS = {name: place for commands in SECTIONS.values() for name, place in commands.items()}
+
+
+class _LazyGroup(click.Group):
+    """Imports the command that is called, and lists all of them by section without importing any."""
+
+    def list_commands(self, _ctx: click.Context) -> list[str]:
+        """The names of all commands."""
+        return list(COMMANDS)
+
+    def get_command(self, _ctx: click.Context, name: str) -> click.Command | None:
+        """The command of this name."""
+        if name not in COMMANDS:
+            return None
+        module, function = COMMANDS[name].split(".")
+        command: click.Command = getattr(importlib.import_module(f"toolchain.cli.{module}"), function)
+        return command
 
     def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Writes a section for each group of commands."""
+        """Writes each section with the whole description of its commands."""
         for title, commands in SECTIONS.items():
             with formatter.section(title):
-                rows = [(command.name or "", command.get_short_help_str(limit=1000)) for command in commands]
-                formatter.write_dl(rows)
+                formatter.write_dl([(name, _description(place)) for name, place in commands.items()])
 
 
-SECTIONS: dict[str, tuple[click.Command, ...]] = {
-    "Images": images.COMMANDS,
-    "Job definitions": jobdefs.COMMANDS,
-    "Stacks": (*stacks.COMMANDS, *doctor.COMMANDS),
-    "Runs": runs.COMMANDS,
-    "This machine": (*demo.COMMANDS, *local.COMMANDS),
-}
+@cache
+def _docstrings(module: str) -> dict[str, str]:
+    source = (Path(__file__).parent / f"{module}.py").read_text(encoding="utf-8")
+    functions = [node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)]
+    return {function.name: ast.get_docstring(function) or "" for function in functions}
 
 
-@click.group(cls=_SectionedGroup, epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
+def _description(place: str) -> str:
+    module, function = place.split(".")
+    return " ".join(_docstrings(module)[function].split("\n\n")[0].split()).removesuffix(".")
+
+
+@click.group(cls=_LazyGroup, epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
 def cli() -> None:
     """FASTQ to VCF on AWS Batch, Step Functions and FSx for Lustre: images, job definitions, runs."""
-
-
-for _commands in SECTIONS.values():
-    for _command in _commands:
-        cli.add_command(_command)

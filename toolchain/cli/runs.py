@@ -302,6 +302,3 @@ def stop(*, target: Target, name: str, cause: str) -> int:
     """Stop a run and its jobs, and say what was running."""
     stopping.stop(_runs(target), name, cause)
     return 0
-
-
-COMMANDS = (run, status, logs, stop)

@@ -126,6 +126,3 @@ def _confirm() -> None:
             "nothing was destroyed", why="there is no terminal to ask on", fix="Add --yes to the same command."
         )
     click.confirm("Destroy what goes?", abort=True, err=True)
-
-
-COMMANDS = (deploy, destroy)
