@@ -208,7 +208,10 @@ def test_a_distributed_map_fails_with_more_failures_than_it_tolerates(
     if status == "FAILED":
         assert execution["error"] == "States.ExceedToleratedFailureThreshold"
     else:
-        assert json.loads(execution["output"]) == [4, 8, 12]
+        *doubled, lost, last = json.loads(execution["output"])
+        assert (doubled, last) == ([4, 8], 12)
+        assert {name: lost[name] for name in ("Status", "Error")} == {"Status": "FAILED", "Error": "Odd"}
+        assert json.loads(lost["Input"])["v"] == 1
 
 
 def test_each_item_of_a_distributed_map_is_an_execution_that_can_be_looked_into(cloud: Cloud) -> None:

@@ -168,10 +168,20 @@ def test_the_causes_of_all_samples_of_the_largest_input_fit_into_a_state(length:
 
     name = "N" * length
     count = LARGEST_INPUT // (size({"name": name, "lanes": [{**LANE, "r1": name, "r2": name}]}) + 1)
-    room = query(STATES["Samples"]["ItemSelector"]["room"], order={"samples": [{}] * count})
+    assigned = STATES["Read input"]["Choices"][0]["Assign"]
+    room = query(assigned["room"], states={"input": {"samples": [{}] * count}})
     assert room > 15
     cause = {"sample": name, "error": "ScratchFailed", "cause": "c" * room}
     assert size([cause] * count) < LARGEST_INPUT
+
+
+@pytest.mark.parametrize("described", [[], [{"ExecutionArn": "arn", "Input": json.dumps({"sample": {"name": "NA2"}})}]])
+def test_a_sample_whose_execution_ended_without_a_word_is_counted_and_named(described: list[States]) -> None:
+    result = [{"sample": "NA1"}, *described, {"sample": "NA3", "error": "BadData", "cause": "bad"}]
+    names = {"states": {"result": result}, "order": {"samples": [{"name": f"NA{n}"} for n in (1, 2, 3)]}, "room": 99}
+    done, lost = (query(STATES["Samples"]["Assign"][name], **names) for name in ("done", "failed"))
+    cause = "sample NA2 ended outside its steps: SampleLost. Run it again: what is done is kept."
+    assert (done, lost) == (["NA1"], [result[-1], {"sample": "NA2", "error": "SampleLost", "cause": cause}])
 
 
 # ---- steps ----

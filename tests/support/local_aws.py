@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import pytest
@@ -144,7 +145,7 @@ class LocalAws:
         jobs: Mapping[str, str],
         *,
         job_timeout: int | None = None,
-        concurrency: str | None = None,
+        germline: Mapping[str, str] = MappingProxyType({}),
         most_memory: int | None = None,
     ) -> Machines:
         """Makes the workflow's two state machines again, with other substitutions.
@@ -153,7 +154,7 @@ class LocalAws:
             name: Part of their names.
             jobs: Tool to a job definition's ARN, where it is another.
             job_timeout: Of one job, in seconds.
-            concurrency: The expression for MaxConcurrentSamples.
+            germline: Parts of the run's definition to what stands in their places.
             most_memory: MaxJobMemory, in MiB.
         """
         text = self.definition(self.deployed.job)
@@ -165,8 +166,8 @@ class LocalAws:
             text = replaced(text, str(Machine.here().memory), str(most_memory))
         job = self._made(f"{self.project}-job-{name}", text)
         text = replaced(self.definition(self.deployed.germline), self.deployed.job, job)
-        if concurrency is not None:
-            text = replaced(text, "{% 50 %}", f"{{% {concurrency} %}}")
+        for old, new in germline.items():
+            text = replaced(text, old, new)
         return Machines(germline=self._made(f"{self.project}-germline-{name}", text), job=job)
 
     def _made(self, name: str, definition: str) -> str:

@@ -56,7 +56,10 @@ class ScriptedRuns:
         self.hurried = local_aws.machines("hurried", scripted, job_timeout=20)
         self.little = local_aws.machines("little", scripted, most_memory=192)
         self.least = local_aws.machines("least", {}, most_memory=24)
-        self.unplanned = local_aws.machines("unplanned", scripted, concurrency="$number('many')")
+        self.unplanned = local_aws.machines("unplanned", scripted, germline={"{% 50 %}": "{% $number('many') %}"})
+        lanes = "$join([$states.input.sample.lanes.name], ',')"
+        lost = f"$states.input.sample.name = 'LOST' ? $error('it is lost') : {lanes}"
+        self.losing = local_aws.machines("losing", scripted, germline={lanes: lost})
 
         def no_image(definition: dict[str, Any]) -> None:
             definition["containerProperties"]["image"] = f"sha256:{'0' * 64}"

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from support.local_aws import RESOURCES, LocalAws, Machines, until
-from support.scripted_runs import LANES, ONE_LANE, TWO_LANES, RunOutcome, ScriptedRuns, Throttle
+from support.scripted_runs import LANES, NA1, ONE_LANE, TWO_LANES, RunOutcome, ScriptedRuns, Throttle
 from support.state_coverage import Coverage, executed, possible
 from support.tiny_genome import Small
 
@@ -113,6 +113,9 @@ def scenes(scripted: ScriptedRuns) -> dict[str, Callable[[str], RunOutcome]]:
         "no-receipt": of(run, "exit 0"),
         "stopped": scripted.stopped,
         "no-reference": of(scripted.deployed, replace(ONE_LANE, reference="none.fa")),
+        "one-lost": of(
+            run, A_VCF + REALLY_EXPORTED, replace(ONE_LANE, samples=(NA1, replace(NA1, name="LOST"))), scripted.losing
+        ),
         "no-map": of(run, "exit 0", machines=scripted.unplanned),
         "not-a-run": of(scripted.any_input, {"samples": []}),
         "skips-what-it-cannot": of(scripted.any_input, {**ONE_LANE.as_json(), "skip": ["duplicates", "check"]}),
@@ -271,6 +274,14 @@ def test_bad_data_in_one_of_two_samples_fails_the_run_and_the_other_sample_is_ex
     assert list(local_aws.world.buckets.glob("**/one-bad/**/BAD*.bam")) == []
     (bad,) = (job for job in outcome.jobs if job["parameters"].get("sample") == "BAD")
     assert [attempt["container"]["exitCode"] for attempt in bad["attempts"]] == [65], "submitted and tried once"
+
+
+def test_a_sample_whose_own_execution_fails_ends_alone_and_is_named(played: Played) -> None:
+    cause = failed(played["one-lost"], "States.QueryEvaluationError")
+    assert "1 of 2 samples failed. sample LOST ended outside its steps: States.QueryEvaluationError: " in cause
+    assert cause.endswith(" it is lost. Run it again: what is done is kept.")
+    exported = played.local_aws.world.buckets.glob("*/results/*/one-lost/*/*.vcf.gz")
+    assert [path.name for path in exported] == ["NA1.vcf.gz"]
 
 
 def test_a_run_whose_samples_all_fail_says_where_each_did(played: Played) -> None:

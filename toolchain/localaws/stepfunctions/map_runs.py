@@ -18,7 +18,7 @@ from toolchain.localaws.stepfunctions.executions import ChildExecution, stop
 from toolchain.localaws.stepfunctions.states import failure
 
 _POLL_SECONDS: Final = 0.02
-# In the place of the result of an item that failed or never ran.
+# In the place of the result of an item that never ran.
 _NO_RESULT: Final = object()
 _Worker: Final = distributed_item_processor_worker.DistributedItemProcessorWorker
 
@@ -67,9 +67,9 @@ def _run_child(self: Any, env: Any, job: Any) -> None:
         time.sleep(_POLL_SECONDS)
     _count(self._map_run_record, child.status.lower())
     _count(self._map_run_record, "running", by=-1)
+    job.job_output = child.output if child.status == "SUCCEEDED" else _description(child)
     if child.status == "SUCCEEDED":
         _count(self._map_run_record, "results_written")
-        job.job_output = child.output
     elif child.status in {"FAILED", "TIMED_OUT"} and _too_many_failed(self):
         job.job_output = failure(
             env,
@@ -77,6 +77,22 @@ def _run_child(self: Any, env: Any, job: Any) -> None:
             cause="The specified tolerated failure threshold was exceeded",
             event="MapRunFailed",
         )
+
+
+def _description(child: ChildExecution) -> dict[str, Any]:
+    """The result of a child that failed and is tolerated.
+
+    https://docs.aws.amazon.com/step-functions/latest/dg/input-output-resultwriter.html
+    """
+    described = {
+        "ExecutionArn": child.execution_arn,
+        "Name": child.name,
+        "Status": child.status,
+        "Input": child.execution_input,
+        "Error": child.error,
+        "Cause": child.cause,
+    }
+    return {name: value for name, value in described.items() if value is not None}
 
 
 def _count(map_run: Any, *names: str, by: int = 1) -> None:
@@ -96,7 +112,7 @@ def _too_many_failed(self: Any) -> bool:
 
 
 def _results(self: Any) -> list[Any]:
-    """The results of items that succeeded, in the order of the items."""
+    """The results of the items that ran, in their order."""
     with self._mutex:
         closed = [job for job in self._closed_jobs if job.job_output is not _NO_RESULT]
     return sorted(closed, key=lambda job: job.job_index)
