@@ -24,10 +24,8 @@ def properties(name: str) -> dict[str, Any]:
 
 
 def policies() -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every policy with its role or, if it is a resource of its own, its name."""
+    """Every policy with its role."""
     for name, resource in COMPUTE.resources.items():
-        if resource["Type"] == "AWS::IAM::Policy":
-            yield name, resource["Properties"]
         for policy in resource["Properties"].get("Policies", []):
             yield name, policy
 
@@ -208,7 +206,11 @@ def test_a_host_pulls_this_project_s_images_and_writes_this_project_s_log() -> N
 
 
 def test_a_shell_on_a_host_is_off_by_default() -> None:
-    assert "ShellPolicy" not in deployed("compute").resources
-    assert properties("ShellPolicy")["Roles"] == ["InstanceRole"]
-    actions = [action for statement in statements("InstanceRole") for action in listed(statement["Action"])]
-    assert [action for action in actions if "ssm" in action] == []
+    names = [
+        [
+            policy["PolicyName"]
+            for policy in deployed("compute", SessionManager=on).resources["InstanceRole"]["Properties"]["Policies"]
+        ]
+        for on in ("false", "true")
+    ]
+    assert names == [["join", "pull", "log"], ["join", "pull", "log", "shell"]]

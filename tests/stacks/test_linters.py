@@ -134,6 +134,64 @@ def test_only_endpoints_and_a_key_s_owner_are_allowed_all_actions() -> None:
                 assert path.startswith("network.Endpoint") or path.endswith(".KeyPolicy"), path
 
 
+def references(value: Any) -> Iterator[str]:  # noqa: ANN401  # likewise
+    """The logical ids and parameters that a part of a template refers to."""
+    if isinstance(value, list):
+        for item in value:
+            yield from references(item)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            if key == "Ref":
+                yield item
+            elif key == "Fn::GetAtt":
+                yield item[0]
+            elif key == "Fn::Sub":
+                text, names = (item, {}) if isinstance(item, str) else item
+                yield from (name.partition(".")[0] for name in re.findall(r"\$\{([\w.]+)\}", text) if name not in names)
+                yield from references(names)
+            else:
+                yield from references(item)
+
+
+def waits_for(resources: Document, name: str) -> set[str]:
+    """The resources that CloudFormation makes before this one."""
+    found: set[str] = set()
+    names = [name]
+    while names:
+        resource = resources[names.pop()]
+        before = {*references(resource["Properties"]), *listed(resource.get("DependsOn", []))} & resources.keys()
+        names += before - found
+        found |= before
+    return found
+
+
+@every_template
+def test_what_is_made_with_a_role_waits_for_every_policy_on_it(name: str) -> None:
+    # Services look at a role when they are given it: CreateStateMachine asks whether it may write the log.
+    resources = expanded(name)["Resources"]
+    policies_of: dict[str, set[str]] = {}
+    for policy, resource in resources.items():
+        if resource["Type"] in {"AWS::IAM::ManagedPolicy", "AWS::IAM::Policy", "AWS::IAM::RolePolicy"}:
+            properties = resource["Properties"]
+            for role in references([properties.get("Roles"), properties.get("RoleName")]):
+                policies_of.setdefault(role, set()).add(policy)
+    references_only = {key: {**resource, "DependsOn": []} for key, resource in resources.items()}
+    for user, resource in resources.items():
+        if not resource["Type"].startswith("AWS::IAM::"):
+            roles = waits_for(references_only, user) & policies_of.keys()
+            needed = {policy for role in roles for policy in policies_of[role]}
+            assert sorted(needed - waits_for(resources, user)) == [], user
+
+
+def test_who_waits_for_whom_is_seen_through_references_of_each_form() -> None:
+    resources = {
+        "A": {"Properties": {"Role": {"Fn::GetAtt": ["B", "Arn"]}}, "DependsOn": "C"},
+        "B": {"Properties": {"Text": {"Fn::Sub": ["${D}-${x}", {"x": {"Ref": "E"}}]}}},
+        **{name: {"Properties": {}} for name in "CDEF"},
+    }
+    assert waits_for(resources, "A") == set("BCDE")
+
+
 # ---- parameters, exports, outputs ----
 
 

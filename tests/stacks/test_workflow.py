@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.resolved_stacks import deployed
 
 from toolchain.images import catalog
 from toolchain.jobdefs import failures
@@ -36,6 +37,10 @@ def states(definition: States) -> Iterator[tuple[str, States]]:
 
 STATES = {name: state for definition in DEFINITIONS.values() for name, state in states(definition)}
 JOB_INPUTS = [state["Arguments"]["Input"] for state in STATES.values() if "Input" in state.get("Arguments", {})]
+
+
+def as_list(value: Any) -> list[Any]:  # noqa: ANN401  # whatever a policy holds
+    return value if isinstance(value, list) else [value]
 
 
 def query(expression: str, **names: object) -> Any:  # noqa: ANN401  # whatever JSONata makes
@@ -90,11 +95,10 @@ def test_a_job_uses_the_exact_revision_of_its_tool_s_job_definition() -> None:
 
 
 @pytest.mark.parametrize("name", DEFINITIONS)
-def test_a_state_machine_has_its_substitutions_and_waits_for_its_role_s_permissions(name: str) -> None:
+def test_a_state_machine_has_its_substitutions(name: str) -> None:
     text = str(DEFINITIONS[name])
     resource = TEMPLATE.resources[name]
     assert set(resource["Properties"]["DefinitionSubstitutions"]) == set(re.findall(r"\${(\w+)}", text))
-    assert resource["DependsOn"] == f"{name}Policy"
     # CloudFormation does not resolve intrinsic functions in a definition to numbers.
     assert not re.search(r"'(Ref|Fn::\w+)':", text)
 
@@ -211,6 +215,25 @@ def test_calling_is_submitted_before_qc_and_gathering_waits_for_it_alone() -> No
     assert calling["States"]["Gather"]["End"]
     assert "Judge" in judging["States"]
     assert STATES["Call and judge"]["Next"] == "Check outputs"
+
+
+# ---- who is told ----
+
+
+def test_the_topic_s_key_asks_no_account_of_eventbridge_which_names_none_and_the_topic_does() -> None:
+    # SNS's guide, key management: EventBridge's calls have neither aws:SourceAccount nor aws:SourceArn.
+    stack = deployed("workflow").resources
+    key, topic = (
+        {
+            service: statement.get("Condition")
+            for statement in stack[name]["Properties"][policy]["Statement"]
+            for service in as_list(statement["Principal"].get("Service", []))
+        }
+        for name, policy in (("NotificationKey", "KeyPolicy"), ("NotificationTopicPolicy", "PolicyDocument"))
+    )
+    account = {"StringEquals": {"aws:SourceAccount": "123456789012"}}
+    assert key == {"events.amazonaws.com": None, "cloudwatch.amazonaws.com": account}
+    assert topic == {"events.amazonaws.com": account, "cloudwatch.amazonaws.com": account}
 
 
 def test_a_template_is_small_enough_to_be_sent_as_it_is() -> None:

@@ -187,7 +187,7 @@ class ChangeSet(ResourceMap):
         for other in filter(self._is_wanted, [needs] if isinstance(needs, str) else needs):
             self[other]
         kind, before = resource_type(definition["Type"]), self.stack.resources.get(name)
-        properties = clean_json(definition.get("Properties", {}), self)
+        properties = _without_none(clean_json(definition.get("Properties", {}), self))
         is_retained = definition.get("DeletionPolicy") in _RETAINED
         new = Resource(name, definition["Type"], self.stack.name, properties, is_retained)
         if before is None:
@@ -219,6 +219,13 @@ class ChangeSet(ResourceMap):
             for assertion in () if fails(rule.get("RuleCondition", True)) else rule["Assertions"]:
                 if fails(assertion["Assert"]):
                     raise ValidationError(message=f"Rule {name}: {assertion.get('AssertDescription', '')}")
+
+
+def _without_none(value: Json) -> Json:
+    """AWS::NoValue takes an item out of a list; moto leaves None there."""
+    if isinstance(value, list):
+        return [_without_none(item) for item in value if item is not None]
+    return {name: _without_none(item) for name, item in value.items()} if isinstance(value, dict) else value
 
 
 def _change(action: str, resource: Resource, names: Iterable[str] = (), *, replaces: bool = False) -> dict[str, Json]:
