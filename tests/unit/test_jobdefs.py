@@ -1,6 +1,7 @@
 """Job definitions: what the templates make, and what is refused before Batch is asked."""
 
 import copy
+import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.loaders import Loader
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -70,6 +72,14 @@ def test_a_job_runs_one_step_without_rights_and_can_write_to_working_only(tool: 
     mounts = [(hosts[mount["sourceVolume"]], mount["containerPath"]) for mount in properties["mountPoints"]]
     assert mounts == [(f"/scratch/{name}", f"/scratch/{name}") for name in ("reference", "data", "working")]
     assert [mount["readOnly"] for mount in properties["mountPoints"]] == [True, True, False]
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_the_options_of_a_tmpfs_are_words_that_batch_lists(tool: str) -> None:
+    model = Loader().load_service_model("batch", "service-2")["shapes"]["Tmpfs"]["members"]["mountOptions"]
+    words = set(re.findall(r"\w+", re.sub("<[^>]*>", "", model["documentation"])))
+    for entry in render()[tool]["containerProperties"]["linuxParameters"]["tmpfs"]:
+        assert sorted(set(entry["mountOptions"]) - words) == []
 
 
 @pytest.mark.parametrize("tool", TOOLS)
