@@ -64,6 +64,25 @@ def test_the_classes_of_failures_are_those_of_the_toolchain() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("container", "name"),
+    [
+        ({"Reason": "CannotPullContainerError: manifest unknown"}, "ImagePull"),
+        ({"Reason": "CannotPullECRContainerError: AccessDeniedException: not authorized"}, "ImagePull"),
+        ({"Reason": "CannotStartContainerError: no such log group"}, "NotStarted"),
+        ({}, "NotStarted"),
+    ],
+)
+def test_an_image_that_cannot_be_pulled_for_whatever_reason_is_told_from_a_job_that_cannot_start(
+    container: States, name: str
+) -> None:
+    resources = [{"Type": "MEMORY", "Value": "512"}]
+    failure = {"StatusReason": "Task failed to start", "Container": {**container, "ResourceRequirements": resources}}
+    classes = STATES["Read order"]["Assign"]["classes"]
+    expression = STATES["Classify"]["Assign"]["class"].replace("${MaxJobMemory}", "1024")
+    assert query(expression, failure=failure, classes=classes)["name"] == name
+
+
 @pytest.mark.parametrize("name", [name for name, state in STATES.items() if state["Type"] == "Task"])
 def test_every_call_is_tried_again_when_it_is_throttled(name: str) -> None:
     state = STATES[name]

@@ -29,7 +29,7 @@ def test_the_documentation_lists_every_class() -> None:
 def test_batch_retries_lost_hosts_images_that_cannot_be_pulled_and_exit_code_75_and_nothing_else() -> None:
     assert failures.evaluate_on_exit() == [
         {"onStatusReason": "Host EC2*", "action": "RETRY"},
-        {"onReason": "CannotPullContainerError:*", "action": "RETRY"},
+        {"onReason": "CannotPull*", "action": "RETRY"},
         {"onStatusReason": "Task failed to start*", "action": "RETRY"},
         {"onExitCode": "75", "action": "RETRY"},
         {"onReason": "*", "action": "EXIT"},

@@ -80,7 +80,7 @@ CLASSES = (
     ),
     FailureClass(
         name="ImagePull",
-        reason="CannotPullContainerError:",
+        reason="CannotPull",
         again="batch",
         what="could not get its image",
         fix="Build, push and register it again, and check the hosts' way to ECR.",
