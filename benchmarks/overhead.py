@@ -20,13 +20,13 @@ from toolchain.docker.container import Container, container_of
 from toolchain.docker.engine import Engine
 from toolchain.errors import StepFailedError
 from toolchain.images.build import ImageBuilder
-from toolchain.jobdefs import render as rendering
 from toolchain.jobdefs import template as jobdefs
 from toolchain.jobdefs.template import Definition
 from toolchain.localaws.config import LocalConfig
 from toolchain.localaws.server import serve
 from toolchain.paths import Checkout
 from toolchain.runs.target import LocalTarget
+from toolchain.stacks import outputs as stack_outputs
 
 VCPUS = 2
 MEMORY = 2048
@@ -108,12 +108,12 @@ def _home(checkout: Checkout) -> Iterator[Home]:
             account = Account()
             target = LocalTarget(checkout=checkout)
             target.prepare(account, "")
-            outputs = rendering.read_outputs(target.dist)
+            outputs = stack_outputs.read(account, checkout)
             yield Home(
                 checkout=checkout,
                 account=account,
                 engine=ImageBuilder.open(checkout).engine,
-                definition=jobdefs.render(checkout.jobdefs, target.rendering())[TOOL],
+                definition=jobdefs.render(checkout.jobdefs, target.rendering(account))[TOOL],
                 outputs=outputs,
                 queue=outputs["JobQueueName"],
             )

@@ -135,7 +135,7 @@ def place() -> Iterator[Place]:
             stock=stock(builder, "bench-stock", STOCK_PACKAGES.split()),
             host=Host(
                 engine=builder.engine,
-                definitions=jobdefs.render(checkout.jobdefs, target.rendering()),
+                definitions=jobdefs.render(checkout.jobdefs, target.rendering(account)),
                 machine=Machine.here(),
             ),
             resources=target.job_resources(),

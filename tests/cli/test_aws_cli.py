@@ -36,6 +36,12 @@ class Aws:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
+    @property
+    def outputs(self) -> dict[str, str]:
+        """The outputs of all stacks."""
+        stacks = self.json("cloudformation", "describe-stacks")["Stacks"]
+        return {output["OutputKey"]: output["OutputValue"] for stack in stacks for output in stack.get("Outputs", ())}
+
     def json(self, *words: str) -> Any:  # noqa: ANN401  # each operation's own
         return json.loads(self.text(*words, "--output", "json"))
 
@@ -52,7 +58,7 @@ def aws(cli_runner: CliRunner) -> Aws:
 def execution(cli_runner: CliRunner, aws: Aws) -> str:
     """The ARN of an execution that was started from what a dry run wrote, at its end."""
     cli_runner.ok("run", "NA1.csv", *SHORT, "--dry-run")
-    words = ("--state-machine-arn", cli_runner.outputs["StateMachineArn"], "--name", "by-aws")
+    words = ("--state-machine-arn", aws.outputs["StateMachineArn"], "--name", "by-aws")
     started = aws.json("stepfunctions", "start-execution", *words, "--input", "file://inputs.json")
     arn: str = started["executionArn"]
     described = ended(lambda: aws.json("stepfunctions", "describe-execution", "--execution-arn", arn))
@@ -91,12 +97,12 @@ def test_get_execution_history_lists_the_states_in_their_order(aws: Aws, executi
     assert entered[-1] == "Done"
 
 
-def test_batch_submit_job_runs_a_job(aws: Aws, cli_runner: CliRunner) -> None:
+def test_batch_submit_job_runs_a_job(aws: Aws) -> None:
     overrides = {
         "command": ["samtools", "--version"],
         "resourceRequirements": [{"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": "256"}],
     }
-    queue = ("--job-queue", cli_runner.outputs["JobQueueName"])
+    queue = ("--job-queue", aws.outputs["JobQueueName"])
     words = (*queue, "--job-name", "by-hand", "--job-definition", "genomics-samtools")
     job_id = aws.json("batch", "submit-job", *words, "--container-overrides", json.dumps(overrides))["jobId"]
     job = ended(lambda: aws.json("batch", "describe-jobs", "--jobs", job_id)["jobs"][0])
@@ -108,9 +114,9 @@ def test_batch_submit_job_runs_a_job(aws: Aws, cli_runner: CliRunner) -> None:
 
 
 @pytest.mark.usefixtures("execution")
-def test_filter_log_events_finds_what_jobs_wrote(aws: Aws, cli_runner: CliRunner) -> None:
+def test_filter_log_events_finds_what_jobs_wrote(aws: Aws) -> None:
     """The request of `logs tail`, which only version 2 of the AWS CLI has."""
-    assert cli_runner.outputs["JobLogGroup"] == "/genomics/jobs"
+    assert aws.outputs["JobLogGroup"] == "/genomics/jobs"
     since = str(int((time.time() - 600) * 1000))
     words = ("logs", "filter-log-events", "--log-group-name", "/genomics/jobs", "--interleaved", "--start-time")
     events = aws.json(*words, since)["events"]
@@ -123,8 +129,8 @@ def test_filter_log_events_finds_what_jobs_wrote(aws: Aws, cli_runner: CliRunner
 
 
 @pytest.mark.usefixtures("execution")
-def test_fsx_describe_data_repository_tasks_lists_the_exports(aws: Aws, cli_runner: CliRunner) -> None:
-    words = f"Name=file-system-id,Values={cli_runner.outputs['WorkingFileSystemId']}"
+def test_fsx_describe_data_repository_tasks_lists_the_exports(aws: Aws) -> None:
+    words = f"Name=file-system-id,Values={aws.outputs['WorkingFileSystemId']}"
     tasks = aws.json("fsx", "describe-data-repository-tasks", "--filters", words)["DataRepositoryTasks"]
     exported = next(task for task in tasks if "germline/by-aws" in task["Paths"])
     assert (exported["Type"], exported["Lifecycle"]) == ("EXPORT_TO_REPOSITORY", "SUCCEEDED")
@@ -133,8 +139,8 @@ def test_fsx_describe_data_repository_tasks_lists_the_exports(aws: Aws, cli_runn
 
 
 @pytest.mark.usefixtures("execution")
-def test_s3_ls_lists_and_s3_cp_copies_a_vcf(aws: Aws, cli_runner: CliRunner, tmp_path: Path) -> None:
-    folder = f"{cli_runner.outputs['ExportPath']}/germline/by-aws/NA1/"
+def test_s3_ls_lists_and_s3_cp_copies_a_vcf(aws: Aws, tmp_path: Path) -> None:
+    folder = f"{aws.outputs['ExportPath']}/germline/by-aws/NA1/"
     names = {line.split()[-1] for line in aws.text("s3", "ls", folder).splitlines()}
     assert {"NA1.bam", "NA1.bam.bai", "NA1.vcf.gz", "NA1.vcf.gz.tbi"} <= names
     aws.text("s3", "cp", f"{folder}NA1.vcf.gz", str(tmp_path / "it.vcf.gz"))

@@ -38,7 +38,7 @@ def slow(cli_runner: CliRunner, request: pytest.FixtureRequest) -> Iterator[str]
 
 def vcf_of(cli_runner: CliRunner, run: str) -> str:
     """Where the VCF of NA1 is in S3."""
-    return f"s3://{cli_runner.outputs['ResultsBucket']}/results/germline/{run}/NA1/NA1.vcf.gz"
+    return f"s3://{cli_runner.results.relative_to(cli_runner.checkout.local / 's3')}/{run}/NA1/NA1.vcf.gz"
 
 
 def test_a_run_prints_its_vcfs_and_nothing_else_on_stdout(cli_runner: CliRunner, done: CommandResult) -> None:

@@ -18,6 +18,7 @@ def test_push_render_register_and_verify_end_with_cloud_and_checkout_in_agreemen
         assert result.returncode == exit_code, result.stderr
         return result.stdout
 
+    buildable.deploy_roles()
     run("push")
     run("render")
     run("render", "--check")

@@ -17,7 +17,6 @@ from toolchain.errors import UnavailableError
 from toolchain.jobdefs import prune as pruning
 from toolchain.jobdefs import register as registration
 from toolchain.jobdefs import revisions
-from toolchain.runs.target import AwsTarget
 
 if TYPE_CHECKING:
     from types_boto3_batch import BatchClient
@@ -47,10 +46,10 @@ def batch(aws: FaultProxy, project: Project) -> "BatchClient":
     """Five revisions of alpha, one of beta."""
     del aws
     batch = Account().batch()
-    registration.register(batch, registration.rendered(AwsTarget(checkout=project.checkout), ("beta",)))
+    registration.register(batch, registration.rendered(project.target, Account(), ("beta",)))
     for memory in range(500, 505):
         project.settings(f"[jobs.alpha]\nmemory = {memory}\n")
-        registration.register(batch, registration.rendered(AwsTarget(checkout=project.checkout), ("alpha",)))
+        registration.register(batch, registration.rendered(project.target, Account(), ("alpha",)))
     return batch
 
 

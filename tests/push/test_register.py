@@ -14,7 +14,6 @@ from toolchain.aws import BATCH_CALLS_PER_SECOND, Account, Pace
 from toolchain.errors import MissingInputError, SeveralFailedError, UnavailableError
 from toolchain.jobdefs import register as registration
 from toolchain.jobdefs import revisions
-from toolchain.runs.target import AwsTarget
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,7 +30,7 @@ def batch(aws: FaultProxy) -> "BatchClient":
 def run(project: Project, *names: str) -> list[str]:
     """What `register` prints."""
     said: list[str] = []
-    registration.run(AwsTarget(checkout=project.checkout), Account(), names, lambda one: said.append(str(one)))
+    registration.run(project.target, Account(), names, lambda one: said.append(str(one)))
     return said
 
 
@@ -121,7 +120,7 @@ def test_what_is_not_pushed_with_this_content_is_not_registered(project: Project
 
 
 def test_two_at_once_end_with_one_active_revision_that_both_name(batch: "BatchClient", project: Project) -> None:
-    definitions = registration.rendered(AwsTarget(checkout=project.checkout), ())
+    definitions = registration.rendered(project.target, Account(), ())
     with ThreadPoolExecutor() as pool:
         both = list(pool.map(lambda _: registration.register(Account().batch(), definitions)[0], range(2)))
     assert [one.arn for one in both[0]] == [one.arn for one in both[1]]
@@ -133,7 +132,7 @@ def test_who_registers_what_came_in_between_takes_it_back(
     aws: FaultProxy, batch: "BatchClient", project: Project
 ) -> None:
     """The other run comes after this one's look and before its registration: the very window."""
-    definitions = registration.rendered(AwsTarget(checkout=project.checkout), ("alpha",))
+    definitions = registration.rendered(project.target, Account(), ("alpha",))
     other = Account().batch()
     aws.fails(path="registerjobdefinition", before=lambda: register_behind(other, definitions["alpha"]))
     done, errors = registration.register(batch, definitions)
@@ -149,7 +148,7 @@ def register_behind(batch: "BatchClient", definition: dict[str, Any]) -> None:
 def test_another_content_that_came_in_between_is_left_alone(
     aws: FaultProxy, batch: "BatchClient", project: Project
 ) -> None:
-    definitions = registration.rendered(AwsTarget(checkout=project.checkout), ("alpha",))
+    definitions = registration.rendered(project.target, Account(), ("alpha",))
     other = {**definitions["alpha"], "tags": {"other": "content"}}
     aws.fails(path="registerjobdefinition", before=lambda: register_behind(Account().batch(), other))
     done, _ = registration.register(batch, definitions)
@@ -158,7 +157,7 @@ def test_another_content_that_came_in_between_is_left_alone(
 
 
 def test_two_of_the_same_that_a_killed_run_left_are_taken_as_the_older(batch: "BatchClient", project: Project) -> None:
-    definitions = registration.rendered(AwsTarget(checkout=project.checkout), ("alpha",))
+    definitions = registration.rendered(project.target, Account(), ("alpha",))
     for _ in range(2):
         batch.register_job_definition(**definitions["alpha"])
     done, _ = registration.register(batch, definitions)
@@ -169,7 +168,7 @@ def test_an_answer_that_is_lost_makes_no_second_revision(
     aws: FaultProxy, batch: "BatchClient", project: Project
 ) -> None:
     """Botocore asks again after a dropped connection, though the first call may have done its work."""
-    definitions = registration.rendered(AwsTarget(checkout=project.checkout), ("alpha",))
+    definitions = registration.rendered(project.target, Account(), ("alpha",))
 
     def registered_but_never_heard() -> None:
         register_behind(Account().batch(), definitions["alpha"])
@@ -215,7 +214,7 @@ def test_many_in_one_call_stay_under_the_service_s_rate(aws: FaultProxy, tmp_pat
     batch = Account().batch(Pace(per_second=BATCH_CALLS_PER_SECOND, clock=clock.now, sleep=clock.sleep))
     gone: list[float] = []
     batch.meta.events.register_last("before-send.batch", lambda **_: gone.append(clock.now()))
-    done, errors = registration.register(batch, registration.rendered(AwsTarget(checkout=many.checkout), ()))
+    done, errors = registration.register(batch, registration.rendered(many.target, Account(), ()))
     assert (len(done), errors) == (30, [])
     # A look before, the registration, and a look after.
     assert len(gone) == len(aws.seen) == 90
@@ -268,6 +267,7 @@ def test_the_latest_is_found_on_whatever_page_it_is(stubbed: tuple["BatchClient"
 def test_a_dry_run_prints_what_would_change_and_changes_nothing(
     aws: FaultProxy, batch: "BatchClient", project: Project
 ) -> None:
+    project.deploy_roles()
     run(project, "alpha", "beta")
     project.settings("[jobs.beta]\nmemory = 777\n")
     assert project.run("register", "alpha", environment={"AWS_ENDPOINT_URL": aws.url}).stdout == "alpha:1 unchanged\n"
@@ -283,6 +283,7 @@ def test_a_dry_run_prints_what_would_change_and_changes_nothing(
 
 
 def test_a_dry_runs_difference_is_coloured_on_a_terminal_and_plain_elsewhere(aws: FaultProxy, project: Project) -> None:
+    project.deploy_roles()
     run(project)
     project.settings("[jobs.beta]\nmemory = 777\n")
     environment = {"AWS_ENDPOINT_URL": aws.url, "TERM": "xterm"}

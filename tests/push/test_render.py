@@ -1,14 +1,22 @@
-"""`render` as a command: the same bytes for the same content, `--check`, and outputs of stacks."""
+"""`render` as a command: the same bytes for the same content, `--check`, and roles from the stacks' outputs."""
 
 from collections.abc import Callable
 
 import pytest
-from support.push_env import Project
+from support.fault_proxy import FaultProxy
+from support.push_env import ROLES, Project
 
 from toolchain import files
-from toolchain.errors import ConfigurationError
+from toolchain.errors import ConfigurationError, MissingInputError
 from toolchain.jobdefs import render as rendering
 from toolchain.jobdefs import template as jobdefs
+
+
+@pytest.fixture
+def roles(aws: FaultProxy, project: Project) -> None:
+    """The stack of roles is deployed."""
+    del aws
+    project.deploy_roles()
 
 
 def render(project: Project, **environment: str) -> dict[str, bytes]:
@@ -18,6 +26,7 @@ def render(project: Project, **environment: str) -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in (project.checkout.dist / "jobdefs").iterdir()}
 
 
+@pytest.mark.usefixtures("roles")
 def test_images_are_named_by_digest_and_bytes_depend_on_neither_hashing_nor_order(project: Project) -> None:
     project.settings('[tags]\nb = "2"\na = "1"\nc = "3"\n')
     first = render(project)
@@ -37,6 +46,7 @@ CHANGES: dict[str, Callable[[Project], object]] = {
 }
 
 
+@pytest.mark.usefixtures("roles")
 @pytest.mark.parametrize("change", CHANGES)
 def test_check_passes_right_after_rendering_and_fails_after_a_change(project: Project, change: str) -> None:
     render(project)
@@ -48,20 +58,22 @@ def test_check_passes_right_after_rendering_and_fails_after_a_change(project: Pr
     assert result.stderr.rstrip().endswith("would change. Type the same command without --check.")
 
 
-def test_outputs_of_the_stacks_reach_the_templates(project: Project) -> None:
+@pytest.mark.usefixtures("aws")
+def test_without_the_stack_of_roles_nothing_is_rendered_and_the_error_says_what_to_type(project: Project) -> None:
+    result = project.run("render", environment={})
+    assert result.returncode == MissingInputError.exit_code
+    assert result.stderr == (
+        f"error: no output 'JobRoleArn' of the project's stacks: stack {project.prefix}-compute is not deployed, or "
+        "older than this checkout. Type: python build.py deploy compute\n"
+    )
+    assert not (project.checkout.dist / "jobdefs").exists()
+    project.deploy_roles()
+    assert f'"jobRoleArn": "{ROLES["JobRoleArn"]}"'.encode() in render(project)["alpha.json"]
     template = project.checkout.jobdefs / "alpha.json.j2"
-    text = template.read_text(encoding="ascii")
-    template.write_text(text + '{% set role = "Role" %}', encoding="ascii")
-    assert b"jobRoleArn" not in render(project)["alpha.json"]
-    files.write_json(project.checkout.dist / "outputs.json", {"Role": "arn:aws:iam::1:role/x", "Other": "y"})
-    assert b'"jobRoleArn": "arn:aws:iam::1:role/x"' in render(project)["alpha.json"]
-    template.write_text(text + "{% set memory = outputs.Missing %}", encoding="ascii")
-    with pytest.raises(ConfigurationError, match="no attribute 'Missing'"):
+    template.write_text(template.read_text(encoding="ascii") + '{% set role = "Missing" %}', encoding="ascii")
+    assert "no template in stack/ has an output of that name" in project.run("render", environment={}).stderr
+
+
+def test_a_definition_for_aws_is_never_rendered_without_outputs(project: Project) -> None:
+    with pytest.raises(ConfigurationError, match="'None' has no attribute 'JobRoleArn'"):
         jobdefs.render(project.checkout.jobdefs, rendering.for_aws(project.checkout))
-
-
-@pytest.mark.parametrize("text", ["", "[]", '{"Role": 1}', '{"Role": null}', "{"])
-def test_outputs_that_are_not_strings_by_name_are_an_error(project: Project, text: str) -> None:
-    (project.checkout.dist / "outputs.json").write_text(text, encoding="ascii")
-    with pytest.raises(ConfigurationError, match="it must be JSON of output names to texts"):
-        rendering.read_outputs(project.checkout.dist)

@@ -6,15 +6,15 @@ from typing import Any
 import pytest
 from support.push_env import Project
 
+from toolchain.aws import Account
 from toolchain.jobdefs import register as registration
 from toolchain.jobdefs.revisions import Revision, difference, matching, normalised
-from toolchain.runs.target import AwsTarget
 
 
 @pytest.fixture
 def definition(project: Project) -> dict[str, Any]:
     """A definition as this repository renders it."""
-    return registration.rendered(AwsTarget(checkout=project.checkout), ("alpha",))["alpha"]
+    return registration.rendered(project.target, Account(), ("alpha",))["alpha"]
 
 
 def as_described(definition: dict[str, Any]) -> dict[str, Any]:

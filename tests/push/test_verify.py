@@ -5,13 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.fault_proxy import FaultProxy
-from support.push_env import Project
+from support.push_env import ROLES, Project
 
 from toolchain import files
 from toolchain.aws import Account
 from toolchain.jobdefs import register as registration
 from toolchain.jobdefs import verify as verification
-from toolchain.runs.target import AwsTarget
 
 if TYPE_CHECKING:
     from types_boto3_batch import BatchClient
@@ -34,7 +33,7 @@ def batch(aws: FaultProxy, project: Project) -> "BatchClient":
         entries[name] |= {"repository": made["repositoryUri"], "digest": put(project, name, digit=str(number))}
     files.write_json(project.checkout.dist / "images.json", {"images": list(entries.values())})
     batch = Account().batch()
-    registration.register(batch, registration.rendered(AwsTarget(checkout=project.checkout), ()))
+    registration.register(batch, registration.rendered(project.target, Account(), ()))
     return batch
 
 
@@ -52,11 +51,11 @@ def put(project: Project, name: str, *, digit: str) -> str:
 
 
 def rendered(project: Project, name: str) -> dict[str, Any]:
-    return registration.rendered(AwsTarget(checkout=project.checkout), (name,))[name]
+    return registration.rendered(project.target, Account(), (name,))[name]
 
 
 def findings(project: Project) -> list[str]:
-    verdict = verification.verify(project.checkout, Account())
+    verdict = verification.verify(project.checkout, Account(), ROLES)
     return [f"{finding.name} {finding.what}" for finding in verdict.findings]
 
 
@@ -99,7 +98,7 @@ def test_another_role_or_volume_is_a_finding_with_the_difference(batch: "BatchCl
     definition["containerProperties"]["jobRoleArn"] = "arn:aws:iam::123456789012:role/someones"
     definition["containerProperties"]["volumes"][0]["host"]["sourcePath"] = "/scratch/data"
     batch.register_job_definition(**definition)
-    (finding,) = verification.verify(project.checkout, Account()).findings
+    (finding,) = verification.verify(project.checkout, Account(), ROLES).findings
     assert (finding.name, finding.what) == ("beta:2", "says something else than this checkout")
     assert '-    "jobRoleArn": "arn:aws:iam::123456789012:role/someones",' in finding.lines
     assert any(line.startswith("-") and "/scratch/data" in line for line in finding.lines)
@@ -107,12 +106,10 @@ def test_another_role_or_volume_is_a_finding_with_the_difference(batch: "BatchCl
 
 @pytest.mark.usefixtures("batch")
 def test_roles_are_those_of_the_stacks_outputs(project: Project) -> None:
-    template = project.checkout.jobdefs / "alpha.json.j2"
-    template.write_text(template.read_text(encoding="ascii") + '{% set role = "Role" %}', encoding="ascii")
-    files.write_json(project.checkout.dist / "outputs.json", {"Role": "arn:aws:iam::123456789012:role/ours"})
-    (finding,) = verification.verify(project.checkout, Account()).findings
-    assert finding.name == "alpha:1"
-    assert any(line.startswith("+") and "role/ours" in line for line in finding.lines)
+    ours = {"JobRoleArn": "arn:aws:iam::123456789012:role/ours"}
+    found = verification.verify(project.checkout, Account(), ours).findings
+    assert [finding.name for finding in found] == ["alpha:1", "beta:1", "gamma:1"]
+    assert any(line.startswith("+") and "role/ours" in line for line in found[0].lines)
 
 
 def test_the_image_of_an_older_revision_must_exist_but_the_rest_of_it_may_differ(
@@ -141,6 +138,7 @@ def test_the_exit_code_says_whether_they_agree(batch: "BatchClient", project: Pr
     # A fresh checkout has no file of a push.
     (project.checkout.dist / "images.json").unlink()
     environment = {"AWS_ENDPOINT_URL": aws.url}
+    project.deploy_roles()
     result = project.run("verify", environment=environment)
     assert (result.returncode, result.stdout) == (0, "alpha:1 agrees\nbeta:1 agrees\ngamma:1 agrees\n"), result.stderr
     batch.deregister_job_definition(

@@ -66,14 +66,19 @@ def test_cloudformation_has_another_message_for_no_changes(deployed: Project) ->
     assert deployed.deploy("network") == ["network unchanged"]
 
 
-def test_outputs_are_written_after_each_stack_and_have_one_owner(project: Project) -> None:
-    project.aws.fail("CreateChangeSet", RefusedError("LimitExceededException"), after=2)
-    with pytest.raises(UnavailableError):
-        project.deploy()
+def test_an_output_that_is_missing_names_the_stacks_to_deploy(project: Project) -> None:
+    project.deploy("registry", "network")
     assert project.outputs == {"VpcId": "vpc-1"}
-    project.aws.outputs[name_of("storage")] = {"VpcId": "vpc-2"}
-    with pytest.raises(ConfigurationError, match="its output VpcId is one of stack network too"):
-        project.deploy("storage")
+    with pytest.raises(MissingInputError) as caught:
+        project.outputs["StateMachineArn"]
+    assert str(caught.value) == (
+        "no output 'StateMachineArn' of the project's stacks: stack genomics-workflow is not deployed, or older than "
+        "this checkout. Type: python build.py deploy storage workflow"
+    )
+    # Deployed before its template had that output.
+    project.write_template("network", TEMPLATES["network"] + '  SubnetId: {Value: "-"}\n')
+    with pytest.raises(MissingInputError, match=r"deploy network$"):
+        project.outputs["SubnetId"]
 
 
 def test_the_workflow_runs_the_latest_revisions_of_registered_job_definitions(project: Project) -> None:

@@ -23,6 +23,7 @@ from toolchain.localaws.config import LocalConfig
 from toolchain.localaws.server import serve
 from toolchain.paths import HERE, Checkout
 from toolchain.runs.target import AwsTarget
+from toolchain.stacks import outputs
 from toolchain.stacks.deploy import Deployer
 from toolchain.stacks.destroy import Destroyer
 
@@ -66,8 +67,7 @@ class Project:
 
     @property
     def outputs(self) -> dict[str, str]:
-        outputs: dict[str, str] = json.loads((self.root / "dist" / "outputs.json").read_text(encoding="utf-8"))
-        return outputs
+        return outputs.read(Account(), self.target.checkout)
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +108,7 @@ def file_systems() -> list[str]:
     return [file_system["FileSystemId"] for file_system in described]
 
 
-def test_every_resource_is_made_by_its_service_and_outputs_are_written(genomics: Project) -> None:
+def test_every_resource_is_made_by_its_service_and_has_its_outputs(genomics: Project) -> None:
     client = boto3.client("cloudformation")
     for name in STACKS:
         resources = client.list_stack_resources(StackName=f"genomics-{name}")["StackResourceSummaries"]
@@ -122,10 +122,10 @@ def test_every_resource_is_made_by_its_service_and_outputs_are_written(genomics:
 
 def test_only_what_differs_is_deployed_again(genomics: Project) -> None:
     assert genomics.deploy() == [f"{name} unchanged" for name in STACKS]
-    outputs = genomics.outputs
+    before = genomics.outputs
     genomics.settings("FreePercent = 20\n")
     assert genomics.deploy() == [f"{name} {'updated' if name == 'storage' else 'unchanged'}" for name in STACKS]
-    assert genomics.outputs == outputs
+    assert genomics.outputs == before
 
 
 def test_a_file_system_is_replaced_only_if_it_is_named(genomics: Project) -> None:

@@ -19,13 +19,13 @@ from support.job_runner import BuiltImages, JobRunner, passable
 from toolchain import settings
 from toolchain.aws import Account
 from toolchain.docker.host import Machine
-from toolchain.jobdefs import render as rendering
 from toolchain.jobdefs import template as jobdefs
 from toolchain.localaws.config import LocalConfig
 from toolchain.localaws.server import serve
 from toolchain.paths import HERE, Checkout
 from toolchain.runs.executions import Runs
 from toolchain.runs.target import LocalTarget
+from toolchain.stacks import outputs
 from toolchain.stacks.template import state_machine
 
 VCPUS = 6
@@ -102,7 +102,7 @@ class LocalAws:
 
     @cached_property
     def outputs(self) -> dict[str, str]:
-        return rendering.read_outputs(self.target.dist)
+        return outputs.read(self.account, self.checkout)
 
     @cached_property
     def deployed(self) -> Machines:
@@ -235,7 +235,7 @@ def deployed_locally(built_images: BuiltImages, root: Path) -> Iterator[LocalAws
     with pytest.MonkeyPatch.context() as patch, serve(world) as server:
         lead(patch, server.environment)
         target.prepare(Account(), "python build.py run SAMPLES.csv --reference NAME")
-        definitions = jobdefs.render(checkout.jobdefs, target.rendering())
+        definitions = jobdefs.render(checkout.jobdefs, target.rendering(Account()))
         job_runner = JobRunner(built_images=built_images, scratch=world.scratch, definitions=definitions)
         yield LocalAws(target=target, checkout=checkout, world=world, account=Account(), job_runner=job_runner)
     job_runner.clear()

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,11 @@ from toolchain.images.build import FINGERPRINT_LABEL, ImageBuilder
 from toolchain.images.ecr import Registry
 from toolchain.images.fingerprint import tag
 from toolchain.images.push import Pusher
+from toolchain.jobdefs import render
+from toolchain.jobdefs.template import Rendering
 from toolchain.localaws.ecr.registry import LocalRegistry
 from toolchain.paths import HERE, Checkout
+from toolchain.runs.target import AwsTarget
 
 NAMES = ("alpha", "beta", "gamma")
 # Waits that tests have the time for.
@@ -49,6 +52,24 @@ _JOBDEF = """{% extends "_base.json.j2" %}
 """
 
 
+# Of a stack, as all roles are; its one resource is of no use.
+ROLES = {"JobRoleArn": "arn:aws:iam::123456789012:role/jobs"}
+_COMPUTE = json.dumps(
+    {
+        "Resources": {"Topic": {"Type": "AWS::SNS::Topic"}},
+        "Outputs": {name: {"Value": value} for name, value in ROLES.items()},
+    }
+)
+
+
+class _Target(AwsTarget):
+    """AWS with a compute stack."""
+
+    def rendering(self, account: Account) -> Rendering:
+        del account
+        return replace(render.for_aws(self.checkout), outputs=ROLES)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Project:
     """A checkout whose images are a file each; `prefix` is the project's name in genomics.toml."""
@@ -56,6 +77,15 @@ class Project:
     checkout: Checkout
     prefix: str
     names: tuple[str, ...] = NAMES
+
+    @property
+    def target(self) -> AwsTarget:
+        """AWS, as if the compute stack were deployed."""
+        return _Target(checkout=self.checkout)
+
+    def deploy_roles(self) -> None:
+        """Deploys the compute stack, for commands."""
+        Account().cloudformation().create_stack(StackName=f"{self.prefix}-compute", TemplateBody=_COMPUTE)
 
     def tag(self, name: str) -> str:
         images = catalog.load(self.checkout.images)
@@ -190,6 +220,8 @@ def make_project(root: Path, *, names: tuple[str, ...] = NAMES, dockerfile: str 
     shutil.copytree(HERE.root / "toolchain", root / "toolchain", ignore=shutil.ignore_patterns("*.pyc.*"))
     shutil.copyfile(HERE.root / "build.py", root / "build.py")
     project.settings()
+    (root / "stack").mkdir()
+    (root / "stack/compute.yaml").write_text(_COMPUTE, encoding="ascii")
     (root / "jobdefs").mkdir()
     shutil.copyfile(HERE.jobdefs / "_base.json.j2", root / "jobdefs/_base.json.j2")
     for name in ("base", *names):

@@ -1,6 +1,5 @@
 """A checkout with four small stacks, and the scripted CloudFormation that they are deployed to."""
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from toolchain.backoff import Backoff
 from toolchain.jobdefs import template as jobdefs
 from toolchain.paths import HERE, Checkout
 from toolchain.runs.target import AwsTarget
+from toolchain.stacks import outputs
 from toolchain.stacks.deploy import Deployer, Planned
 from toolchain.stacks.destroy import Destroyer
 from toolchain.stacks.watch import Polling
@@ -90,7 +90,7 @@ class Project:
         project.settings()
         for name, text in TEMPLATES.items():
             project.write_template(name, text)
-        project.aws.outputs = {name_of(stack): outputs for stack, outputs in OUTPUTS.items()}
+        project.aws.outputs = {name_of(stack): values for stack, values in OUTPUTS.items()}
         project.aws.job_definitions = {
             name_of(tool): [f"arn:aws:batch:x:1:job-definition/{tool}:7"] for tool in jobdefs.names(HERE.jobdefs)
         }
@@ -113,9 +113,8 @@ class Project:
 
     @property
     def outputs(self) -> dict[str, str]:
-        """dist/outputs.json."""
-        outputs: dict[str, str] = json.loads((self.checkout.dist / "outputs.json").read_text(encoding="utf-8"))
-        return outputs
+        """The outputs of the deployed stacks."""
+        return outputs.read(self.aws.account, self.checkout)
 
     def deploy(self, *names: str, replace: tuple[str, ...] = ()) -> list[str]:
         """What `deploy` prints."""

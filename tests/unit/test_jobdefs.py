@@ -134,15 +134,16 @@ def test_a_single_figure_can_be_overridden(key: str) -> None:
     assert len([path for path in before if before[path] != after[path]]) == 1
 
 
-@pytest.mark.parametrize("deployed", [(), ("JobRoleArn",), ("ExportRoleArn",), ("JobRoleArn", "ExportRoleArn")])
-def test_the_export_has_its_own_role_and_every_other_tool_the_one_without_permissions(
-    deployed: tuple[str, ...],
-) -> None:
-    definitions = render(outputs={name: ROLES[name] for name in deployed})
-    roles = {name: definition["containerProperties"].get("jobRoleArn") for name, definition in definitions.items()}
-    wanted = {tool: "ExportRoleArn" if tool == "fsx-export" else "JobRoleArn" for tool in TOOLS}
-    assert roles == {tool: ROLES[role] if role in deployed else None for tool, role in wanted.items()}
+def test_the_export_has_its_own_role_and_every_other_tool_the_one_without_permissions() -> None:
+    roles = {name: definition["containerProperties"]["jobRoleArn"] for name, definition in render().items()}
+    assert roles == {tool: ROLES["ExportRoleArn" if tool == "fsx-export" else "JobRoleArn"] for tool in TOOLS}
     assert "fsx-export" in TOOLS
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_without_its_role_no_definition_is_made(role: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"'dict object' has no attribute '{role}'"):
+        render(outputs={name: ROLES[name] for name in ROLES if name != role})
 
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40) | st.sampled_from(
@@ -217,7 +218,7 @@ def test_tags_that_the_service_refuses_are_refused_here(tags: dict[str, str], re
 def test_a_template_without_an_image_is_an_error() -> None:
     tools = {name: image for name, image in images().items() if name != "bwa"}
     with pytest.raises(ConfigurationError, match=r"jobdefs/bwa.json.j2 has no image: there is no images/bwa\."):
-        jobdefs.render(HERE.jobdefs, Rendering(images=tools, settings=SETTINGS))
+        jobdefs.render(HERE.jobdefs, Rendering(images=tools, settings=SETTINGS, outputs=ROLES))
 
 
 def test_figures_for_an_unknown_tool_are_refused() -> None:

@@ -43,7 +43,7 @@ def somebody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ("path", "why", "fix"),
     [
         (
-            "{checkout}/dist/outputs.json",
+            "{checkout}/dist/images.json",
             "{checkout} belongs to {owner} with mode 0700, and this is 12345",
             "Type: sudo chown -R 12345 {checkout}",
         ),

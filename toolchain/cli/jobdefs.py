@@ -16,6 +16,8 @@ from toolchain.jobdefs import render as rendering
 from toolchain.jobdefs import verify as verification
 from toolchain.jobdefs.target import Target
 from toolchain.paths import HERE
+from toolchain.runs.target import AwsTarget
+from toolchain.stacks import outputs
 
 
 @click.command()
@@ -31,7 +33,7 @@ def render(*, local: bool, scratch: Path | None, check: bool) -> None:
     if local:
         request = rendering.for_this_machine(ImageBuilder.open(HERE), scratch or HERE.cache / "scratch")
     elif scratch is None:
-        request = rendering.for_aws(HERE)
+        request = AwsTarget(checkout=HERE).rendering(Account())
     else:
         raise WrongUsageError(
             "--scratch without --local",
@@ -47,10 +49,11 @@ def render(*, local: bool, scratch: Path | None, check: bool) -> None:
 @with_target
 def register(names: tuple[str, ...], *, target: Target, dry_run: bool) -> None:
     """Register the job definitions that differ from what is active; of all tools if none is named."""
+    account = Account()
     if not dry_run:
-        registration.run(target, Account(), names, lambda registered: click.echo(str(registered)))
+        registration.run(target, account, names, lambda registered: click.echo(str(registered)))
         return
-    for change in registration.changes(Account().batch(), registration.rendered(target, names)):
+    for change in registration.changes(account.batch(), registration.rendered(target, account, names)):
         click.echo(str(change))
         console.difference(change.diff)
 
@@ -79,7 +82,8 @@ def prune(names: tuple[str, ...], *, target: Target, keep: int, dry_run: bool) -
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def verify(*, as_json: bool) -> int:
     """Say whether the active job definitions and ECR agree with this checkout: exit code 0, or 1 if not."""
-    verdict = verification.verify(HERE, Account())
+    account = Account()
+    verdict = verification.verify(HERE, account, outputs.read(account, HERE))
     if as_json:
         findings = [finding.as_json() for finding in verdict.findings]
         click.echo(json.dumps({"agreeing": list(verdict.agreeing), "findings": findings}, indent=2))

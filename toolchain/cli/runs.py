@@ -12,7 +12,6 @@ from toolchain.aws import Account
 from toolchain.cli.local import typed_command, with_running_target, with_target
 from toolchain.cli.options import ALIGNER, ORPHANS, PLOIDY, SKIP
 from toolchain.errors import CannotCreateError, UnavailableError, WrongUsageError
-from toolchain.jobdefs import render as rendering
 from toolchain.jobdefs.target import Target
 from toolchain.paths import typed
 from toolchain.runs import follow as following
@@ -94,8 +93,9 @@ def run(  # noqa: PLR0913  # an argument for each option
         count_orphans=count_orphans,
     )
     chosen = run_inputs.check_name(name) if name else run_inputs.new_name()
+    account = Account()
     if not dry_run:
-        target.prepare(Account(), typed_command())
+        target.prepare(account, typed_command())
     resources = target.job_resources()
     known = settings.load(target.checkout.settings)
     choice = target.choose_aligner(known, run_input.reference, aligner, resources)
@@ -104,7 +104,7 @@ def run(  # noqa: PLR0913  # an argument for each option
     if dry_run:
         _plan(target, run_input, inputs)
         return 0
-    target.check_run(chosen, run_input)
+    target.check_run(account, chosen, run_input)
     runs = _runs(target)
     started = runs.start(chosen, run_input)
     lanes = sum(len(sample.lanes) for sample in run_input.samples)
@@ -129,10 +129,9 @@ def _plan(target: Target, run_input: RunInput, file: Path) -> None:
     for job in jobs:
         click.echo(f"{job.sample or '-'}\t{job.step}\t{job.tool}")
     console.note(f"{len(jobs)} jobs; nothing was started. The same command without --dry-run starts them.")
-    machine = rendering.read_outputs(target.dist).get("StateMachineArn") if target.is_persistent else None
-    if machine:
-        words = f"--state-machine-arn {machine} --name NAME --input file://{file}"
-        console.note(f"Without this tool: aws stepfunctions start-execution {words}")
+    if target.is_persistent:
+        words = f"--state-machine-arn ARN --name NAME --input file://{file}"
+        console.note(f"Without this tool, ARN being the workflow's: aws stepfunctions start-execution {words}")
 
 
 def _write_new(file: Path, text: str) -> None:

@@ -105,7 +105,7 @@ def _run(
     known = settings.load(target.checkout.settings)
     host = Host(
         engine=ImageBuilder.open(target.checkout).engine,
-        definitions=jobdefs.render(target.checkout.jobdefs, target.rendering()),
+        definitions=jobdefs.render(target.checkout.jobdefs, target.rendering(account)),
         machine=Machine.here(),
     )
     inputs = _simulated(host, config.scratch, known.workflow) if own is None else _linked(own, config.scratch)

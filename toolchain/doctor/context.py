@@ -13,6 +13,7 @@ from toolchain.paths import Checkout
 from toolchain.settings import Settings, Value
 from toolchain.stacks import layout
 from toolchain.stacks.layout import Layout
+from toolchain.stacks.outputs import Outputs
 from toolchain.stacks.service import CloudFormation, StackState
 
 if TYPE_CHECKING:
@@ -115,9 +116,9 @@ class DoctorContext:
         return frozenset(name for name, state in self.states.items() if state.is_deployed)
 
     @cached_property
-    def outputs(self) -> Mapping[str, str]:
+    def outputs(self) -> Outputs:
         """The outputs of the deployed stacks."""
-        return {name: value for stack in sorted(self.deployed) for name, value in self.states[stack].outputs.items()}
+        return Outputs(self.layout, self.states)
 
     @cached_property
     def compute_environments(self) -> "list[ComputeEnvironmentDetailTypeDef]":

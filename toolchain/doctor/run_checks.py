@@ -42,7 +42,7 @@ ACCOUNT = (
     Check(name="stacks", run=stacks.statuses),
     Check(name="room for jobs", run=capacity.room_for_jobs),
     Check(name="memory of second attempts", run=capacity.second_attempts),
-    Check(name="job definition", run=job_definitions.registered, stacks=("registry",)),
+    Check(name="job definition", run=job_definitions.registered, stacks=("registry", "compute")),
     Check(name="compute environment", run=batch.compute_environments, stacks=("compute",)),
     Check(name="job queue", run=batch.job_queue, stacks=("compute",)),
     Check(name="launch template", run=launch.latest_version, stacks=("compute",)),

@@ -78,10 +78,10 @@ def choose(checkout: Checkout, names: Sequence[str]) -> tuple[str, ...]:
     return tuple(tool for tool in tools if not names or tool in names)
 
 
-def rendered(target: Target, names: Sequence[str]) -> dict[str, Definition]:
+def rendered(target: Target, account: Account, names: Sequence[str]) -> dict[str, Definition]:
     """Tool to rendered job definition, of these tools; of all if there are no names."""
     tools = choose(target.checkout, names)
-    definitions = template.render(target.checkout.jobdefs, target.rendering())
+    definitions = template.render(target.checkout.jobdefs, target.rendering(account))
     return {tool: definitions[tool] for tool in tools}
 
 
@@ -151,7 +151,7 @@ def run(target: Target, account: Account, names: Sequence[str], say: Callable[[R
     Raises:
         SeveralFailedError: Some could not be registered; the others were, and are in jobdefs.json.
     """
-    done, errors = register(account.batch(), rendered(target, names), say=say)
+    done, errors = register(account.batch(), rendered(target, account, names), say=say)
     write(target.dist / "jobdefs.json", done, template.names(target.checkout.jobdefs))
     if errors:
         raise SeveralFailedError(errors)

@@ -38,7 +38,7 @@ def for_this_machine(builder: ImageBuilder, scratch: Path) -> Rendering:
 
 
 def for_aws(checkout: Checkout) -> Rendering:
-    """Images by their digests in ECR, as `push` wrote them to dist/images.json.
+    """Images by their digests in ECR, as `push` wrote them to dist/images.json; the stacks' outputs are to be added.
 
     Raises:
         MissingInputError: An image was not pushed with this content.
@@ -71,29 +71,7 @@ def for_aws(checkout: Checkout) -> Rendering:
                 fix="Type: python build.py push",
             )
         images[image.name] = entry
-    return Rendering(images=images, settings=settings.load(checkout.settings), outputs=read_outputs(checkout.dist))
-
-
-def read_outputs(dist: Path) -> dict[str, str]:
-    """The outputs of the deployed stacks, name to value, as `deploy` wrote them; empty before it did.
-
-    Raises:
-        ConfigurationError: It holds something else.
-    """
-    file = dist / "outputs.json"
-    try:
-        data = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except ValueError as error:
-        data = error
-    if not isinstance(data, dict) or not all(isinstance(value, str) for value in data.values()):
-        raise ConfigurationError(
-            f"{file} is wrong",
-            why="it must be JSON of output names to texts",
-            fix="Type: python build.py deploy, which writes it.",
-        )
-    return data
+    return Rendering(images=images, settings=settings.load(checkout.settings))
 
 
 def write(rendering: Rendering, folder: Path, *, check: bool, templates: Path = HERE.jobdefs) -> None:

@@ -29,7 +29,7 @@ class Target(ABC):
     @property
     @abstractmethod
     def dist(self) -> Path:
-        """The folder for what commands write down about this AWS: images, job definitions, outputs of stacks."""
+        """The folder for what commands write down about this AWS: images, job definitions."""
 
     @property
     @abstractmethod
@@ -37,8 +37,8 @@ class Target(ABC):
         """The number of shards of a run that asks for none."""
 
     @abstractmethod
-    def rendering(self) -> Rendering:
-        """What job definitions are rendered with."""
+    def rendering(self, account: Account) -> Rendering:
+        """What job definitions are rendered with; a stack that they need and that is not deployed is an error."""
 
     @abstractmethod
     def job_resources(self) -> dict[str, dict[str, int]]:
@@ -79,7 +79,7 @@ class Target(ABC):
         """
 
     @abstractmethod
-    def check_run(self, name: str, run_input: RunInput) -> None:
+    def check_run(self, account: Account, name: str, run_input: RunInput) -> None:
         """Checks what can be seen from here before a run starts: its name is free, its inputs can be read.
 
         Raises:

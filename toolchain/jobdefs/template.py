@@ -51,12 +51,12 @@ class Scratch:
 
 @dataclass(frozen=True, kw_only=True)
 class Rendering:
-    """The variables of the templates; `outputs` are those of the deployed stacks, name to value."""
+    """The variables of the templates; `outputs` are those of the deployed stacks, none where there are no stacks."""
 
     images: Mapping[str, ImageReference]
     settings: Settings
     scratch: Scratch = field(default_factory=Scratch)
-    outputs: Mapping[str, str] = field(default_factory=dict)
+    outputs: Mapping[str, str] | None = None
 
 
 def names(templates: Path) -> tuple[str, ...]:

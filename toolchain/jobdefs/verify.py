@@ -1,4 +1,4 @@
-"""`verify`: compares what is active in Batch and ECR with this checkout; reads nothing of dist/images.json."""
+"""`verify`: compares what is active in Batch and ECR with this checkout; reads nothing of dist/."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -11,7 +11,6 @@ from toolchain.images.catalog import Catalog
 from toolchain.images.ecr import Registry, Repository, StoredImage
 from toolchain.images.fingerprint import tag
 from toolchain.jobdefs import template
-from toolchain.jobdefs.render import read_outputs
 from toolchain.jobdefs.revisions import Revision, all_active, difference, normalised
 from toolchain.jobdefs.template import Definition, ImageReference, Rendering
 from toolchain.paths import Checkout
@@ -76,13 +75,13 @@ class _Local:
         return template.render(self.checkout.jobdefs, rendering)[tool]
 
 
-def verify(checkout: Checkout, account: Account) -> Verdict:
-    """Compares the active job definitions of this project with the checkout and with ECR."""
+def verify(checkout: Checkout, account: Account, outputs: Mapping[str, str]) -> Verdict:
+    """Compares the active job definitions of this project with the checkout, the stacks' outputs and ECR."""
     local = _Local(
         checkout=checkout,
         images=catalog.load(checkout.images),
         settings=settings.load(checkout.settings),
-        outputs=read_outputs(checkout.dist),
+        outputs=outputs,
     )
     prefix = f"{local.settings.project}-"
     active = {name.removeprefix(prefix): revisions for name, revisions in all_active(account.batch(), prefix).items()}

@@ -17,6 +17,7 @@ from toolchain.jobdefs import register, render, template
 from toolchain.jobdefs.target import Target
 from toolchain.jobdefs.template import Rendering
 from toolchain.settings import AlignerChoice, Settings
+from toolchain.stacks import outputs
 from toolchain.stacks.deploy import Deployer
 from toolchain.stacks.progress import show_failures
 from toolchain.workflow import aligners
@@ -47,9 +48,9 @@ class AwsTarget(Target):
         """About one for each chromosome of a human genome."""
         return AWS_SHARDS
 
-    def rendering(self) -> Rendering:
+    def rendering(self, account: Account) -> Rendering:
         """Images by their digests in ECR, /scratch on Lustre."""
-        return render.for_aws(self.checkout)
+        return replace(render.for_aws(self.checkout), outputs=outputs.read(account, self.checkout))
 
     def job_resources(self) -> dict[str, dict[str, int]]:
         """Nothing: job definitions decide."""
@@ -76,7 +77,7 @@ class AwsTarget(Target):
     def prepare(self, account: Account, command: str) -> None:
         """Nothing: `deploy`, `push` and `register` are commands of their own."""
 
-    def check_run(self, name: str, run_input: RunInput) -> None:
+    def check_run(self, account: Account, name: str, run_input: RunInput) -> None:
         """Nothing: Step Functions knows the names, and only hosts see the files."""
 
 
@@ -99,18 +100,18 @@ class LocalTarget(Target):
         """Two for each core."""
         return 2 * Machine.here().cores
 
-    def rendering(self) -> Rendering:
+    def rendering(self, account: Account) -> Rendering:
         """Images by the engine's ids, plain directories for /scratch."""
-        return replace(
-            render.for_this_machine(ImageBuilder.open(self.checkout), self.scratch),
-            outputs=render.read_outputs(self.dist),
-        )
+        return replace(self._without_stacks(), outputs=outputs.read(account, self.checkout))
+
+    def _without_stacks(self) -> Rendering:
+        return render.for_this_machine(ImageBuilder.open(self.checkout), self.scratch)
 
     def job_resources(self) -> dict[str, dict[str, int]]:
         """What each job definition asks for, cut to what this machine has."""
         machine = Machine.here()
         resources = {}
-        for tool, definition in template.render(self.checkout.jobdefs, self.rendering()).items():
+        for tool, definition in template.render(self.checkout.jobdefs, self._without_stacks()).items():
             vcpus, memory = machine.fit(definition)
             resources[tool] = {"VCPU": vcpus, "MEMORY": memory}
         # They run beside calling, and so take no more than one core.
@@ -158,9 +159,9 @@ class LocalTarget(Target):
         if changed := [stack.stack.name for stack in deployed if stack.result != "unchanged"]:
             note(f"deployed {', '.join(changed)}")
 
-    def check_run(self, name: str, run_input: RunInput) -> None:
+    def check_run(self, account: Account, name: str, run_input: RunInput) -> None:
         """Looks for results of runs of earlier servers, and whether the steps' user may read the files that exist."""
-        bucket, _, prefix = render.read_outputs(self.dist)["ExportPath"].removeprefix("s3://").partition("/")
+        bucket, _, prefix = outputs.read(account, self.checkout)["ExportPath"].removeprefix("s3://").partition("/")
         workflow = settings.load(self.checkout.settings).workflow
         results = self.checkout.local / "s3" / bucket / prefix / workflow / name
         if results.exists():

@@ -11,7 +11,6 @@ from toolchain.errors import MissingInputError, ToolchainError, WrongUsageError
 from toolchain.jobdefs.target import Target
 from toolchain.stacks import auto_parameters, layout, parameters
 from toolchain.stacks.changes import Change, ChangeSet, ChangeSets, DesiredStack
-from toolchain.stacks.deployed import write_outputs
 from toolchain.stacks.layout import Stack
 from toolchain.stacks.progress import Show, show_lines
 from toolchain.stacks.recover import recover, require_success, token_purpose
@@ -80,7 +79,7 @@ class Deployer:
         self._replaced: set[str] = set()
 
     def deploy(self, names: Sequence[str]) -> Iterator[Deployed]:
-        """Deploys stacks, one after the other; writes all outputs and yields after each.
+        """Deploys stacks, one after the other; yields after each.
 
         Args:
             names: Their short names; all for none.
@@ -90,7 +89,6 @@ class Deployer:
         """
         for stack in self._choose(names):
             result = self._deploy(stack)
-            write_outputs(self.target.dist, self.layout, self._service)
             yield Deployed(stack=stack, result=result)
         for name in sorted(set(self.replace) - self._replaced):
             note(f"--replace {name}: nothing of that name was to be replaced or removed")

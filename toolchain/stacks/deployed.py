@@ -2,10 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
-from toolchain import files
-from toolchain.errors import ConfigurationError
 from toolchain.stacks.layout import Layout, Stack
 from toolchain.stacks.resources import BUCKET, FILE_SYSTEM, holds_data, resources
 from toolchain.stacks.service import CloudFormation, StackResource, StackState
@@ -59,24 +56,3 @@ def find(layout: Layout, service: CloudFormation) -> Iterator[DeployedStack]:
             ),
             retained_ids=retained_ids,
         )
-
-
-def write_outputs(dist: Path, layout: Layout, service: CloudFormation) -> None:
-    """Writes outputs.json: the outputs of all deployed stacks, name to value.
-
-    Raises:
-        ConfigurationError: Two stacks have an output of the same name.
-    """
-    outputs: dict[str, str] = {}
-    owners: dict[str, str] = {}
-    for stack in layout.stacks:
-        state = service.state(stack.full_name)
-        for name, value in (state.outputs if state else {}).items():
-            if name in outputs:
-                raise ConfigurationError(
-                    f"stack/{stack.name}.yaml is wrong",
-                    why=f"its output {name} is one of stack {owners[name]} too",
-                    fix="Give one of them another name.",
-                )
-            outputs[name], owners[name] = value, stack.name
-    files.write_json(dist / "outputs.json", outputs)

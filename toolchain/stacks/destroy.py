@@ -9,7 +9,7 @@ from toolchain.console import note
 from toolchain.errors import SeveralFailedError, ToolchainError
 from toolchain.jobdefs.target import Target
 from toolchain.stacks import deployed, layout
-from toolchain.stacks.deployed import DeployedStack, write_outputs
+from toolchain.stacks.deployed import DeployedStack
 from toolchain.stacks.layout import Stack
 from toolchain.stacks.preflight import Preflight
 from toolchain.stacks.recover import not_deleted
@@ -107,14 +107,13 @@ class Destroyer:
         )
 
     def destroy(self, plan: Plan) -> Iterator[Stack]:
-        """Deletes the stacks of a plan one by one, and yields each; writes the remaining outputs after each.
+        """Deletes the stacks of a plan one by one, and yields each.
 
         Raises:
             StackFailedError: One cannot be deleted; those before it are gone.
         """
         for stack in plan.deleted:
             self._destroy(stack)
-            write_outputs(self.target.dist, self.layout, self._service)
             yield stack.stack
 
     def _destroy(self, stack: DeployedStack) -> None:

@@ -10,7 +10,7 @@ from toolchain.doctor.hosts import HostType
 from toolchain.doctor.result import CheckResult, green, red
 from toolchain.jobdefs import template as jobdefs
 from toolchain.jobdefs.revisions import all_active
-from toolchain.jobdefs.template import ImageReference, Rendering
+from toolchain.jobdefs.template import ImageReference, Rendering, Scratch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,7 +153,9 @@ def _jobs(context: DoctorContext) -> Iterator[Job]:
         name: ImageReference(name=name, tag="none", reference=f"none@sha256:{'0' * 64}")
         for name in jobdefs.names(context.checkout.jobdefs)
     }
-    rendered = jobdefs.render(context.checkout.jobdefs, Rendering(images=images, settings=context.settings))
+    # As for one machine, since only the figures count: those for AWS name roles, which may not be deployed.
+    rendering = Rendering(images=images, settings=context.settings, scratch=Scratch(mode="local"))
+    rendered = jobdefs.render(context.checkout.jobdefs, rendering)
     for tool in rendered:
         label, definition = tool, rendered[tool]
         if revisions := active.get(prefix + tool):

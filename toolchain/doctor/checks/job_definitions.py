@@ -14,7 +14,7 @@ _ARN = re.compile(r"arn:[a-z-]+:batch:[a-z0-9-]+:\d+:job-definition/([A-Za-z0-9_
 
 def registered(context: DoctorContext) -> Iterator[CheckResult]:
     """AWS and the checkout agree, as `verify` sees it."""
-    verdict = verify(context.checkout, context.account)
+    verdict = verify(context.checkout, context.account, context.outputs)
     missing = [finding.name for finding in verdict.findings if finding.what == "is not registered"]
     if missing:
         yield red(f"not registered: {', '.join(missing)}", f"Type: {_PUSH}")
