@@ -88,6 +88,10 @@ def test_the_launch_template() -> None:
     }
 
 
+def test_compute_environments_are_made_one_after_the_other() -> None:
+    assert COMPUTE.template["Resources"]["OnDemandComputeEnvironment"]["DependsOn"] == "SpotComputeEnvironment"
+
+
 @pytest.mark.parametrize(
     ("name", "kind", "strategy"),
     [

@@ -54,6 +54,33 @@ def test_stacks_are_deployed_in_order_and_found_unchanged_the_second_time(projec
     assert project.aws.requests("ExecuteChangeSet") == []
 
 
+TAKEN = "Service role name AWSServiceRoleForFSx has been taken in this account, please try a different suffix."
+
+
+def test_service_linked_roles_that_are_missing_are_made_before_the_first_stack(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project.aws.service_roles.clear()
+    project.plan()
+    assert "the service-linked roles of fsx.amazonaws.com would be made" in capsys.readouterr().err
+    assert project.aws.service_roles == []
+    # Somebody else makes it between our look and our call.
+    project.aws.fail("CreateServiceLinkedRole", RefusedError("InvalidInput", TAKEN))
+    project.deploy("registry", "network")
+    assert project.aws.requests("CreateServiceLinkedRole") == []
+    project.deploy()
+    project.aws.calls.clear()
+    project.deploy()
+    operations = [operation for operation, _ in project.aws.calls]
+    assert operations[:2] == ["ListRoles", "CreateServiceLinkedRole"]
+    project.deploy()
+    assert project.aws.requests("CreateServiceLinkedRole") == [{"AWSServiceName": "fsx.amazonaws.com"}]
+    project.aws.service_roles.clear()
+    project.aws.fail("CreateServiceLinkedRole", RefusedError("AccessDenied"))
+    with pytest.raises(UnavailableError, match=r"service-linked role of fsx.*Ask for this permission"):
+        project.deploy("storage")
+
+
 def test_a_comment_is_no_change_and_another_value_is(deployed: Project) -> None:
     deployed.write_template("network", TEMPLATES["network"].replace("# a comment", "# another"))
     assert deployed.deploy("network") == ["network unchanged"]

@@ -25,6 +25,7 @@ from toolchain.doctor.run_checks import Check
 from toolchain.errors import UnavailableError
 from toolchain.images import catalog
 from toolchain.paths import HERE
+from toolchain.stacks import host_images
 
 TOOLS = sorted(catalog.load(HERE.images).tools)
 
@@ -262,6 +263,7 @@ SETTINGS = "settings"
 TYPES = "computeEnvironments[*].computeResources.instanceTypes"
 MOST = "computeEnvironments[*].computeResources.maxvCpus"
 FIRST = "computeEnvironments[0]"
+IMAGES = "computeEnvironments[*].computeResources.ec2Configuration[*]"
 MOUNT_NAME = "FileSystems[0].LustreConfiguration.MountName"
 ORDER = "jobQueues[0].computeEnvironmentOrder"
 BWA = 'jobDefinitions[?(@.jobDefinitionName=="genomics-bwa")]'
@@ -317,6 +319,24 @@ CASES: dict[str, list[tuple[dict[str, Any], int, str]]] = {
         ({ENVIRONMENTS: {f"{FIRST}.state": "DISABLED"}}, 1, "is DISABLED: it takes no jobs. Type: aws batch"),
         ({ENVIRONMENTS: {f"{FIRST}.computeResources.subnets": ["s"]}}, 1, "subnets are s, and not subnet"),
         ({ENVIRONMENTS: {"computeEnvironments": []}}, 2, GONE),
+    ],
+    "image of hosts": [
+        ({}, 0, "has started no hosts yet, and so Batch does not say how old their image is"),
+        ({ENVIRONMENTS: {IMAGES: {"batchImageStatus": "LATEST"}}}, 0, "start from the latest image"),
+        (
+            {ENVIRONMENTS: {IMAGES: {"batchImageStatus": "UPDATE_AVAILABLE"}}},
+            2,
+            "an old image, without the latest security patches. Type: ",
+        ),
+    ],
+    "service-linked role": [
+        ({}, 0, "every service that the stacks use has its role"),
+        ({"ListRoles": {"Roles": []}}, 5, "fsx.amazonaws.com has none in this account, and cannot act for it. "),
+        (
+            {"ListRoles": {"Roles": []}},
+            5,
+            "aws iam create-service-linked-role --aws-service-name ecs.amazonaws.com",
+        ),
     ],
     "job queue": [
         ({QUEUES: {"jobQueues[0]": INVALID}}, 1, "is INVALID: no such role. Mend what it says. Type: "),
@@ -383,6 +403,17 @@ def test_a_fault_is_red_with_its_fix(aws: DoctorAws, check: str, case: tuple[dic
     assert statuses(results).count("red") == count
     said = [f"{result.what}. {result.fix}" for result in results if result.status == ("red" if count else "green")]
     assert any(text in line for line in said), said
+
+
+def test_hosts_get_the_latest_image_unless_they_have_it(aws: DoctorAws) -> None:
+    for number, status in enumerate(("LATEST", "UPDATE_AVAILABLE")):
+        aws.put(ENVIRONMENTS, IMAGES.replace("[*]", f"[{number}]", 1), {"batchImageStatus": status})
+    aws.answer("UpdateComputeEnvironment", lambda _: {})
+    lines = list(host_images.update(aws.account, aws.context.outputs))
+    assert [line.rpartition(" ")[2] for line in lines] == ["unchanged", "updating"]
+    _, outdated = (environment["computeEnvironmentArn"] for environment in aws.context.compute_environments)
+    request = {"computeEnvironment": outdated, "computeResources": {"updateToLatestImageVersion": True}}
+    assert aws.requests("UpdateComputeEnvironment") == [request]
 
 
 def test_the_capacity_of_other_file_systems_counts_against_the_quota(aws: DoctorAws) -> None:

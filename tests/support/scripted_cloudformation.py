@@ -59,7 +59,7 @@ def success(verb: str, status: str) -> Script:
 
 
 class CloudFormationDouble(AwsDouble):
-    """CloudFormation, Batch, Step Functions and FSx.
+    """CloudFormation, Batch, Step Functions, FSx, and service-linked roles.
 
     Attributes:
         scripts: `create NAME`, `update NAME`, `delete NAME` or `rollback NAME` to what happens then, once.
@@ -78,6 +78,7 @@ class CloudFormationDouble(AwsDouble):
         self.job_definitions: dict[str, list[str]] = {}
         self.executions: list[Json] = []
         self.tasks: list[Json] = []
+        self.service_roles = ["fsx.amazonaws.com"]
         self.file_systems: dict[str, datetime] = {}
         self._numbers = itertools.count(1)
 
@@ -117,6 +118,20 @@ class CloudFormationDouble(AwsDouble):
         )
         if not logical_id:
             stack.status = status
+
+    def list_roles(self, request: Json) -> Json:
+        paths = [f"{request['PathPrefix']}{service}/" for service in self.service_roles]
+        role = {
+            "RoleName": "x",
+            "RoleId": "A" * 20,
+            "Arn": "arn:aws:iam::1:role/aws-service-role/x",
+            "CreateDate": EPOCH,
+        }
+        return {"Roles": [{**role, "Path": path} for path in paths], "IsTruncated": False}
+
+    def create_service_linked_role(self, request: Json) -> Json:
+        self.service_roles.append(request["AWSServiceName"])
+        return {}
 
     def reply(self, operation: str, request: Json) -> Json:
         for fault in self.faults:

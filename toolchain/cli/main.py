@@ -132,7 +132,12 @@ SECTIONS = {
         "prune": "jobdefs.prune",
         "verify": "jobdefs.verify",
     },
-    "Stacks": {"deploy": "stacks.deploy", "destroy": "stacks.destroy", "doctor": "doctor.doctor"},
+    "Stacks": {
+        "deploy": "stacks.deploy",
+        "destroy": "stacks.destroy",
+        "update-hosts": "stacks.update_hosts",
+        "doctor": "doctor.doctor",
+    },
     "Runs": {"run": "runs.run", "status": "runs.status", "logs": "runs.logs", "stop": "runs.stop"},
     "This machine": {"demo": "demo.demo", "local": "local.local"},
 }

@@ -11,6 +11,7 @@ from toolchain.aws import Account
 from toolchain.cli.local import typed_command, with_target
 from toolchain.errors import WrongUsageError
 from toolchain.jobdefs.target import Target
+from toolchain.stacks import host_images, outputs
 from toolchain.stacks.deploy import Deployer, Planned
 from toolchain.stacks.destroy import Destroyer
 
@@ -126,3 +127,12 @@ def _confirm() -> None:
             "nothing was destroyed", why="there is no terminal to ask on", fix="Add --yes to the same command."
         )
     click.confirm("Destroy what goes?", abort=True, err=True)
+
+
+@click.command("update-hosts")
+@with_target
+def update_hosts(*, target: Target) -> None:
+    """Replace the hosts whose image is not the latest; running jobs may end first, for UpdateWaitMinutes."""
+    account = Account()
+    for line in host_images.update(account, outputs.read(account, target.checkout)):
+        click.echo(line)

@@ -12,6 +12,7 @@ from toolchain.errors import UnavailableError
 from toolchain.paths import Checkout
 from toolchain.settings import Settings, Value
 from toolchain.stacks import layout
+from toolchain.stacks.host_images import COMPUTE_ENVIRONMENTS
 from toolchain.stacks.layout import Layout
 from toolchain.stacks.outputs import Outputs
 from toolchain.stacks.service import CloudFormation, StackState
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 # Directory of /scratch to the output that names its file system.
 FILE_SYSTEMS = {"reference": "ReferenceFileSystemId", "data": "DataFileSystemId", "working": "WorkingFileSystemId"}
-COMPUTE_ENVIRONMENTS = ("SpotComputeEnvironmentArn", "OnDemandComputeEnvironmentArn")
 
 
 @dataclass(kw_only=True)

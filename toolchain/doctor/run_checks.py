@@ -39,11 +39,13 @@ CALLER = Check(name="credentials", run=caller.credentials_and_clock)
 ACCOUNT = (
     Check(name="quota of vCPUs", run=quotas.vcpus),
     Check(name="quota of Lustre", run=quotas.lustre),
+    Check(name="service-linked role", run=roles.service_linked),
     Check(name="stacks", run=stacks.statuses),
     Check(name="room for jobs", run=capacity.room_for_jobs),
     Check(name="memory of second attempts", run=capacity.second_attempts),
     Check(name="job definition", run=job_definitions.registered, stacks=("registry", "compute")),
     Check(name="compute environment", run=batch.compute_environments, stacks=("compute",)),
+    Check(name="image of hosts", run=batch.host_images, stacks=("compute",)),
     Check(name="job queue", run=batch.job_queue, stacks=("compute",)),
     Check(name="launch template", run=launch.latest_version, stacks=("compute",)),
     Check(name="instance profile", run=roles.instance_profile, stacks=("compute",)),

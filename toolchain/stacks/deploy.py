@@ -9,7 +9,7 @@ from toolchain.aws import Account
 from toolchain.console import note
 from toolchain.errors import MissingInputError, ToolchainError, WrongUsageError
 from toolchain.jobdefs.target import Target
-from toolchain.stacks import auto_parameters, layout, parameters
+from toolchain.stacks import auto_parameters, layout, parameters, service_roles
 from toolchain.stacks.changes import Change, ChangeSet, ChangeSets, DesiredStack
 from toolchain.stacks.layout import Stack
 from toolchain.stacks.progress import Show, show_lines
@@ -68,6 +68,7 @@ class Deployer:
         self.layout = layout.load(self.target.checkout, self.settings.project)
         self._known_parameters = auto_parameters.known(self.target, self.settings)
         self._service = CloudFormation(self.account)
+        self._iam = self.account.iam()
         self._watcher = Watcher(
             service=self._service,
             command=self.command,
@@ -87,7 +88,11 @@ class Deployer:
         Raises:
             ToolchainError: One cannot be deployed; those before it are, those after it are as they were.
         """
-        for stack in self._choose(names):
+        chosen = self._choose(names)
+        if services := service_roles.missing(self._iam, chosen):
+            note(f"making the service-linked roles of {', '.join(services)}")
+            service_roles.make(self._iam, services)
+        for stack in chosen:
             result = self._deploy(stack)
             yield Deployed(stack=stack, result=result)
         for name in sorted(set(self.replace) - self._replaced):
@@ -180,7 +185,10 @@ class Deployer:
         Args:
             names: The stacks' short names; all for none.
         """
-        return [self._plan(stack, is_named=bool(names)) for stack in self._choose(names)]
+        chosen = self._choose(names)
+        if services := service_roles.missing(self._iam, chosen):
+            note(f"the service-linked roles of {', '.join(services)} would be made")
+        return [self._plan(stack, is_named=bool(names)) for stack in chosen]
 
     def _plan(self, stack: Stack, *, is_named: bool) -> Planned:
         state = self._service.state(stack.full_name)

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from toolchain.aws import doing
-from toolchain.doctor.context import COMPUTE_ENVIRONMENTS, DoctorContext
+from toolchain.doctor.context import DoctorContext
 from toolchain.doctor.result import DEPLOY, CheckResult, green, red
+from toolchain.stacks.host_images import COMPUTE_ENVIRONMENTS
 
 if TYPE_CHECKING:
     from types_boto3_batch.type_defs import ComputeEnvironmentDetailTypeDef, JobQueueDetailTypeDef
@@ -41,6 +42,23 @@ def compute_environments(context: DoctorContext) -> Iterator[CheckResult]:
             yield red(f"{name} cannot mount: {'; '.join(wrong)}", _DEPLOY)
         else:
             yield green(f"{name} is VALID and ENABLED, {resources['type']} with up to {resources['maxvCpus']} vCPUs")
+
+
+def host_images(context: DoctorContext) -> Iterator[CheckResult]:
+    """Hosts start from the latest image, which Batch does not see to by itself."""
+    for environment in context.compute_environments:
+        name = environment["computeEnvironmentName"]
+        configurations = environment["computeResources"].get("ec2Configuration", ())
+        statuses = {configuration.get("batchImageStatus") for configuration in configurations}
+        if "UPDATE_AVAILABLE" in statuses:
+            yield red(
+                f"hosts of {name} start from an old image, without the latest security patches",
+                "Type: python build.py update-hosts",
+            )
+        elif "LATEST" in statuses:
+            yield green(f"hosts of {name} start from the latest image")
+        else:
+            yield green(f"{name} has started no hosts yet, and so Batch does not say how old their image is")
 
 
 def job_queue(context: DoctorContext) -> Iterator[CheckResult]:

@@ -7,6 +7,7 @@ from typing import Any
 from toolchain.aws import doing
 from toolchain.doctor.context import DoctorContext
 from toolchain.doctor.result import DEPLOY, CheckResult, green, red
+from toolchain.stacks import service_roles
 from toolchain.stacks.resolve import DeployedResolver, UnresolvedError
 
 _STACKS = ("compute", "workflow")
@@ -60,6 +61,18 @@ def policies(context: DoctorContext) -> Iterator[CheckResult]:
                 yield green(f"{label}: {names}, as the template says")
 
 
+def service_linked(context: DoctorContext) -> Iterator[CheckResult]:
+    """The services that the stacks use have their roles in this account."""
+    missing = service_roles.missing(context.iam, context.layout.stacks)
+    for service in missing:
+        yield red(
+            f"{service} has none in this account, and cannot act for it",
+            f"{DEPLOY}, which makes it; or: aws iam create-service-linked-role --aws-service-name {service}",
+        )
+    if not missing:
+        yield green("every service that the stacks use has its role")
+
+
 def instance_profile(context: DoctorContext) -> Iterator[CheckResult]:
     """Hosts get their role."""
     expected = context.outputs["InstanceRoleArn"]
@@ -98,7 +111,9 @@ def _expected(context: DoctorContext, stack: str) -> dict[str, tuple[str, dict[s
         return None
 
     def documents(policies: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-        return {resolve(policy["PolicyName"]): resolve(policy["PolicyDocument"]) for policy in policies}
+        return {
+            resolve(policy["PolicyName"]): resolve(policy["PolicyDocument"]) for policy in _made(resolver, policies)
+        }
 
     resources = {name: resource for name, resource in template["Resources"].items() if name in ids}
     roles: dict[str, tuple[str, dict[str, Any]]] = {}
@@ -121,6 +136,17 @@ def _expected(context: DoctorContext, stack: str) -> dict[str, tuple[str, dict[s
             for role in properties.get("Roles") or [properties.get("RoleName")]:
                 by_role.get(resolve(role), {}).update({ids[name]: None} if is_managed else documents([properties]))
     return roles
+
+
+def _made(resolver: DeployedResolver, policies: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    """The inline policies whose conditions hold."""
+    for policy in policies:
+        made = policy
+        while "Fn::If" in made:
+            condition, yes, no = made["Fn::If"]
+            made = yes if resolver.call("Condition", condition) else no
+        if made != {"Ref": "AWS::NoValue"}:
+            yield made
 
 
 def _actual(context: DoctorContext, role: str) -> dict[str, Any] | None:
