@@ -228,6 +228,8 @@ def _gaps(home: Home) -> list[float]:
         batch.submit_job(
             jobName=f"short-{number}",
             jobQueue=home.queue,
+            shareIdentifier="bench",
+            schedulingPriorityOverride=1,
             jobDefinition=f"genomics-{TOOL}",
             containerOverrides={
                 "command": ["true"],

@@ -103,7 +103,8 @@ def test_batch_submit_job_runs_a_job(aws: Aws) -> None:
         "resourceRequirements": [{"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": "256"}],
     }
     queue = ("--job-queue", aws.outputs["JobQueueName"])
-    words = (*queue, "--job-name", "by-hand", "--job-definition", "genomics-samtools")
+    share = ("--share-identifier", "byhand", "--scheduling-priority-override", "1")
+    words = (*queue, *share, "--job-name", "by-hand", "--job-definition", "genomics-samtools")
     job_id = aws.json("batch", "submit-job", *words, "--container-overrides", json.dumps(overrides))["jobId"]
     job = ended(lambda: aws.json("batch", "describe-jobs", "--jobs", job_id)["jobs"][0])
     assert (job["status"], job["container"]["exitCode"]) == ("SUCCEEDED", 0)

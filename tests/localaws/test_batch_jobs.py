@@ -225,10 +225,18 @@ def test_a_queue_with_a_scheduling_policy_goes_by_priority(cloud: Cloud, shell: 
         jobQueueName="fair", state="ENABLED", priority=1, schedulingPolicyArn=policy, computeEnvironmentOrder=order
     )
     running = start_long_job(cloud, shell, **BOTH_VCPUS)
-    request = {"jobQueue": "fair", **BOTH_VCPUS}
+    request = {"jobQueue": "fair", "shareIdentifier": "run1", **BOTH_VCPUS}
+    with pytest.raises(ClientError, match="Either schedulingPriority in job definition or schedulingPriorityOverride"):
+        cloud.submit(shell, **request)
+    for share in ("", "run-1"):
+        with pytest.raises(ClientError, match="shareIdentifier must be"):
+            cloud.submit(shell, **{**request, "shareIdentifier": share}, schedulingPriorityOverride=1)
+    with pytest.raises(ClientError, match="for job queues with a scheduling policy"):
+        cloud.submit(shell, shareIdentifier="run1", schedulingPriorityOverride=1)
     low, high = (cloud.submit(shell, schedulingPriorityOverride=priority, **request) for priority in (1, 9))
     cloud.batch.terminate_job(jobId=running, reason="enough")
     assert cloud.ended(low)["startedAt"] > cloud.ended(high)["startedAt"]
+    assert (cloud.job(high)["shareIdentifier"], cloud.job(high)["schedulingPriority"]) == ("run1", 9)
     cloud.batch.update_job_queue(jobQueue="fair", state="DISABLED")
     with pytest.raises(ClientError, match="DISABLED job queue"):
         cloud.submit(shell, jobQueue="fair")

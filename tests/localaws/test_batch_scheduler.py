@@ -33,8 +33,8 @@ class Machine:
         self.scheduler = Scheduler(vcpus=vcpus, memory=memory)
         self.placed: list[tuple[int, str]] = []
 
-    def enter(self, queue: Queue, number: int, vcpus: int = 1, memory: int = 10) -> Any:
-        job = Mock(queue=queue, vcpus=vcpus, memory=memory, order=(0, number))
+    def enter(self, queue: Queue, number: int, vcpus: int = 1, memory: int = 10, share: str = "") -> Any:
+        job = Mock(queue=queue, vcpus=vcpus, memory=memory, share=share, order=(0, number))
         job.place = lambda environment: self.placed.append((number, environment.name))
         self.scheduler.enter(job)
         return job
@@ -60,6 +60,15 @@ def test_jobs_are_placed(jobs: list[tuple[int, int]], leaves: int, before: list[
     assert machine.numbers == before
     machine.scheduler.leave(entered[leaves])
     assert machine.numbers == after
+
+
+def test_runs_that_share_a_queue_take_turns_however_many_jobs_one_of_them_has() -> None:
+    machine, queue = Machine(vcpus=2), queue_of("spot")
+    runs = ["long", "long", "long", "long", "short", "short"]
+    jobs = [machine.enter(queue, number, share=run) for number, run in enumerate(runs)]
+    for number in (0, 1, 4):
+        machine.scheduler.leave(jobs[number])
+    assert machine.numbers == [0, 1, 4, 2, 5]
 
 
 def test_a_retried_job_keeps_its_turn() -> None:

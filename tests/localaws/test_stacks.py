@@ -15,6 +15,7 @@ ORDER = ("registry", "network", "storage", "compute", "workflow")
 HELD = (
     ("batch", "describe_compute_environments", "computeEnvironments[].computeEnvironmentName"),
     ("batch", "describe_job_queues", "jobQueues[].jobQueueName"),
+    ("batch", "list_scheduling_policies", "schedulingPolicies[].arn"),
     ("cloudwatch", "describe_alarms", "MetricAlarms[].AlarmName"),
     ("cloudwatch", "list_dashboards", "DashboardEntries[].DashboardName"),
     ("ec2", "describe_addresses", "Addresses[].PublicIp"),
@@ -121,6 +122,7 @@ def test_resources_are_what_their_templates_say(embedded: Embedded, deployed: St
         2,
         3,
     )
+    assert queue["schedulingPolicyArn"].startswith("arn:aws:batch:")
     ec2 = embedded.client("ec2")
     [group] = ec2.describe_security_groups(GroupIds=[storage["LustreClientSecurityGroupId"]])["SecurityGroups"]
     assert sorted(rule["FromPort"] for rule in group["IpPermissions"]) == [988, 1018]

@@ -132,6 +132,8 @@ def test_the_queue_tries_spot_first_and_no_job_that_can_never_run_holds_it() -> 
         {"Order": 1, "ComputeEnvironment": environment.format("Spot")},
         {"Order": 2, "ComputeEnvironment": environment.format("OnDemand")},
     ]
+    # Or it could never be given one.
+    assert queue["SchedulingPolicyArn"] == ARN.format("batch", "scheduling-policy/SchedulingPolicy")
     actions = queue["JobStateTimeLimitActions"]
     assert [action["Reason"] for action in actions] == [
         "CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY",

@@ -17,6 +17,7 @@ from toolchain.jobdefs import template as jobdefs
 from toolchain.localaws.stepfunctions.expressions import QueryError, evaluate
 from toolchain.paths import HERE
 from toolchain.stacks import template as templates
+from toolchain.stacks.changes import LARGEST_BODY, template_body
 from toolchain.workflow.aligners import ALIGNERS
 from toolchain.workflow.run_input import LARGEST_INPUT
 from toolchain.workflow.samples import SKIPS, Skip, in_order
@@ -126,6 +127,15 @@ def test_the_topic_hears_of_runs_and_not_of_their_samples_or_jobs() -> None:
     pattern = TEMPLATE.resources["RunEnded"]["Properties"]["EventPattern"]["detail"]
     assert pattern["stateMachineArn"] == [{"Ref": "Germline"}]
     assert set(pattern["status"]) == {"SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"}
+
+
+@pytest.mark.parametrize("run", ["run1", "2026-11-25-night_1.b", "-_-", "x" * 80])
+def test_each_run_has_a_share_of_the_queue_by_an_identifier_that_batch_takes(run: str) -> None:
+    assert STATES["Submit"]["Arguments"]["ShareIdentifier"] == "{% $share %}"
+    assert STATES["Submit"]["Arguments"]["SchedulingPriorityOverride"] in range(10_000)
+    share = query(STATES["Read order"]["Assign"]["share"], states={"input": {"run": run}})
+    assert re.fullmatch("[A-Za-z0-9]{1,255}", share)
+    assert set(run) & set("rn12026") <= set(share)
 
 
 # ---- a run's input ----
@@ -255,5 +265,5 @@ def test_the_topic_s_key_asks_no_account_of_eventbridge_which_names_none_and_the
     assert topic == {"events.amazonaws.com": account, "cloudwatch.amazonaws.com": account}
 
 
-def test_a_template_is_small_enough_to_be_sent_as_it_is() -> None:
-    assert len(FILE.read_bytes()) < 51_200
+def test_the_template_leaves_room_for_a_step_of_a_lab_s_own() -> None:
+    assert len(template_body(TEMPLATE).encode()) < LARGEST_BODY - 2000

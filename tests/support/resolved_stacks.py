@@ -46,6 +46,7 @@ GIVEN: Final = {
 ARNS: Final = {
     "AWS::Batch::ComputeEnvironment": f"arn:aws:batch:{REGION}:{ACCOUNT}:compute-environment/{{}}",
     "AWS::Batch::JobQueue": f"arn:aws:batch:{REGION}:{ACCOUNT}:job-queue/{{}}",
+    "AWS::Batch::SchedulingPolicy": f"arn:aws:batch:{REGION}:{ACCOUNT}:scheduling-policy/{{}}",
     "AWS::Events::Rule": f"arn:aws:events:{REGION}:{ACCOUNT}:rule/{{}}",
     "AWS::FSx::FileSystem": f"arn:aws:fsx:{REGION}:{ACCOUNT}:file-system/fs-0123456789abcdef0",
     "AWS::IAM::InstanceProfile": f"arn:aws:iam::{ACCOUNT}:instance-profile/{{}}",
@@ -58,7 +59,13 @@ ARNS: Final = {
     "AWS::StepFunctions::StateMachine": f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:{{}}",
 }
 REF_IS_ARN: Final = frozenset(
-    {"AWS::Batch::ComputeEnvironment", "AWS::Batch::JobQueue", "AWS::SNS::Topic", "AWS::StepFunctions::StateMachine"}
+    {
+        "AWS::Batch::ComputeEnvironment",
+        "AWS::Batch::JobQueue",
+        "AWS::Batch::SchedulingPolicy",
+        "AWS::SNS::Topic",
+        "AWS::StepFunctions::StateMachine",
+    }
 )
 
 

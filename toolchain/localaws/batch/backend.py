@@ -66,7 +66,8 @@ class LocalBatchBackend(BatchBackend):
         queue = self.queue(str(request.get("jobQueue", "")))
         if queue.state == "DISABLED":
             raise ClientException(f"Cannot submit job to DISABLED job queue {queue.arn}")
-        submission = Submission.parse(request, self._definition(str(request.get("jobDefinition", ""))))
+        definition = self._definition(str(request.get("jobDefinition", "")))
+        submission = Submission.parse(request, definition, is_shared=bool(queue.schedule_policy))
         job_id = str(uuid.uuid4())
         size = submission.array_size
         children = [

@@ -52,8 +52,12 @@ def job_detail(job: Job | ArrayJob, tags: Mapping[str, str]) -> dict[str, Any]:
         for attempt in job.attempts
         if attempt.stopped is not None
     ]
+    shared = (
+        {"shareIdentifier": submission.share, "schedulingPriority": submission.priority} if submission.share else {}
+    )
     return {
         **job_summary(job),
+        **shared,
         "jobQueue": job.queue.arn,
         "attempts": attempts,
         "parameters": dict(submission.parameters),

@@ -44,6 +44,7 @@ class Job:
         container = submission.container()
         self.vcpus = container.vcpus
         self.memory = container.memory
+        self.share = submission.share
         self.order = (-submission.priority if queue.schedule_policy else 0, number)
         self.status: Status = "SUBMITTED"
         self.attempts: list[Attempt] = []

@@ -1,11 +1,15 @@
 """Places jobs on this machine by vCPUs and memory: the queue of higher priority first, each first in, first out.
 
+In a queue with a scheduling policy the share that has the fewest vCPUs at the time goes first; Batch also counts what
+a share had before, and weighs shares.
+
 A job at the head of its queue that has to wait holds up those behind it, as in Batch. One that can never be placed
 does not, where Batch would let all others wait until the queue's time limit cancels it.
 """
 
 import threading
 from bisect import insort
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Protocol
 
@@ -47,12 +51,14 @@ class Schedulable(Protocol):
 
     Attributes:
         memory: MiB.
-        order: Jobs of a queue are placed by it, the lowest first.
+        share: Whose it is; jobs of a queue without a scheduling policy are all of one.
+        order: Jobs of a share are placed by it, the lowest first.
     """
 
     queue: Queue
     vcpus: int
     memory: int
+    share: str
     order: tuple[int, int]
 
     def place(self, environment: ComputeEnvironment) -> None:
@@ -95,12 +101,7 @@ class Scheduler:
         with self._lock:
             before = len(self._placed)
             for queue in sorted(self._waiting, key=lambda queue: -int(queue.priority)):
-                for job in tuple(self._waiting[queue]):
-                    if self.misfit(job):
-                        continue
-                    environment = self._room(job)
-                    if environment is None:
-                        break
+                while (job := self._next(queue)) and (environment := self._room(job)):
                     self._waiting[queue].remove(job)
                     self._placed[job] = environment
                 if not self._waiting[queue]:
@@ -108,6 +109,14 @@ class Scheduler:
             placed = list(self._placed.items())[before:]
         for job, environment in placed:
             job.place(environment)
+
+    def _next(self, queue: Queue) -> Schedulable | None:
+        """The job at the head of a queue."""
+        used = Counter[str]()
+        for job in self._placed:
+            used[job.share] += job.vcpus if job.queue is queue else 0
+        fitting = (job for job in self._waiting[queue] if not self.misfit(job))
+        return min(fitting, key=lambda job: (used[job.share], job.order), default=None)
 
     def misfit(self, job: Schedulable) -> str | None:
         """Why a job can never be placed, as queues and environments are now."""

@@ -11,6 +11,7 @@ from toolchain.docker.container import Container, Job, container_of
 
 SHORTEST_TIMEOUT: Final = 60
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
+_SHARE: Final = re.compile(r"[A-Za-z0-9]{1,255}\*?")
 _ARRAY_SIZES: Final = range(2, 10_001)
 _ATTEMPTS: Final = range(1, 11)
 _MAX_RULES: Final = 5
@@ -26,7 +27,8 @@ class Submission:
         properties: The definition's containerProperties with the request's containerOverrides.
         timeout: Seconds that an attempt may take.
         array_size: None for a single job.
-        priority: In a queue with a scheduling policy; the highest goes first.
+        share: Whose share of a queue with a scheduling policy it takes; empty without one.
+        priority: Within that share; the highest goes first.
     """
 
     name: str
@@ -36,17 +38,24 @@ class Submission:
     retry_strategy: Mapping[str, Any]
     timeout: int | None
     array_size: int | None
+    share: str
     priority: int
     tags: Mapping[str, str]
 
     @classmethod
-    def parse(cls, request: Mapping[str, Any], definition: Mapping[str, Any]) -> "Submission":
+    def parse(cls, request: Mapping[str, Any], definition: Mapping[str, Any], *, is_shared: bool) -> "Submission":
         """Reads SubmitJob's body.
+
+        Args:
+            request: The body.
+            definition: As DescribeJobDefinitions shows it.
+            is_shared: Whether the queue has a scheduling policy.
 
         Raises:
             ClientException: Batch refuses it.
         """
-        name = str(request.get("jobName", ""))
+        name, share = str(request.get("jobName", "")), str(request.get("shareIdentifier", ""))
+        priority = request.get("schedulingPriorityOverride", definition.get("schedulingPriority"))
         timeout = (request.get("timeout") or definition.get("timeout") or {}).get("attemptDurationSeconds")
         size = (request.get("arrayProperties") or {}).get("size")
         strategy = request.get("retryStrategy") or definition.get("retryStrategy") or {}
@@ -54,6 +63,12 @@ class Submission:
         actions = {str(rule.get("action")).upper() for rule in rules}
         for is_refused, why in (
             (not _NAME.fullmatch(name), "Job name should match valid pattern"),
+            (is_shared and not _SHARE.fullmatch(share), "shareIdentifier must be up to 255 letters and digits"),
+            (share and not is_shared, "shareIdentifier is for job queues with a scheduling policy"),
+            (
+                is_shared and priority is None,
+                "Either schedulingPriority in job definition or schedulingPriorityOverride should be specified.",
+            ),
             (request.get("dependsOn"), "the embedded AWS has no dependsOn"),
             (timeout in range(SHORTEST_TIMEOUT), f"attemptDurationSeconds must be at least {SHORTEST_TIMEOUT}"),
             (size is not None and size not in _ARRAY_SIZES, "array size must be between 2 and 10000"),
@@ -72,7 +87,8 @@ class Submission:
             retry_strategy=strategy,
             timeout=timeout,
             array_size=size,
-            priority=request.get("schedulingPriorityOverride") or 0,
+            share=share,
+            priority=priority or 0,
             tags=request.get("tags") or {},
         )
         try:
