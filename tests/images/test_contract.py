@@ -35,11 +35,11 @@ LARGEST = {
 LARGEST_TOGETHER = 20_000_000
 # Of the standard library, what a step may import: the common layer holds these and what they import in turn.
 MODULES = """
-argparse array base64 binascii bisect collections concurrent.futures.thread contextlib copy csv dataclasses datetime
-encodings.ascii encodings.idna encodings.latin_1 encodings.utf_8 enum errno fcntl fnmatch functools glob gzip hashlib
-heapq hmac http.client importlib.metadata inspect io ipaddress itertools json logging math operator os pathlib queue
-random re resource secrets selectors shutil signal socket stat string struct subprocess sys tempfile textwrap threading
-time traceback types typing unicodedata urllib.parse urllib.request weakref zipfile zlib
+argparse array base64 binascii bisect collections concurrent.futures.thread contextlib copy csv ctypes dataclasses
+datetime encodings.ascii encodings.idna encodings.latin_1 encodings.utf_8 enum errno fcntl fnmatch functools glob gzip
+hashlib heapq hmac http.client importlib.metadata inspect io ipaddress itertools json logging math operator os pathlib
+queue random re resource secrets selectors shutil signal socket stat string struct subprocess sys tempfile textwrap
+threading time traceback types typing unicodedata urllib.parse urllib.request weakref zipfile zlib
 """
 # CPU time of the quickest of some runs: what a start takes where nothing else wants the processor, since all of it is
 # one thread's work.

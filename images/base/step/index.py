@@ -82,6 +82,7 @@ def prepare(indexer: Indexer, job: Job, arguments: Sequence[str]) -> None:
         folder=folder,
         command=("step", "index", name),
         reference={"name": name, "sha256": digest},
+        writable=(job.workflow / REFERENCES, *([run] if run else [])),
     )
     index_manifest = folder / indexer.aligner / MANIFEST
     if index_manifest.exists() and (folder / SEQUENCES / MANIFEST).exists():

@@ -3,12 +3,12 @@
 import os
 import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from step import machine
+from step import landlock, machine
 from step.arguments import check_variable
 from step.errors import InputOutputError, MissingInputError, UsageError, printable
 
@@ -23,6 +23,8 @@ class Job:
     Attributes:
         root: The directory of the three mounts, `/scratch`.
         mounts: The kernel's table of mounts (proc_pid_mountinfo(5)).
+        hold_writes_to: Holds this process to writing below directories; returns why it cannot. A job of a test, which
+            is one process with others, is not held.
     """
 
     environment: Mapping[str, str]
@@ -30,6 +32,7 @@ class Job:
     mounts: Path
     threads: int
     memory_mib: int
+    hold_writes_to: Callable[[Iterable[Path]], str | None] = lambda _: None
 
     @classmethod
     def current(cls) -> "Job":
@@ -40,6 +43,7 @@ class Job:
             mounts=Path("/proc/self/mountinfo"),
             threads=machine.threads(os.environ),
             memory_mib=machine.memory_mib(),
+            hold_writes_to=landlock.hold_writes_to,
         )
 
     @property

@@ -48,6 +48,7 @@ class Step:
         key: A digest over what the result depends on: image, command, reference, and the content of every input.
         work: The work directory, once the step is entered.
         notes: What the user should know about the result, for the record and the log.
+        writable: Directories that this step writes to, beside its folder and its work directory.
     """
 
     job: Job
@@ -62,6 +63,7 @@ class Step:
     costs: list[Cost] = field(default_factory=list)
     outputs: list[File] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    writable: Sequence[Path] = ()
     _input_files: tuple[File, ...] = ()
     _digests: dict[str, str] = field(default_factory=dict)
     _started: float = 0.0
@@ -96,7 +98,7 @@ class Step:
         return True
 
     def __enter__(self) -> Self:
-        """Creates the work directory, and removes those of killed attempts."""
+        """Creates the work directory, removes those of killed attempts, and gives up the right to write elsewhere."""
         make_folder(self.record_path.parent)
         parent = make_folder(self.job.root / "working" / WORK / self.folder.relative_to(self.job.root / "working"))
         try:
@@ -109,12 +111,15 @@ class Step:
                     self.work = parent / f"tmp.{self.name}.{os.urandom(6).hex()}"
                     self.work.mkdir(mode=0o700)
                 fcntl.flock(self._locks.enter_context((self.work / ".lock").open("w")), fcntl.LOCK_EX | fcntl.LOCK_NB)
+            why = self.job.hold_writes_to((self.folder, parent, *map(make_folder, self.writable)))
         except OSError as error:
             self._clean_up()
             raise cannot_write(parent, error) from error
         except BaseException:
             self._clean_up()
             raise
+        if why:
+            self.notes.append(f"this step may write all of {self.job.root / 'working'}: no Landlock here ({why})")
         self._started, self._clock = time.time(), time.monotonic()
         log(f"{self.name}: {self.job.threads} threads, {self.job.memory_mib} MiB")
         return self
