@@ -6,6 +6,8 @@ prints it and exits with its code, as of sysexits.h. Any other exception is a bu
 
 from collections.abc import Sequence
 
+_MOST_ERRORS = 20
+
 
 class ToolchainError(Exception):
     """An error with an exit code.
@@ -35,6 +37,18 @@ class SeveralFailedError(ToolchainError):
         super().__init__(first.what, why=first.why, fix=first.fix, details=first.details)
         self.errors = tuple(errors)
         self.exit_code = first.exit_code
+
+
+def raise_all(errors: Sequence[ToolchainError]) -> None:
+    """Raises the error if there is one, all of them as one if there are several, of many the first and their number."""
+    if len(errors) > _MOST_ERRORS:
+        more = f"{len(errors) - _MOST_ERRORS} more errors"
+        last = type(errors[0])(more, why="they are not shown", fix="Correct these first.")
+        errors = (*errors[:_MOST_ERRORS], last)
+    if len(errors) > 1:
+        raise SeveralFailedError(errors)
+    if errors:
+        raise errors[0]
 
 
 class WrongUsageError(ToolchainError):

@@ -2,14 +2,14 @@
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path, PurePosixPath
 
 import pytest
 
 from toolchain import files
-from toolchain.errors import CannotCreateError, MissingInputError
+from toolchain.errors import BadDataError, CannotCreateError, MissingInputError, SeveralFailedError
 from toolchain.localaws import lifecycle as here
 from toolchain.localaws.config import LocalConfig
 from toolchain.localaws.file_copy import copy_file
@@ -146,11 +146,29 @@ def test_a_file_that_steps_may_not_read_is_told_before_the_run(
     LocalTarget(checkout=checkout).check_inputs(asked)
 
 
-def test_a_file_that_is_not_there_is_for_the_step_to_tell(tmp_path: Path) -> None:
+def test_files_that_do_not_exist_are_all_told_before_the_run(tmp_path: Path) -> None:
     checkout = Checkout(root=tmp_path)
     asked = order(checkout)
-    (checkout.local / "scratch" / "reference" / "x.fa").unlink()
-    LocalTarget(checkout=checkout).check_inputs(asked)
+    for name in ("reference/x.fa", "data/a/2.fq"):
+        (checkout.local / "scratch" / name).unlink()
+    with pytest.raises(SeveralFailedError) as caught:
+        LocalTarget(checkout=checkout).check_inputs(asked)
+    assert [str(error) for error in caught.value.errors] == [
+        f"{name} does not exist: it is not in {checkout.local}/scratch/{top}. Correct its path, or put the file there."
+        for name, top in (("x.fa", "reference"), ("a/2.fq", "data"))
+    ]
+    assert caught.value.exit_code == MissingInputError.exit_code
+
+
+@pytest.mark.parametrize("link", [os.link, os.symlink])
+def test_one_file_by_two_names_is_told_before_the_run(tmp_path: Path, link: Callable[[Path, Path], None]) -> None:
+    checkout = Checkout(root=tmp_path)
+    asked = order(checkout)
+    folder = checkout.local / "scratch" / "data" / "a"
+    (folder / "2.fq").unlink()
+    link(folder / "1.fq", folder / "2.fq")
+    with pytest.raises(BadDataError, match=r"a/2\.fq is named twice: its reads are those of a/1\.fq"):
+        LocalTarget(checkout=checkout).check_inputs(asked)
 
 
 def test_what_comes_from_a_bucket_is_for_steps_to_read(tmp_path: Path) -> None:

@@ -138,7 +138,13 @@ SECTIONS = {
         "update-hosts": "stacks.update_hosts",
         "doctor": "doctor.doctor",
     },
-    "Runs": {"run": "runs.run", "status": "runs.status", "logs": "runs.logs", "stop": "runs.stop"},
+    "Runs": {
+        "samplesheet": "samplesheet.samplesheet",
+        "run": "runs.run",
+        "status": "runs.status",
+        "logs": "runs.logs",
+        "stop": "runs.stop",
+    },
     "This machine": {"demo": "demo.demo", "local": "local.local"},
 }
 COMMANDS = {name: place for commands in SECTIONS.values() for name, place in commands.items()}

@@ -23,7 +23,7 @@ from toolchain.runs.progress import label
 from toolchain.runs.run_error import run_failure
 from toolchain.settings import AlignerChoice
 from toolchain.stacks.template import state_machine
-from toolchain.workflow import plan
+from toolchain.workflow import data_link, plan
 from toolchain.workflow import run_input as run_inputs
 from toolchain.workflow import sheet as sheets
 from toolchain.workflow.run_input import RunInput
@@ -84,9 +84,10 @@ def run(  # noqa: PLR0913  # an argument for each option
             why="the run would end with it",
             fix="Type first: python build.py local start",
         )
+    known = settings.load(target.checkout.settings)
     run_input = RunInput(
         reference=run_inputs.check_reference(reference),
-        samples=sheets.read(sheet),
+        samples=sheets.read(sheet, data_link.of(known)),
         shards=shards or target.default_shards,
         ploidy=ploidy,
         skip=in_order(skip),
@@ -97,7 +98,6 @@ def run(  # noqa: PLR0913  # an argument for each option
     if not dry_run:
         target.prepare(account, typed_command())
     resources = target.job_resources()
-    known = settings.load(target.checkout.settings)
     choice = target.choose_aligner(known, run_input.reference, aligner, resources)
     console.note(f"aligner: {choice.aligner}: {choice.reason}")
     run_input = replace(run_input, aligner=choice.aligner, resources=resources)

@@ -80,9 +80,10 @@ class Target(ABC):
 
     @abstractmethod
     def check_run(self, account: Account, name: str, run_input: RunInput) -> None:
-        """Checks what can be seen from here before a run starts: its name is free, its inputs can be read.
+        """Checks what can be seen from here before a run starts: its name is free, its inputs exist and can be read.
 
         Raises:
             WrongUsageError: Results of another run have this name.
-            MissingInputError: A file cannot be read.
+            MissingInputError: A file does not exist, or cannot be read; several errors as one.
+            BadDataError: Two names of the sheet are one file.
         """

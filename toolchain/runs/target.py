@@ -11,7 +11,7 @@ from toolchain import files, settings
 from toolchain.aws import Account, doing
 from toolchain.console import note
 from toolchain.docker.host import Machine
-from toolchain.errors import ConfigurationError, MissingInputError, WrongUsageError
+from toolchain.errors import ConfigurationError, MissingInputError, ToolchainError, WrongUsageError, raise_all
 from toolchain.images.build import ImageBuilder, build
 from toolchain.jobdefs import register, render, template
 from toolchain.jobdefs.target import Target
@@ -20,8 +20,9 @@ from toolchain.settings import AlignerChoice, Settings
 from toolchain.stacks import outputs
 from toolchain.stacks.deploy import Deployer
 from toolchain.stacks.progress import show_failures
-from toolchain.workflow import aligners
+from toolchain.workflow import aligners, data_link
 from toolchain.workflow.aligners import Choice
+from toolchain.workflow.input_files import check_objects, missing, same_content
 from toolchain.workflow.run_input import RunInput
 
 AWS_SHARDS = 24
@@ -77,8 +78,9 @@ class AwsTarget(Target):
     def prepare(self, account: Account, command: str) -> None:
         """Nothing: `deploy`, `push` and `register` are commands of their own."""
 
-    def check_run(self, account: Account, name: str, run_input: RunInput) -> None:
-        """Nothing: Step Functions knows the names, and only hosts see the files."""
+    def check_run(self, account: Account, name: str, run_input: RunInput) -> None:  # noqa: ARG002
+        """Looks for the reads in the bucket; Step Functions knows the names of runs."""
+        check_objects(account.s3(), data_link.of(settings.load(self.checkout.settings)), run_input.fastqs)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,7 +162,7 @@ class LocalTarget(Target):
             note(f"deployed {', '.join(changed)}")
 
     def check_run(self, account: Account, name: str, run_input: RunInput) -> None:
-        """Looks for results of runs of earlier servers, and whether the steps' user may read the files that exist."""
+        """Looks for results of runs of earlier servers, and for the files, which the steps must be able to read."""
         bucket, _, prefix = outputs.read(account, self.checkout)["ExportPath"].removeprefix("s3://").partition("/")
         workflow = settings.load(self.checkout.settings).workflow
         results = self.checkout.local / "s3" / bucket / prefix / workflow / name
@@ -171,19 +173,31 @@ class LocalTarget(Target):
         self.check_inputs(run_input)
 
     def check_inputs(self, run_input: RunInput) -> None:
-        """Checks that the steps' user may read the input files that exist.
+        """Checks that the input files exist, are not one file by several names, and can be read by the steps' user.
 
         Raises:
-            MissingInputError: It may not.
+            MissingInputError: A file does not exist, or cannot be read; several errors as one.
+            BadDataError: Two names of the sheet are one file.
         """
-        reads = [name for sample in run_input.samples for lane in sample.lanes for name in (lane.r1, lane.r2)]
-        for top, names in ((self.scratch / "reference", [run_input.reference]), (self.scratch / "data", reads)):
-            for name in names:
-                file = top / name
-                folders = [folder for folder in file.parents if folder.is_relative_to(top)]
-                for path in (*reversed(folders), file):
-                    if path.exists() and not _is_readable(path):
-                        raise _unreadable(file, path, top)
+        errors: list[ToolchainError] = []
+        names: dict[object, str] = {}
+        for top, name in (
+            (self.scratch / "reference", run_input.reference),
+            *((self.scratch / "data", name) for name in run_input.fastqs),
+        ):
+            file = top / name
+            folders = [folder for folder in file.parents if folder.is_relative_to(top)]
+            closed = next(
+                (path for path in (*reversed(folders), file) if path.exists() and not _is_readable(path)), None
+            )
+            if closed:
+                raise _unreadable(file, closed, top)
+            if not file.is_file():
+                errors.append(missing(name, str(top)))
+            elif top.name == "data":
+                status = file.stat()
+                errors += same_content(names, (status.st_dev, status.st_ino), name)
+        raise_all(errors)
 
     def _source_buckets(self) -> set[str]:
         """The buckets of references and reads; in AWS the lab has made them already."""

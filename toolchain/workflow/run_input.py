@@ -41,6 +41,11 @@ class RunInput:
     count_orphans: bool = False
     resources: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
+    @property
+    def fastqs(self) -> list[str]:
+        """The FASTQ files of all lanes, as paths below /scratch/data."""
+        return [name for sample in self.samples for lane in sample.lanes for name in (lane.r1, lane.r2)]
+
     def as_json(self) -> dict[str, Any]:
         """The input of the state machine in stack/workflow.yaml."""
         return {

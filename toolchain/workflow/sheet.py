@@ -1,8 +1,8 @@
 """Reads sample sheets: a line for each lane, cells separated by commas, semicolons or tabs.
 
 Columns in any order: `sample`, `r1`, `r2`, and optionally `lane` (default: L001, L002, ... in the order of a sample's
-lines), `library` and `unit` (LB and PU of the read group). R1 and R2 are paths below /scratch/data. nf-core's
-`fastq_1` and `fastq_2` are accepted as R1 and R2.
+lines), `library` and `unit` (LB and PU of the read group). R1 and R2 are paths below /scratch/data, or addresses of
+the objects that are linked there. nf-core's `fastq_1` and `fastq_2` are accepted as R1 and R2.
 """
 
 import csv
@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from toolchain.console import counted, note
-from toolchain.errors import BadDataError, MissingInputError, SeveralFailedError, ToolchainError
+from toolchain.errors import BadDataError, MissingInputError, ToolchainError, raise_all
+from toolchain.workflow import fastq_names
+from toolchain.workflow.data_link import DataLink
 from toolchain.workflow.samples import Lane, Sample, check_name, check_sample, is_path
 
 NEEDED = ("sample", "r1", "r2")
@@ -25,11 +27,14 @@ _DELIMITERS = ",;\t"
 # Spreadsheets name the delimiter in a line above the header.
 _SEPARATOR = "sep="
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
-_MOST_ERRORS = 20
 
 
-def read(file: Path) -> tuple[Sample, ...]:
+def read(file: Path, link: DataLink) -> tuple[Sample, ...]:
     """Reads a sample sheet.
+
+    Args:
+        file: The sheet.
+        link: What is linked to /scratch/data.
 
     Returns:
         The samples, in the order of their first lines.
@@ -39,17 +44,9 @@ def read(file: Path) -> tuple[Sample, ...]:
         BadDataError: It has a mistake; line and column are named.
         SeveralFailedError: It has several.
     """
-    sheet = _Sheet(file=file)
+    sheet = _Sheet(file=file, link=link)
     sheet.read(_text(file))
-    if len(sheet.errors) > _MOST_ERRORS:
-        more = counted(len(sheet.errors) - _MOST_ERRORS, "more mistake")
-        sheet.errors[_MOST_ERRORS:] = [
-            BadDataError(f"{file} has {more}", why="they are not shown", fix="Correct these.")
-        ]
-    if len(sheet.errors) > 1:
-        raise SeveralFailedError(sheet.errors)
-    if sheet.errors:
-        raise sheet.errors[0]
+    raise_all(sheet.errors)
     if not sheet.lanes:
         raise BadDataError(f"{file} names no sample", why="it has no line after its header", fix="Add a line a lane.")
     return tuple(Sample(name=name, lanes=tuple(lanes)) for name, lanes in sheet.lanes.items())
@@ -74,12 +71,14 @@ class _Sheet:
 
     Attributes:
         file: Its path.
+        link: What is linked to /scratch/data.
         lanes: Sample to its lanes.
         errors: All mistakes.
         first_lines: FASTQ file to the line that named it first.
     """
 
     file: Path
+    link: DataLink
     lanes: dict[str, list[Lane]] = field(default_factory=dict)
     errors: list[ToolchainError] = field(default_factory=list)
     first_lines: dict[str, int] = field(default_factory=dict)
@@ -140,10 +139,16 @@ class _Sheet:
     def _add(self, number: int, row: Mapping[str, str], heads: Mapping[str, str]) -> None:
         """Adds the lane of a line, or its mistakes."""
         before = len(self.errors)
+        row = {name: self._mapped(name, cell, number, heads) for name, cell in row.items()}
+        if len(self.errors) > before:
+            return
         for name, cell in row.items():
             if mistake := _mistake(name, cell):
                 self._wrong(number, f"column {heads[name]}: {mistake[0]}", mistake[1])
         if len(self.errors) > before:
+            return
+        if why := _mispaired(row["r1"], row["r2"]):
+            self._wrong(number, f"columns {heads['r1']} and {heads['r2']}: {why}", "Correct the two names.")
             return
         lanes = self.lanes.setdefault(row["sample"], [])
         lane = Lane(
@@ -169,8 +174,31 @@ class _Sheet:
             self.first_lines.setdefault(row[name], number)
         lanes.append(lane)
 
+    def _mapped(self, name: str, cell: str, number: int, heads: Mapping[str, str]) -> str:
+        """A cell, in which the address of a linked object is replaced by its path below /scratch/data."""
+        if name not in ("r1", "r2") or not cell.startswith("s3://"):
+            return cell
+        path = self.link.path(cell)
+        if path is None:
+            why = f"column {heads[name]}: {cell!r:.200} is not below {self.link.uri}, which is linked to /scratch/data"
+            self._wrong(number, why, "Copy it there, or link its bucket: DataPath in genomics.toml.")
+            return cell
+        return path
+
     def _wrong(self, number: int, why: str, fix: str) -> None:
         self.errors.append(BadDataError(f"{self.file}, line {number} is wrong", why=why, fix=fix))
+
+
+def _mispaired(r1: str, r2: str) -> str | None:
+    """Why two files cannot be the first and second reads of a lane, as far as their names say."""
+    if r1 == r2:
+        return f"R1 and R2 are one file, {r1}"
+    first, second = fastq_names.parse(r1), fastq_names.parse(r2)
+    if first is None or second is None or first.sample != second.sample or (first.read, second.read) == (1, 2):
+        return None
+    if first.read == second.read:
+        return f"by their names both hold R{first.read}: {r1} and {r2}"
+    return f"R1 and R2 are swapped, by their names: {r1} and {r2}"
 
 
 def _delimiter(text: str) -> str:
