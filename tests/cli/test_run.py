@@ -188,8 +188,8 @@ def test_bad_data_ends_with_the_error_of_the_step_and_leaves_the_other_sample_wh
 @pytest.mark.parametrize(
     ("line", "reference", "messages"),
     [
-        ("NA9,lost_R1.fastq.gz,lost_R2.fastq.gz", "small.fa", ("sample NA9, step mem L001", "lost_R1.fastq.gz")),
-        ("NA1,NA1_L001_R1.fastq.gz,NA1_L001_R2.fastq.gz", "hg99.fa", ("no hg99.fa",)),
+        ("NA9,lost_R1.fastq.gz,lost_R2.fastq.gz", "small.fa", ("lost_R2.fastq.gz does not exist",)),
+        ("NA1,NA1_L001_R1.fastq.gz,NA1_L001_R2.fastq.gz", "hg99.fa", ("hg99.fa does not exist",)),
     ],
     ids=["FASTQ", "reference"],
 )
