@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from toolchain.runs.target import LocalTarget
 
 # A command that a message names, up to where the sentence goes on.
-_OURS = re.compile(r"""python build\.py (?P<name>[a-z]+)[^;,:`'"()\n]*?(?=[;,:`'"()\n]|\.?$|\. )""")
+_OURS = re.compile(r"""python build\.py (?P<name>[a-z-]+)[^;,:`'"()\n]*?(?=[;,:`'"()\n]|\.?$|\. )""")
 _AWS = re.compile(r"(?<![\w/.-])aws(?= [a-z][a-z0-9-]+ [a-z][a-z-]+)")
 _START = "python build.py local start"
 # They need nothing that an earlier command left in the embedded AWS.
