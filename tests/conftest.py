@@ -5,10 +5,12 @@ import os
 # testcontainers reads it when it is imported: no Ryuk container, since no image can be pulled everywhere.
 os.environ["TESTCONTAINERS_RYUK_DISABLED"] = "true"
 
+import functools
 import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import botocore.session
 import pytest
 from support import file_progress
 from support.job_runner import BuiltImages, DataSet, JobRunner
@@ -24,6 +26,9 @@ from toolchain.workflow.aligners import Aligner
 # inherits that. A signal that is handled here is at its default in what tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, lambda *_: None)
+
+# Each session of botocore reads the models of its services anew, megabytes of JSON: here all sessions share them.
+botocore.session.create_loader = functools.cache(botocore.session.create_loader)
 
 REAL_DATA = Path(os.environ.get("GENOMICS_TEST_DATA", HERE.root.parent / "shared" / "data"))
 

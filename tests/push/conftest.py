@@ -54,6 +54,8 @@ def aws(api_proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch) -> Iterator[Faul
         monkeypatch.delenv(name)
     for name, value in {**ENVIRONMENT, "AWS_ENDPOINT_URL": api_proxy.url}.items():
         monkeypatch.setenv(name, value)
+    # This one has no limit of calls.
+    monkeypatch.setattr("toolchain.aws.BATCH_CALLS_PER_SECOND", 10_000)
     for service in ("ecr", "batch", "stepfunctions"):
         get_backend(service).reset()
     api_proxy.reset()

@@ -14,9 +14,9 @@ def test_push_render_register_and_verify_end_with_cloud_and_checkout_in_agreemen
     cloud: Cloud, buildable: BuildableProject
 ) -> None:
     def run(*words: str, exit_code: int = 0) -> str:
-        result = buildable.run(*words, environment=cloud.environment)
-        assert result.returncode == exit_code, result.stderr
-        return result.stdout
+        result = buildable.run(*words)
+        assert result.code == exit_code, result.err
+        return result.out
 
     buildable.deploy_roles()
     run("push")
@@ -28,9 +28,10 @@ def test_push_render_register_and_verify_end_with_cloud_and_checkout_in_agreemen
     # Once more, nothing: the process's own CPU time is measured, so that neither network nor other processes count.
     cloud.registry_proxy.seen.clear()
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    nothing = buildable.run("push", environment=cloud.environment)
+    with buildable.start("push", environment=cloud.environment) as process:
+        said = process.communicate(timeout=60)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    assert (nothing.stdout, nothing.stderr) == ("", "nothing to push: ECR holds every image with this content\n")
+    assert said == ("", "nothing to push: ECR holds every image with this content\n")
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < MOST_CPU_SECONDS
     assert run("register") == "alpha:1 unchanged\nbeta:1 unchanged\ngamma:1 unchanged\n"
     assert cloud.registry_proxy.seen == []
@@ -40,7 +41,7 @@ def test_push_render_register_and_verify_end_with_cloud_and_checkout_in_agreemen
     assert "beta:1 runs" in run("verify", exit_code=1)
     pushed = {image["name"]: image["new"] for image in json.loads(run("push", "--json"))["images"]}
     assert pushed == {"alpha": False, "beta": True, "gamma": False}
-    assert "beta.json" in buildable.run("render", "--check", environment=cloud.environment).stderr
+    assert "beta.json" in buildable.run("render", "--check").error
     assert run("register") == "alpha:1 unchanged\nbeta:2 registered\ngamma:1 unchanged\n"
     assert run("verify") == "alpha:1 agrees\nbeta:2 agrees\ngamma:1 agrees\n"
 

@@ -135,8 +135,8 @@ def test_an_interrupted_push_is_finished_by_the_next(
         assert "Traceback" not in said
     assert not (buildable.checkout.dist / "images.json").exists()
     cloud.registry_proxy.reset()
-    again = buildable.run("push", environment=cloud.environment)
-    assert again.returncode == 0, again.stderr
+    again = buildable.run("push")
+    assert again.code == 0, again.err
     assert set(buildable.written()) == set(buildable.names)
 
 
@@ -319,10 +319,10 @@ def test_a_dry_run_says_exactly_what_would_be_done_and_does_nothing(cloud: Cloud
     builds.build(buildable.builder, buildable.builder.catalog.choose(("beta",)))
     (buildable.checkout.dist / "images.json").unlink()
     cloud.registry_proxy.seen.clear()
-    result = buildable.run("push", "--dry-run", environment=cloud.environment)
-    assert result.returncode == 0, result.stderr
+    result = buildable.run("push", "--dry-run")
+    assert result.code == 0, result.err
     where = f"{cloud.registry_proxy.host}/{buildable.prefix}"
-    assert result.stdout.splitlines() == [
+    assert result.out.splitlines() == [
         f"alpha: {where}/alpha:{buildable.tag('alpha')} is there, {alpha.stored.digest}",
         f"beta: {where}/beta:{buildable.tag('beta')} would be pushed",
         f"gamma: {where}/gamma:{buildable.tag('gamma')} would be built and pushed",
@@ -332,23 +332,24 @@ def test_a_dry_run_says_exactly_what_would_be_done_and_does_nothing(cloud: Cloud
 
 
 def test_data_goes_to_stdout_and_progress_to_stderr(cloud: Cloud, buildable: BuildableProject) -> None:
-    result = buildable.run("push", "--json", environment=cloud.environment)
-    assert result.returncode == 0, result.stderr
-    printed = json.loads(result.stdout)["images"]
+    result = buildable.run("push", "--json")
+    assert result.code == 0, result.err
+    printed = json.loads(result.out)["images"]
     assert printed == [{**entry, "new": True} for entry in buildable.written().values()]
     for name in buildable.names:
         address = f"{cloud.registry_proxy.host}/{buildable.prefix}/{name}:{buildable.tag(name)}"
-        assert f"{name}: pushed {address}" in result.stderr
+        assert f"{name}: pushed {address}" in result.err
 
 
+@pytest.mark.usefixtures("cloud")
 def test_each_image_without_a_repository_is_an_error_that_names_the_command_that_makes_it(
-    cloud: Cloud, buildable: BuildableProject
+    buildable: BuildableProject,
 ) -> None:
     for name in ("alpha", "gamma"):
         Account().ecr().delete_repository(repositoryName=f"{buildable.prefix}/{name}")
-    result = buildable.run("push", environment=cloud.environment)
-    assert result.returncode == MissingInputError.exit_code
-    assert [line for line in result.stderr.splitlines() if line.startswith("error: ")] == [
+    result = buildable.run("push")
+    assert result.code == MissingInputError.exit_code
+    assert [line for line in result.err.splitlines() if line.startswith("error: ")] == [
         f"error: no ECR repository '{buildable.prefix}/{name}': this account has none of that name in this region. "
         "Type: python build.py deploy registry"
         for name in ("alpha", "gamma")
@@ -373,8 +374,8 @@ def test_an_environment_that_names_no_aws_account_is_an_error_that_says_what_to_
 ) -> None:
     environment = {**empty_cloud.environment, "AWS_MAX_ATTEMPTS": "1", **change}
     result = project.run("push", environment=environment)
-    assert result.returncode == UnavailableError.exit_code
-    (said,) = result.stderr.splitlines()
+    assert result.code == UnavailableError.exit_code
+    (said,) = result.err.splitlines()
     assert said.startswith("error: ")
     assert said.endswith(fix)
 

@@ -264,16 +264,14 @@ def test_the_latest_is_found_on_whatever_page_it_is(stubbed: tuple["BatchClient"
 # The command
 
 
-def test_a_dry_run_prints_what_would_change_and_changes_nothing(
-    aws: FaultProxy, batch: "BatchClient", project: Project
-) -> None:
+def test_a_dry_run_prints_what_would_change_and_changes_nothing(batch: "BatchClient", project: Project) -> None:
     project.deploy_roles()
     run(project, "alpha", "beta")
     project.settings("[jobs.beta]\nmemory = 777\n")
-    assert project.run("register", "alpha", environment={"AWS_ENDPOINT_URL": aws.url}).stdout == "alpha:1 unchanged\n"
-    result = project.run("register", "--dry-run", environment={"AWS_ENDPOINT_URL": aws.url})
-    assert result.returncode == 0, result.stderr
-    lines = result.stdout.splitlines()
+    assert project.run("register", "alpha").out == "alpha:1 unchanged\n"
+    result = project.run("register", "--dry-run")
+    assert result.code == 0, result.err
+    lines = result.out.splitlines()
     assert lines[:2] == ["alpha:1 unchanged", "beta would be registered, after beta:1"]
     changed = [line for line in lines if line[:2] in {"+ ", "- "}]
     assert changed[:2] == ['-        "value": "512"', '+        "value": "777"']
@@ -282,12 +280,12 @@ def test_a_dry_run_prints_what_would_change_and_changes_nothing(
     assert active(batch, project, "gamma") == []
 
 
-def test_a_dry_runs_difference_is_coloured_on_a_terminal_and_plain_elsewhere(aws: FaultProxy, project: Project) -> None:
+@pytest.mark.usefixtures("aws")
+def test_a_dry_runs_difference_is_coloured_on_a_terminal_and_plain_elsewhere(project: Project) -> None:
     project.deploy_roles()
     run(project)
     project.settings("[jobs.beta]\nmemory = 777\n")
-    environment = {"AWS_ENDPOINT_URL": aws.url, "TERM": "xterm"}
-    assert "\x1b[" not in project.run("register", "--dry-run", environment=environment).stdout
-    coloured = project.run("register", "--dry-run", environment={**environment, "FORCE_COLOR": "1"}).stdout
+    assert "\x1b[" not in project.run("register", "--dry-run").out
+    coloured = project.run("register", "--dry-run", environment={"TERM": "xterm", "FORCE_COLOR": "1"}).out
     assert '\x1b[31m-        "value": "512"' in coloured
     assert '\x1b[32m+        "value": "777"' in coloured

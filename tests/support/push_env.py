@@ -1,5 +1,6 @@
 """A checkout of three small images in a folder of its own, and the cloud that it is pushed to."""
 
+import io
 import json
 import os
 import secrets
@@ -7,17 +8,20 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from docker.errors import ImageNotFound
+from support.cli_runner import CommandResult
 from support.fault_proxy import FaultProxy
 
 from toolchain import files
 from toolchain.aws import Account
 from toolchain.backoff import Backoff
+from toolchain.cli.main import main
 from toolchain.docker.engine import Engine
 from toolchain.images import catalog
 from toolchain.images.build import FINGERPRINT_LABEL, ImageBuilder
@@ -119,14 +123,24 @@ class Project:
         """Gives an image another content."""
         (self.checkout.images / name / "payload").write_bytes(secrets.token_bytes(50_000))
 
-    def run(self, *words: str, environment: Mapping[str, str]) -> "subprocess.CompletedProcess[str]":
-        """Runs a command to its end."""
-        process = self.start(*words, environment=environment)
-        stdout, stderr = process.communicate(timeout=120)
-        return subprocess.CompletedProcess(words, process.returncode, stdout, stderr)
+    def run(self, *words: str, environment: Mapping[str, str] | None = None) -> CommandResult:
+        """Runs a command to its end: in this process, as if this were its checkout."""
+        out, err = io.StringIO(), io.StringIO()
+        with ExitStack() as stack:
+            for module in ("images", "jobdefs", "local"):
+                stack.enter_context(patch(f"toolchain.cli.{module}.HERE", self.checkout))
+            stack.enter_context(patch.dict(os.environ, environment or {}))
+            stack.enter_context(redirect_stdout(out))
+            stack.enter_context(redirect_stderr(err))
+            code = main(words)
+        return CommandResult(code=code, out=out.getvalue(), err=err.getvalue())
 
     def start(self, *words: str, environment: Mapping[str, str]) -> "subprocess.Popen[str]":
-        """Starts a command."""
+        """Starts a command, as a process that runs this checkout's copy of the toolchain."""
+        # With its bytecode, but not with files that Python is writing right now.
+        ignore = shutil.ignore_patterns("*.pyc.*")
+        shutil.copytree(HERE.root / "toolchain", self.checkout.root / "toolchain", ignore=ignore, dirs_exist_ok=True)
+        shutil.copyfile(HERE.root / "build.py", self.checkout.root / "build.py")
         return subprocess.Popen(
             [sys.executable, self.checkout.root / "build.py", *words],
             env={**os.environ, **environment},
@@ -208,7 +222,7 @@ class Cloud:
 
 
 def make_project(root: Path, *, names: tuple[str, ...] = NAMES, dockerfile: str = "FROM scratch\n") -> Project:
-    """Makes a checkout with this toolchain, and an image and a job definition for each name.
+    """Makes a checkout with an image and a job definition for each name.
 
     Args:
         root: The folder.
@@ -216,13 +230,10 @@ def make_project(root: Path, *, names: tuple[str, ...] = NAMES, dockerfile: str 
         dockerfile: How each begins.
     """
     project = Project(checkout=Checkout(root=root), prefix=f"test{secrets.token_hex(4)}", names=names)
-    # With its bytecode, but not with files that Python is writing right now.
-    shutil.copytree(HERE.root / "toolchain", root / "toolchain", ignore=shutil.ignore_patterns("*.pyc.*"))
-    shutil.copyfile(HERE.root / "build.py", root / "build.py")
+    (root / "jobdefs").mkdir(parents=True)
     project.settings()
     (root / "stack").mkdir()
     (root / "stack/compute.yaml").write_text(_COMPUTE, encoding="ascii")
-    (root / "jobdefs").mkdir()
     shutil.copyfile(HERE.jobdefs / "_base.json.j2", root / "jobdefs/_base.json.j2")
     for name in ("base", *names):
         folder = root / "images" / name

@@ -143,7 +143,7 @@ def contents(folder: Path) -> dict[str, str]:
 def test_each_definition_is_a_file_and_files_of_other_tools_are_removed(
     local: Rendering, dist: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    rendering.write(local, dist, check=False)
+    rendering.write(local, dist, HERE.jobdefs, check=False)
     definitions = jobdefs.render(HERE.jobdefs, local)
     expected = {f"{name}.json": jobdefs.dump(definition) for name, definition in definitions.items()}
     assert contents(dist) == expected
@@ -151,26 +151,26 @@ def test_each_definition_is_a_file_and_files_of_other_tools_are_removed(
     (dist / "samtools.json").write_text("{}", encoding="utf-8")
     for name in ("gone.json", "notes.md"):
         (dist / name).touch()
-    rendering.write(local, dist, check=False)
+    rendering.write(local, dist, HERE.jobdefs, check=False)
     printed = capsys.readouterr()
     assert f"bwa: unchanged {dist / 'bwa.json'}\n" in printed.err
     assert f"samtools: written {dist / 'samtools.json'}\n" in printed.err
     assert contents(dist) == {**expected, "notes.md": ""}
-    rendering.write(local, dist, check=True)
+    rendering.write(local, dist, HERE.jobdefs, check=True)
     assert capsys.readouterr() == ("", "")
 
 
 def test_a_check_names_what_would_change_appear_or_go_and_writes_nothing(local: Rendering, dist: Path) -> None:
     with pytest.raises(ConfigurationError):
-        rendering.write(local, dist, check=True)
+        rendering.write(local, dist, HERE.jobdefs, check=True)
     assert not dist.exists()
-    rendering.write(local, dist, check=False)
+    rendering.write(local, dist, HERE.jobdefs, check=False)
     (dist / "bwa.json").write_text("{}", encoding="utf-8")
     (dist / "samtools.json").unlink()
     (dist / "gone.json").touch()
     before = contents(dist)
     with pytest.raises(ConfigurationError) as caught:
-        rendering.write(local, dist, check=True)
+        rendering.write(local, dist, HERE.jobdefs, check=True)
     assert (caught.value.what, caught.value.why) == (
         f"{dist} is stale",
         "bwa.json, gone.json, samtools.json would change",
@@ -181,4 +181,4 @@ def test_a_check_names_what_would_change_appear_or_go_and_writes_nothing(local: 
 def test_a_directory_that_cannot_be_written_is_an_error(local: Rendering, dist: Path) -> None:
     dist.parent.touch()
     with pytest.raises(CannotCreateError):
-        rendering.write(local, dist, check=False)
+        rendering.write(local, dist, HERE.jobdefs, check=False)

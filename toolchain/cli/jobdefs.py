@@ -40,7 +40,7 @@ def render(*, local: bool, scratch: Path | None, check: bool) -> None:
             why="in the cloud /scratch is where the hosts mount it",
             fix="Add --local, or leave --scratch out.",
         )
-    rendering.write(request, HERE.dist / ("local/jobdefs" if local else "jobdefs"), check=check)
+    rendering.write(request, HERE.dist / ("local/jobdefs" if local else "jobdefs"), HERE.jobdefs, check=check)
 
 
 @click.command()

@@ -74,7 +74,7 @@ def for_aws(checkout: Checkout) -> Rendering:
     return Rendering(images=images, settings=settings.load(checkout.settings))
 
 
-def write(rendering: Rendering, folder: Path, *, check: bool, templates: Path = HERE.jobdefs) -> None:
+def write(rendering: Rendering, folder: Path, templates: Path, *, check: bool) -> None:
     """Writes a file for each job definition, and removes those of tools that are gone.
 
     Raises:
