@@ -132,6 +132,11 @@ def test_the_queue_tries_spot_first_and_no_job_that_can_never_run_holds_it() -> 
         {"Order": 1, "ComputeEnvironment": environment.format("Spot")},
         {"Order": 2, "ComputeEnvironment": environment.format("OnDemand")},
     ]
+    on_demand = properties("OnDemandJobQueue")
+    assert on_demand["ComputeEnvironmentOrder"] == [{"Order": 1, "ComputeEnvironment": environment.format("OnDemand")}]
+    for name in ("SchedulingPolicyArn", "JobStateTimeLimitActions"):
+        assert on_demand[name] == queue[name]
+    assert on_demand["Priority"] > queue["Priority"], "it is first, where both have room in an environment"
     # Or it could never be given one.
     assert queue["SchedulingPolicyArn"] == ARN.format("batch", "scheduling-policy/SchedulingPolicy")
     actions = queue["JobStateTimeLimitActions"]

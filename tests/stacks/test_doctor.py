@@ -343,7 +343,7 @@ CASES: dict[str, list[tuple[dict[str, Any], int, str]]] = {
         ({QUEUES: {"jobQueues[0].state": "DISABLED"}}, 1, "is DISABLED: it takes no jobs. Type: aws batch update-job-"),
         ({QUEUES: {ORDER: []}}, 1, "tries nothing, and not SPOT, then EC2"),
         ({QUEUES: {f"{ORDER}[0].order": 3}}, 1, f"EC2, SPOT, and not SPOT, then EC2{DEPLOY_COMPUTE}"),
-        ({QUEUES: {"jobQueues": []}}, 1, GONE),
+        ({QUEUES: {"jobQueues": []}}, 2, GONE),
     ],
     "launch template": [
         ({ENVIRONMENTS: {f"{FIRST}.computeResources.launchTemplate": {}}}, 1, "has none: its hosts mount nothing."),

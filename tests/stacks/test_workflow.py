@@ -129,6 +129,28 @@ def test_the_topic_hears_of_runs_and_not_of_their_samples_or_jobs() -> None:
     assert set(pattern["status"]) == {"SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"}
 
 
+@pytest.mark.parametrize(
+    ("again", "tried", "lost", "attempts", "is_submitted"),
+    [
+        ("hosts", 3, 3, 3, True),
+        ("hosts", 12, 8, 3, True),
+        ("hosts", 9, 9, 3, False),
+        # Two attempts of three were a lost host's.
+        ("batch", 3, 2, 3, True),
+        ("batch", 4, 1, 3, False),
+        ("batch", 3, 0, 3, False),
+        ("batch", 1, 0, 1, False),
+        ("nobody", 1, 0, 3, False),
+    ],
+)
+def test_lost_hosts_count_for_themselves(
+    *, again: str, tried: int, lost: int, attempts: int, is_submitted: bool
+) -> None:
+    [choice] = STATES["Once more"]["Choices"]
+    names = {"class": {"again": again}, "tried": tried, "lost": lost, "grown": False}
+    assert query(choice["Condition"], **names, failure={"RetryStrategy": {"Attempts": attempts}}) == is_submitted
+
+
 @pytest.mark.parametrize("run", ["run1", "2026-11-25-night_1.b", "-_-", "x" * 80])
 def test_each_run_has_a_share_of_the_queue_by_an_identifier_that_batch_takes(run: str) -> None:
     assert STATES["Submit"]["Arguments"]["ShareIdentifier"] == "{% $share %}"

@@ -83,9 +83,9 @@ class ScriptedRuns:
     def jobs(self, run: str) -> list[Mapping[str, Any]]:
         batch = self.local_aws.account.batch()
         filters: Any = [{"name": "JOB_NAME", "values": [f"{run}--*"]}]
-        pages = batch.get_paginator("list_jobs").paginate(
-            jobQueue=self.local_aws.outputs["JobQueueArn"], filters=filters
-        )
+        listed = batch.get_paginator("list_jobs").paginate
+        queues = self.local_aws.runs.deployment.queues
+        pages = [page for queue in queues for page in listed(jobQueue=queue, filters=filters)]
         ids = [job["jobId"] for page in pages for job in page["jobSummaryList"]]
         jobs: list[Mapping[str, Any]] = [*batch.describe_jobs(jobs=ids)["jobs"]] if ids else []
         return sorted(jobs, key=lambda job: job["createdAt"])
@@ -142,8 +142,15 @@ class ScriptedRuns:
         machine = (machines or self.scripted).job
         return self.outcome(name, self.begin(name, script, machine=machine, tool=tool, **resources))
 
-    def lost(self, name: str, script: str, *, times: int) -> RunOutcome:
-        """One job whose containers are taken away from under it as soon as they run, so many of them."""
+    def lost(self, name: str, script: str, *, times: int, then: str = "") -> RunOutcome:
+        """One job whose containers are taken away from under it as soon as they run, so many of them.
+
+        Args:
+            name: The run's.
+            script: Of the containers that are lost.
+            times: How many.
+            then: The script of the next one, if it is another.
+        """
         arn = self.begin(name, script, machine=self.scripted.job, tool="bwa")
         engine = self.local_aws.job_runner.built_images.builder.engine.client
         gone: set[str | None] = set()
@@ -157,6 +164,8 @@ class ScriptedRuns:
         for _ in range(times):
             container = until(running)
             gone.add(container.id)
+            if then and len(gone) == times:
+                self.local_aws.script(name, then)
             container.remove(force=True)
         return self.outcome(name, arn)
 

@@ -12,7 +12,12 @@ GUIDE = HERE.root / "docs" / "running.md"
 
 def table() -> str:
     """The table of docs/running.md."""
-    again = {"batch": "Batch", "memory": "the state machine, once", "nobody": "nobody"}
+    again = {
+        "batch": "Batch",
+        "hosts": "Batch, then the state machine on demand; eight times in all",
+        "memory": "the state machine, once",
+        "nobody": "nobody",
+    }
     lines = ["| class | the job | tried again by | exit code | what to do |", "| --- | --- | --- | --- | --- |"]
     lines += [
         f"| {failure.name} | {failure.what} | {again[failure.again]} | {failure.exit_code} | {failure.fix} |"

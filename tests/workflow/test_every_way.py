@@ -121,7 +121,8 @@ def scenes(scripted: ScriptedRuns) -> dict[str, Callable[[str], RunOutcome]]:
         "skips-what-it-cannot": of(scripted.any_input, {**ONE_LANE.as_json(), "skip": ["duplicates", "check"]}),
         # ---- single jobs
         "host-lost": of(scripted.lost, '[ "$AWS_BATCH_JOB_ATTEMPT" = 2 ] && exit 0; exec sleep 100', times=1),
-        "hosts-lost": of(scripted.lost, "exec sleep 100", times=3),
+        "hosts-lost": of(scripted.lost, "exec sleep 100", times=9),
+        "third-host-lost": of(scripted.lost, "exec sleep 100", times=3, then="exit 0"),
         "no-image": of(job, "", machines=scripted.odd, tool="bwa"),
         "no-log-group": of(job, "", machines=scripted.odd, tool="samtools"),
         "slow": of(job, "echo slow; exec sleep 100", machines=scripted.odd, tool="bcftools"),
@@ -334,8 +335,8 @@ def test_stopping_a_run_stops_its_jobs(played: Played) -> None:
 
 # Each cause after the job's name, its lines joined; `…` stands for what differs each time.
 CAUSES = {
-    "hosts-lost": """HostLost: lost its host more often than it may. Run it again: what is done is kept. If it stays,
-        put on-demand hosts first. Job JOB: Host EC2 (instance …) terminated. (the log is empty)""",
+    "hosts-lost": """HostLost: lost its host more often than it may, on demand at last. See in EC2 why its hosts end,
+        and run it again: what is done is kept. Job JOB: Host EC2 (instance …) terminated. (the log is empty)""",
     "no-image": """ImagePull: could not get its image. Build, push and register it again, and check the hosts' way to
         ECR. Job JOB: Task failed to start (there is no log)""",
     "no-log-group": """NotStarted: could not be started on its host. See the job's reason; run it again.
@@ -390,7 +391,6 @@ def test_a_long_log_is_cut_to_its_end_in_the_cause(played: Played) -> None:
     ("name", "exit_codes"),
     [
         ("host-lost", [None, 0]),
-        ("hosts-lost", [None, None, None]),
         ("no-image", [None, None, None]),
         ("no-log-group", [None, None, None]),
         ("slow", [143]),
@@ -410,6 +410,25 @@ def test_batch_retries_what_may_succeed_and_nothing_else(
     if exit_codes[-1:] == [0]:
         assert played[name].ended.status == "SUCCEEDED"
         assert played[name].ended.output == {"job": played[name].job["jobId"]}
+
+
+@pytest.mark.parametrize(
+    ("name", "exit_codes"),
+    [
+        ("third-host-lost", [[None, None, None], [0]]),
+        ("hosts-lost", [[None, None, None], [None, None, None], [None, None, None]]),
+    ],
+)
+def test_a_job_that_lost_three_hosts_goes_on_demand_and_may_lose_eight(
+    played: Played, name: str, exit_codes: list[list[int | None]]
+) -> None:
+    jobs, outputs = played[name].jobs, played.local_aws.outputs
+    assert [[attempt["container"].get("exitCode") for attempt in job["attempts"]] for job in jobs] == exit_codes
+    assert [job["jobQueue"] for job in jobs] == [
+        outputs["JobQueueArn"],
+        *[outputs["OnDemandJobQueueArn"]] * (len(jobs) - 1),
+    ]
+    assert (played[name].ended.status == "SUCCEEDED") == (name == "third-host-lost")
 
 
 def attempts(played: Played, name: str, step: str) -> list[tuple[str, int | None]]:

@@ -13,7 +13,7 @@ from toolchain.stacks import template as templates
 
 TOOLS = jobdefs.names(HERE.jobdefs)
 # What AWS gives names to: a revision, a resource's ARN, a file system's id, a bucket.
-GIVEN_BY_AWS = {"ExportPath", "FileSystem", "JobDefinitions", "JobMachine", "JobQueue"}
+GIVEN_BY_AWS = {"ExportPath", "FileSystem", "JobDefinitions", "JobMachine", "JobQueue", "OnDemandJobQueue"}
 # What the hosts decide: how much memory there is.
 GIVEN_BY_HOSTS = {"MaxJobMemory"}
 # Substitutions that are outputs of stacks, and which.
@@ -23,6 +23,7 @@ OUTPUTS = {
     "JobLogGroup": "JobLogGroup",
     "JobMachine": "JobMachineArn",
     "JobQueue": "JobQueueArn",
+    "OnDemandJobQueue": "OnDemandJobQueueArn",
     "WorkingPath": "WorkingPath",
 }
 

@@ -40,7 +40,8 @@ class FailureClass:
         status: The start of the job's status reason.
         reason: The start of its container's reason.
         exits: Exit codes of its container.
-        again: Who tries it again: `batch` (the attempts of the job definition), `memory` (the state machine, once, with
+        again: Who tries it again: `batch` (the attempts of the job definition), `hosts` (likewise, then the state
+            machine, up to eight times in all and on demand after the third), `memory` (the state machine, once, with
             twice the memory if a job may have it), or nobody.
         what: What happened, as a sentence that starts with "it".
         fix: What to do; `<tool>` stands for the job's tool.
@@ -51,7 +52,7 @@ class FailureClass:
     status: str = ""
     reason: str = ""
     exits: tuple[str, ...] = ()
-    again: Literal["batch", "memory", "nobody"]
+    again: Literal["batch", "hosts", "memory", "nobody"]
     what: str
     fix: str
     exit_code: int = 70
@@ -73,9 +74,9 @@ CLASSES = (
     FailureClass(
         name="HostLost",
         status="Host EC2",
-        again="batch",
-        what="lost its host more often than it may",
-        fix="Run it again: what is done is kept. If it stays, put on-demand hosts first.",
+        again="hosts",
+        what="lost its host more often than it may, on demand at last",
+        fix="See in EC2 why its hosts end, and run it again: what is done is kept.",
         exit_code=75,
     ),
     FailureClass(
@@ -178,7 +179,7 @@ def evaluate_on_exit() -> list[dict[str, str]]:
     """The rules of evaluateOnExit, at most five. The last one matches everything, since Batch retries the rest."""
     rules = []
     for failure in CLASSES:
-        if failure.again == "batch":
+        if failure.again in {"batch", "hosts"}:
             conditions = {"onStatusReason": failure.status, "onReason": failure.reason}
             rules += [{key: f"{value}*", "action": "RETRY"} for key, value in conditions.items() if value]
             rules += [{"onExitCode": code, "action": "RETRY"} for code in failure.exits]

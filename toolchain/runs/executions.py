@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections import ChainMap
+from collections import ChainMap, Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -21,7 +21,7 @@ from toolchain.workflow.run_input import RunInput
 
 if TYPE_CHECKING:
     from types_boto3_batch import BatchClient
-    from types_boto3_batch.type_defs import JobDetailTypeDef
+    from types_boto3_batch.type_defs import JobDetailTypeDef, KeyValuesPairTypeDef
     from types_boto3_stepfunctions import SFNClient
     from types_boto3_stepfunctions.type_defs import DescribeExecutionOutputTypeDef, ExecutionListItemTypeDef
 
@@ -35,10 +35,10 @@ _NOT_IN_JOB_NAMES = re.compile(r"[^A-Za-z0-9_-]")
 
 @dataclass(frozen=True, kw_only=True)
 class Deployment:
-    """The outputs of the deployed stacks that runs need: two ARNs, and the name of the jobs' log group."""
+    """The outputs of the deployed stacks that runs need: ARNs, and the name of the jobs' log group."""
 
     state_machine: str
-    queue: str
+    queues: tuple[str, ...]
     log_group: str
 
 
@@ -97,6 +97,7 @@ class BatchJob:
         start: When its last attempt started; none before.
         stop: When it ended; none before.
         exit_code: Of its container.
+        submission: How often the state machine had submitted this step's job, this time included.
     """
 
     job_id: str
@@ -108,6 +109,7 @@ class BatchJob:
     start: float | None
     stop: float | None
     exit_code: int | None
+    submission: int = 1
 
     @property
     def waits_for(self) -> str:
@@ -147,7 +149,7 @@ class Runs:
         try:
             return Deployment(
                 state_machine=outputs["StateMachineArn"],
-                queue=outputs["JobQueueArn"],
+                queues=(outputs["JobQueueArn"], outputs["OnDemandJobQueueArn"]),
                 log_group=outputs["JobLogGroup"],
             )
         except KeyError as error:
@@ -249,10 +251,14 @@ class Runs:
         """A run's jobs in the order of their submission. Batch forgets them seven days after their end."""
         prefix = f"{_NOT_IN_JOB_NAMES.sub('_', run.name)}--"[:128]
         with doing(f"listing the jobs of run '{run.name}'"):
-            pages = self._batch.get_paginator("list_jobs").paginate(
-                jobQueue=self.deployment.queue, filters=[{"name": "JOB_NAME", "values": [f"{prefix}*"]}]
-            )
-            summaries = {summary["jobId"]: summary for page in pages for summary in page["jobSummaryList"]}
+            paginator = self._batch.get_paginator("list_jobs")
+            filters: list[KeyValuesPairTypeDef] = [{"name": "JOB_NAME", "values": [f"{prefix}*"]}]
+            summaries = {
+                summary["jobId"]: summary
+                for queue in self.deployment.queues
+                for page in paginator.paginate(jobQueue=queue, filters=filters)
+                for summary in page["jobSummaryList"]
+            }
         self._describe([job_id for job_id in summaries if job_id not in self._described])
         jobs = []
         for job_id, summary in summaries.items():
@@ -272,7 +278,7 @@ class Runs:
                     exit_code=summary.get("container", {}).get("exitCode"),
                 )
             )
-        return tuple(sorted(jobs, key=lambda job: job.created))
+        return _numbered(jobs)
 
     def details(self, jobs: Sequence[str]) -> "Iterator[JobDetailTypeDef]":
         """DescribeJobs, in calls of a hundred."""
@@ -285,6 +291,16 @@ class Runs:
             environment = {entry["name"]: entry["value"] for entry in job.get("container", {}).get("environment", [])}
             execution = environment.get("EXECUTION_ID", "")
             self._described[job["jobId"]] = (execution, *_sample_and_step(job.get("parameters", {})))
+
+
+def _numbered(jobs: Sequence[BatchJob]) -> tuple[BatchJob, ...]:
+    """Jobs in the order of their submission, with how often their step's job had been submitted."""
+    submissions = Counter[tuple[str | None, str]]()
+    numbered = []
+    for job in sorted(jobs, key=lambda job: job.created):
+        submissions[job.sample, job.step] += 1
+        numbered.append(replace(job, submission=submissions[job.sample, job.step]))
+    return tuple(numbered)
 
 
 def _run(execution: "DescribeExecutionOutputTypeDef | ExecutionListItemTypeDef") -> Run:

@@ -97,4 +97,5 @@ def unfinished_jobs(jobs: Sequence[BatchJob]) -> tuple[BatchJob, ...]:
 
 def label(job: BatchJob) -> str:
     """The name of a job for people."""
-    return f"{job.sample} {job.step}" if job.sample else job.step
+    name = f"{job.sample} {job.step}" if job.sample else job.step
+    return name if job.submission == 1 else f"{name}, try {job.submission}"

@@ -62,14 +62,16 @@ def host_images(context: DoctorContext) -> Iterator[CheckResult]:
 
 
 def job_queue(context: DoctorContext) -> Iterator[CheckResult]:
-    """The queue takes jobs, and tries Spot first."""
-    arn = context.outputs["JobQueueArn"]
-    with doing("looking at the job queue"):
-        queues = context.batch.describe_job_queues(jobQueues=[arn])["jobQueues"]
-    if not queues:
-        yield _gone(arn)
-        return
-    [queue] = queues
+    """The queues take jobs, one of them on Spot first and the other one only on demand."""
+    wanted = {context.outputs["JobQueueArn"]: ["SPOT", "EC2"], context.outputs["OnDemandJobQueueArn"]: ["EC2"]}
+    with doing("looking at the job queues"):
+        answer = context.batch.describe_job_queues(jobQueues=list(wanted))["jobQueues"]
+    queues = {queue["jobQueueArn"]: queue for queue in answer}
+    for arn, environments in wanted.items():
+        yield _checked(context, queues[arn], environments) if arn in queues else _gone(arn)
+
+
+def _checked(context: DoctorContext, queue: "JobQueueDetailTypeDef", wanted: list[str]) -> CheckResult:
     name = queue["jobQueueName"]
     types = {
         environment["computeEnvironmentArn"]: environment["computeResources"]["type"]
@@ -78,11 +80,10 @@ def job_queue(context: DoctorContext) -> Iterator[CheckResult]:
     entries = sorted(queue["computeEnvironmentOrder"], key=lambda entry: entry["order"])
     order = [types.get(entry["computeEnvironment"], "unknown") for entry in entries]
     if unusable := _unusable("job-queue", name, queue):
-        yield unusable
-    elif order != ["SPOT", "EC2"]:
-        yield red(f"{name} tries {', '.join(order) or 'nothing'}, and not SPOT, then EC2", _DEPLOY)
-    else:
-        yield green(f"{name} is VALID and ENABLED, Spot first, then on demand")
+        return unusable
+    if order != wanted:
+        return red(f"{name} tries {', '.join(order) or 'nothing'}, and not {', then '.join(wanted)}", _DEPLOY)
+    return green(f"{name} is VALID and ENABLED, {'Spot first, then on' if 'SPOT' in wanted else 'on'} demand")
 
 
 def _gone(arn: str) -> CheckResult:
