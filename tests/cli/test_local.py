@@ -119,6 +119,19 @@ def test_of_several_commands_at_once_one_deploys_and_the_others_wait_for_it(
         assert any("another command builds or deploys here: waiting for it" in err for err in errs)
 
 
+def test_all_is_deployed_by_one_command_and_the_second_time_nothing(cli_runner: CliRunner) -> None:
+    cli_runner.ok("local", "start")
+    planned = cli_runner.type("deploy", "--all", "--dry-run", "--local")
+    assert (planned.code, "SpotComputeEnvironment" in planned.out) == (0, True)
+    first = cli_runner.type("deploy", "--all", "--local")
+    assert first.out.splitlines()[-1] == "stack workflow created"
+    assert first.err.splitlines()[-1] == (
+        "next: python build.py doctor; python build.py run SAMPLES.csv --reference NAME --local"
+    )
+    again = cli_runner.type("deploy", "--all", "--local")
+    assert again.err.splitlines()[-2] == "nothing changed: all is as this checkout says"
+
+
 def test_the_results_of_all_servers_are_in_one_bucket(cli_runner: CliRunner) -> None:
     for name in ("first", "second"):
         cli_runner.ok(*RUN, "--name", name)

@@ -116,7 +116,7 @@ def test_the_workflow_runs_the_latest_revisions_of_registered_job_definitions(pr
     assert parameters(project, "workflow")["Workflow"] == "test"
     project.aws.job_definitions = {}
     with pytest.raises(MissingInputError, match=r"python build\.py register; python build\.py deploy workflow"):
-        project.deploy()
+        project.deploy("workflow")
 
 
 def test_a_stack_that_needs_another_says_which_and_what_of_it(project: Project) -> None:

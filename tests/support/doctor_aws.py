@@ -24,11 +24,11 @@ from toolchain.doctor.context import DoctorContext
 from toolchain.doctor.result import CheckResult
 from toolchain.images import catalog
 from toolchain.images.fingerprint import tag
-from toolchain.jobdefs import register
 from toolchain.jobdefs import template as jobdefs
 from toolchain.localaws.config import LocalConfig
 from toolchain.localaws.server import serve
 from toolchain.paths import HERE, Checkout
+from toolchain.runs import deploy_all
 from toolchain.runs.target import AwsTarget
 from toolchain.stacks.deploy import Deployer
 
@@ -70,7 +70,11 @@ def _images(request: Json) -> Json:
 
 
 class DoctorAws(AwsDouble):
-    """The AWS of a deployed checkout. Its true answers are asked for once; a test alters them by operation."""
+    """The AWS of a deployed checkout. Its true answers are asked for once; a test alters them by operation.
+
+    Attributes:
+        done: What `deploy --all` did to deploy it.
+    """
 
     def __init__(self, checkout: Checkout) -> None:
         super().__init__()
@@ -78,6 +82,7 @@ class DoctorAws(AwsDouble):
         self.events.register("response-received", self._record)
         self.events.register("after-call", self._alter)
         self._recorded: dict[str, Json] = {}
+        self.done: list[deploy_all.Done] = []
         self.reset()
 
     def reset(self) -> None:
@@ -177,14 +182,19 @@ def deployed(root: Path) -> Iterator[DoctorAws]:
                 Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"}
             )
         aws = DoctorAws(checkout)
-        target = AwsTarget(checkout=checkout)
-        deployer = Deployer(target=target, account=Account())
-        list(deployer.deploy(("registry",)))
-        _write_pushed_images(checkout)
-        list(deployer.deploy(("network", "storage", "compute")))
-        register.run(target, Account(), (), lambda _: None)
-        list(deployer.deploy(("workflow",)))
+        target = PushingTarget(checkout=checkout)
+        aws.done = list(deploy_all.deploy_all(target, Account(), Deployer(target=target, account=Account())))
         yield aws
+
+
+class PushingTarget(AwsTarget):
+    """AWS, where a push only writes down what it pushed."""
+
+    def provide_images(self, account: Account) -> Iterator[tuple[str, bool]]:
+        del account
+        is_new = not (self.dist / "images.json").exists()
+        _write_pushed_images(self.checkout)
+        yield "all", is_new
 
 
 def _write_pushed_images(checkout: Checkout) -> None:

@@ -14,7 +14,6 @@ from toolchain.errors import SeveralFailedError
 from toolchain.images import build as builds
 from toolchain.images import catalog, listing
 from toolchain.images.build import ImageBuilder
-from toolchain.images.ecr import Registry
 from toolchain.images.push import Pusher
 from toolchain.paths import HERE
 
@@ -83,12 +82,7 @@ def test(images: tuple[str, ...], *, only_list: bool) -> int:
 @with_target
 def push(images: tuple[str, ...], *, target: "Target", dry_run: bool, as_json: bool) -> None:
     """Build and push the IMAGES whose content ECR lacks; all of them if none is named."""
-    pusher = Pusher(
-        checkout=target.checkout,
-        dist=target.dist,
-        registry=Registry(Account()),
-        builder=lambda: ImageBuilder.open(target.checkout),
-    )
+    pusher = Pusher.of(target.checkout, target.dist, Account())
     if dry_run:
         _push_dry(pusher, images, as_json=as_json)
         return

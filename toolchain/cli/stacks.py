@@ -11,6 +11,8 @@ from toolchain.aws import Account
 from toolchain.cli.local import typed_command, with_target
 from toolchain.errors import WrongUsageError
 from toolchain.jobdefs.target import Target
+from toolchain.paths import typed
+from toolchain.runs import deploy_all
 from toolchain.stacks import host_images, outputs
 from toolchain.stacks.deploy import Deployer, Planned
 from toolchain.stacks.destroy import Destroyer
@@ -18,6 +20,7 @@ from toolchain.stacks.destroy import Destroyer
 
 @click.command()
 @click.argument("names", metavar="[STACK]...", nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="Images and job definitions too: all that a run needs.")
 @click.option("--dry-run", is_flag=True, help="Print what would change, and change nothing.")
 @click.option(
     "--replace",
@@ -26,20 +29,50 @@ from toolchain.stacks.destroy import Destroyer
     help="Let this file system or bucket be replaced or removed, with all that it holds. Can be repeated.",
 )
 @with_target
-def deploy(names: tuple[str, ...], *, target: Target, dry_run: bool, replace: tuple[str, ...]) -> None:
+def deploy(
+    names: tuple[str, ...], *, target: Target, everything: bool, dry_run: bool, replace: tuple[str, ...]
+) -> None:
     """Deploy the STACKs that differ from this checkout; all of them, in order, if none is named."""
-    deployer = Deployer(target=target, account=Account(), command=typed_command(), replace=frozenset(replace))
-    if dry_run:
+    if everything and names:
+        raise WrongUsageError(
+            "--all goes with no names", why="it deploys every stack", fix=f"Leave out --all, or {' '.join(names)}."
+        )
+    account = Account()
+    deployer = Deployer(target=target, account=account, command=typed_command(), replace=frozenset(replace))
+    if dry_run or everything:
         for planned in deployer.plan(names):
             _show(planned)
-        return
-    is_unchanged = True
+        if everything:
+            for line in deploy_all.plan(target, account):
+                console.note(line)
+        if dry_run:
+            return
     with target.deploy_lock():
-        for deployed in deployer.deploy(names):
-            click.echo(str(deployed))
-            is_unchanged = is_unchanged and deployed.result == "unchanged"
-    if is_unchanged:
+        if everything:
+            _deploy_all(target, account, deployer)
+        else:
+            _deploy(deployer, names)
+
+
+def _deploy(deployer: Deployer, names: tuple[str, ...]) -> None:
+    results = set()
+    for deployed in deployer.deploy(names):
+        click.echo(str(deployed))
+        results.add(deployed.result)
+    if "postponed" in results:
+        console.note(f"no job definitions yet. Type: {typed('deploy', '--all')}, which pushes, registers and goes on")
+    elif results == {"unchanged"}:
         console.note("nothing to deploy: every stack is as this checkout says")
+
+
+def _deploy_all(target: Target, account: Account, deployer: Deployer) -> None:
+    done = []
+    for thing in deploy_all.deploy_all(target, account, deployer):
+        click.echo(f"{thing.kind} {thing.text}")
+        done.append(thing)
+    console.note(deploy_all.summary(done))
+    if target.is_persistent:
+        console.note(f"next: {typed('doctor')}; {typed('run', 'SAMPLES.csv', '--reference', 'NAME')}")
 
 
 def _show(planned: Planned) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from toolchain import files, settings
+from toolchain.aws import Account
 from toolchain.backoff import Backoff
 from toolchain.console import note, transfer_progress
 from toolchain.errors import SeveralFailedError, ToolchainError
@@ -55,6 +56,13 @@ class Pusher:
     registry: Registry
     builder: Callable[[], ImageBuilder]
     backoff: Backoff = field(default_factory=Backoff)
+
+    @classmethod
+    def of(cls, checkout: Checkout, dist: Path, account: Account) -> "Pusher":
+        """One that pushes to an account's ECR what this machine's engine builds."""
+        return cls(
+            checkout=checkout, dist=dist, registry=Registry(account), builder=lambda: ImageBuilder.open(checkout)
+        )
 
     def plan(self, images: Sequence[Image], catalog: Catalog) -> PushPlan:
         """Asks the registry for the tags of images: one call for all repositories, then one for each, in parallel."""

@@ -1,7 +1,7 @@
 """The AWS that a command works with, as far as the packages below `runs` care."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +35,14 @@ class Target(ABC):
     @abstractmethod
     def default_shards(self) -> int:
         """The number of shards of a run that asks for none."""
+
+    @abstractmethod
+    def plan_images(self, account: Account) -> Iterator[str]:
+        """What `provide_images` would do, in words."""
+
+    @abstractmethod
+    def provide_images(self, account: Account) -> Iterator[tuple[str, bool]]:
+        """Puts every image where hosts find it; yields what is said of each, and whether it is new there."""
 
     @abstractmethod
     def rendering(self, account: Account) -> Rendering:

@@ -12,10 +12,13 @@ from toolchain.aws import Account, doing
 from toolchain.console import note
 from toolchain.docker.host import Machine
 from toolchain.errors import ConfigurationError, MissingInputError, ToolchainError, WrongUsageError, raise_all
+from toolchain.images import catalog
 from toolchain.images.build import ImageBuilder, build
-from toolchain.jobdefs import register, render, template
+from toolchain.images.push import Pusher
+from toolchain.jobdefs import render, template
 from toolchain.jobdefs.target import Target
 from toolchain.jobdefs.template import Rendering
+from toolchain.runs import deploy_all
 from toolchain.settings import AlignerChoice, Settings
 from toolchain.stacks import outputs
 from toolchain.stacks.deploy import Deployer
@@ -28,9 +31,6 @@ from toolchain.workflow.run_input import RunInput
 AWS_SHARDS = 24
 # As stack/workflow.yaml has it for jobs that only read a little, in MiB.
 SMALL_MEMORY = 4000
-# A job definition names a role of these stacks, and the workflow names job definitions.
-STACKS_BEFORE_JOBDEFS = ("registry", "network", "storage", "compute")
-STACKS_AFTER_JOBDEFS = ("workflow",)
 # User and group of the steps, as jobdefs/_base.json.j2 has it.
 STEP_USER = 1000
 
@@ -48,6 +48,19 @@ class AwsTarget(Target):
     def default_shards(self) -> int:
         """About one for each chromosome of a human genome."""
         return AWS_SHARDS
+
+    def plan_images(self, account: Account) -> Iterator[str]:
+        """Those that ECR lacks; all of them while there are no repositories."""
+        images = catalog.load(self.checkout.images)
+        plan = Pusher.of(self.checkout, self.dist, account).plan(tuple(images.tools.values()), images)
+        raise_all([error for error in plan.errors if not isinstance(error, MissingInputError)])
+        present = {image.name for image in plan.present}
+        return (f"image {name} would be built and pushed" for name in images.tools if name not in present)
+
+    def provide_images(self, account: Account) -> Iterator[tuple[str, bool]]:
+        """Builds and pushes those that ECR lacks."""
+        for image in Pusher.of(self.checkout, self.dist, account).push(()):
+            yield f"{image.tagged.address} {'pushed' if image.new else 'unchanged'}", image.new
 
     def rendering(self, account: Account) -> Rendering:
         """Images by their digests in ECR, /scratch on Lustre."""
@@ -102,6 +115,23 @@ class LocalTarget(Target):
         """Two for each core."""
         return 2 * Machine.here().cores
 
+    def plan_images(self, account: Account) -> Iterator[str]:
+        """Those that are not built."""
+        del account
+        builder = ImageBuilder.open(self.checkout)
+        for image in builder.catalog.tools.values():
+            if builder.built(image) is None:
+                yield f"image {image.name} would be built"
+
+    def provide_images(self, account: Account) -> Iterator[tuple[str, bool]]:
+        """Builds those that are not built; and makes the buckets of references and reads, which a lab has in AWS."""
+        builder = ImageBuilder.open(self.checkout)
+        for built in build(builder, tuple(builder.catalog.tools.values())):
+            yield f"{built.reference} {'built' if built.new else 'unchanged'}", built.new
+        for bucket in self._source_buckets():
+            with doing(f"making bucket {bucket}"):
+                account.s3().create_bucket(Bucket=bucket)
+
     def rendering(self, account: Account) -> Rendering:
         """Images by the engine's ids, plain directories for /scratch."""
         return replace(self._without_stacks(), outputs=outputs.read(account, self.checkout))
@@ -149,16 +179,9 @@ class LocalTarget(Target):
     def prepare(self, account: Account, command: str) -> None:
         """Builds, deploys and registers what is missing or differs from the checkout."""
         with self.deploy_lock():
-            builder = ImageBuilder.open(self.checkout)
-            build(builder, tuple(builder.catalog.tools.values()))
-            for bucket in self._source_buckets():
-                with doing(f"making bucket {bucket}"):
-                    account.s3().create_bucket(Bucket=bucket)
             deployer = Deployer(target=self, account=account, command=command, show=show_failures)
-            deployed = list(deployer.deploy(STACKS_BEFORE_JOBDEFS))
-            register.run(self, account, (), lambda _: None)
-            deployed += deployer.deploy(STACKS_AFTER_JOBDEFS)
-        if changed := [stack.stack.name for stack in deployed if stack.result != "unchanged"]:
+            done = list(deploy_all.deploy_all(self, account, deployer))
+        if changed := [thing.text.split()[0] for thing in done if thing.kind == "stack" and thing.is_new]:
             note(f"deployed {', '.join(changed)}")
 
     def check_run(self, account: Account, name: str, run_input: RunInput) -> None:

@@ -12,7 +12,11 @@ from toolchain.paths import Checkout
 from toolchain.settings import Settings
 from toolchain.stacks.layout import Stack
 
-_JOB_DEFINITIONS = "JobDefinitions"
+JOB_DEFINITIONS = "JobDefinitions"
+
+
+class JobsMissingError(MissingInputError):
+    """Job definitions that a stack names are not registered."""
 
 
 def known(target: Target, settings: Settings) -> Mapping[str, str]:
@@ -26,16 +30,16 @@ def job_definitions(stack: Stack, checkout: Checkout, account: Account, project:
     """A stack's parameter JobDefinitions, if it has one: the ARN of each tool's latest active revision.
 
     Raises:
-        MissingInputError: A tool's job definition is not registered.
+        JobsMissingError: A tool's job definition is not registered.
     """
-    if _JOB_DEFINITIONS not in stack.template.parameters:
+    if JOB_DEFINITIONS not in stack.template.parameters:
         return {}
     batch = account.batch()
     revisions = {f"{project}-{tool}": active(batch, f"{project}-{tool}") for tool in jobdefs.names(checkout.jobdefs)}
     if missing := [name for name in revisions if not revisions[name]]:
-        raise MissingInputError(
+        raise JobsMissingError(
             f"stack {stack.name} needs job definitions that are not registered",
             why=f"Batch has no active {', '.join(missing)}",
             fix=f"Type: python build.py push; python build.py register; python build.py deploy {stack.name}",
         )
-    return {_JOB_DEFINITIONS: ",".join(latest.arn for latest, *_ in revisions.values())}
+    return {JOB_DEFINITIONS: ",".join(latest.arn for latest, *_ in revisions.values())}

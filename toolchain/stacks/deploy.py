@@ -10,6 +10,7 @@ from toolchain.console import note
 from toolchain.errors import MissingInputError, ToolchainError, WrongUsageError
 from toolchain.jobdefs.target import Target
 from toolchain.stacks import auto_parameters, layout, parameters, service_roles
+from toolchain.stacks.auto_parameters import JobsMissingError
 from toolchain.stacks.changes import Change, ChangeSet, ChangeSets, DesiredStack
 from toolchain.stacks.layout import Stack
 from toolchain.stacks.progress import Show, show_lines
@@ -18,12 +19,12 @@ from toolchain.stacks.resources import holds_data
 from toolchain.stacks.service import CloudFormation, StackState, new_token
 from toolchain.stacks.watch import Polling, Watcher
 
-Result = Literal["created", "updated", "unchanged"]
+Result = Literal["created", "updated", "unchanged", "postponed"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Deployed:
-    """A stack that is equal to the checkout, and what was done for that."""
+    """A stack that is equal to the checkout, and what was done for that; or postponed until jobs are registered."""
 
     stack: Stack
     result: Result
@@ -92,8 +93,15 @@ class Deployer:
         if services := service_roles.missing(self._iam, chosen):
             note(f"making the service-linked roles of {', '.join(services)}")
             service_roles.make(self._iam, services)
-        for stack in chosen:
-            result = self._deploy(stack)
+        for number, stack in enumerate(chosen):
+            try:
+                result = self._deploy(stack)
+            except JobsMissingError:
+                if names:
+                    raise
+                # The first deployment: images are pushed and jobs registered between the stacks.
+                yield from (Deployed(stack=postponed, result="postponed") for postponed in chosen[number:])
+                break
             yield Deployed(stack=stack, result=result)
         for name in sorted(set(self.replace) - self._replaced):
             note(f"--replace {name}: nothing of that name was to be replaced or removed")
