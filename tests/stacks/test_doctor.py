@@ -16,16 +16,16 @@ from toolchain.aws import Account
 from toolchain.cli import doctor
 from toolchain.cli.main import main
 from toolchain.docker.engine import Engine
-from toolchain.doctor import hosts, run_checks
+from toolchain.doctor import run_checks
 from toolchain.doctor.checks import caller
 from toolchain.doctor.context import DoctorContext
-from toolchain.doctor.hosts import HostType
 from toolchain.doctor.result import CheckResult, green
 from toolchain.doctor.run_checks import Check
 from toolchain.errors import UnavailableError
 from toolchain.images import catalog
 from toolchain.paths import HERE
-from toolchain.stacks import host_images
+from toolchain.stacks import host_images, hosts
+from toolchain.stacks.hosts import HostType
 
 TOOLS = sorted(catalog.load(HERE.images).tools)
 

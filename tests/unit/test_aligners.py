@@ -4,7 +4,18 @@ from pathlib import Path
 
 import pytest
 
-from toolchain.workflow.aligners import MAKING, WORK_MIB, Choice, Reference, choose, look
+from toolchain.settings import AlignerChoice
+from toolchain.workflow.aligners import (
+    INDEX_PER_BASE,
+    MAKING,
+    MIB,
+    WORK_MIB,
+    Choice,
+    Reference,
+    choose,
+    look,
+    with_memory,
+)
 
 HUMAN = Reference(index=17 * 1024**3)
 NEEDED = 17 * 1024 + WORK_MIB  # MiB
@@ -59,3 +70,33 @@ def test_an_index_beside_the_fasta_does_not_count(tmp_path: Path) -> None:
 def test_a_compressed_fasta_counts_uncompressed(tmp_path: Path) -> None:
     (tmp_path / "a.fa.gz").write_bytes(b"x" * 25)
     assert look(tmp_path, tmp_path / "germline", "a.fa.gz").making == 100 * MAKING
+
+
+BASES = 3_100_000_000
+HUMAN_INDEX = int(BASES * INDEX_PER_BASE) // MIB + WORK_MIB
+HUMAN_MAKING = BASES * MAKING // MIB + WORK_MIB
+
+
+@pytest.mark.parametrize(
+    ("wanted", "making", "most", "aligner", "memory"),
+    [
+        ("auto", BASES * MAKING, HUMAN_MAKING, "bwa-mem3", {"index": HUMAN_MAKING}),
+        ("auto", BASES * MAKING, HUMAN_MAKING - 1, "bwa", {}),
+        # Its index came with it.
+        ("auto", None, HUMAN_INDEX, "bwa-mem3", {}),
+        ("auto", None, HUMAN_INDEX - 1, "bwa", {}),
+        ("bwa-mem3", BASES * MAKING, 1000, "bwa-mem3", {"index": HUMAN_MAKING}),
+    ],
+)
+def test_where_hosts_can_be_chosen_the_jobs_get_the_memory_that_they_take(
+    wanted: AlignerChoice, making: int | None, most: int, aligner: str, memory: dict[str, int]
+) -> None:
+    human = Reference(index=int(BASES * INDEX_PER_BASE), making=making)
+    choice = with_memory(wanted, human, usual=28000, most=most)
+    assert (choice.aligner, choice.memory) == (aligner, memory)
+
+
+def test_a_larger_genome_raises_the_memory_of_aligning_too() -> None:
+    wheat = Reference(index=5 * int(BASES * INDEX_PER_BASE), making=None)
+    choice = with_memory("auto", wheat, usual=28000, most=500_000)
+    assert choice.memory == {"bwa-mem3": 5 * int(BASES * INDEX_PER_BASE) // MIB + WORK_MIB}

@@ -98,8 +98,11 @@ def run(  # noqa: PLR0913  # an argument for each option
     if not dry_run:
         target.prepare(account, typed_command())
     resources = target.job_resources()
-    choice = target.choose_aligner(known, run_input.reference, aligner, resources)
+    choice = target.choose_aligner(account, known, run_input.reference, aligner, resources)
     console.note(f"aligner: {choice.aligner}: {choice.reason}")
+    for job, memory in choice.memory.items():
+        console.note(f"memory of {job}: {memory} MiB")
+        resources[job] = {**resources.get(job, {}), "MEMORY": memory}
     run_input = replace(run_input, aligner=choice.aligner, resources=resources)
     if dry_run:
         _plan(target, run_input, inputs)

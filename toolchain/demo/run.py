@@ -110,7 +110,7 @@ def _run(
     )
     inputs = _simulated(host, config.scratch, known.workflow) if own is None else _linked(own, config.scratch)
     resources = target.job_resources()
-    choice = target.choose_aligner(known, inputs.reference, options.aligner, resources)
+    choice = target.choose_aligner(account, known, inputs.reference, options.aligner, resources)
     note(f"aligner: {choice.aligner}: {choice.reason}")
     run_input = RunInput(
         reference=inputs.reference,

@@ -59,6 +59,7 @@ class Target(ABC):
     @abstractmethod
     def choose_aligner(
         self,
+        account: Account,
         settings: Settings,
         reference: str,
         wanted: AlignerChoice | None,
@@ -67,6 +68,7 @@ class Target(ABC):
         """Chooses the aligner of a run.
 
         Args:
+            account: Where the run will be.
             settings: Whose `aligner` counts if none is wanted.
             reference: The FASTA's path below /scratch/reference.
             wanted: What the user asked for.

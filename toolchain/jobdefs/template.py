@@ -114,6 +114,21 @@ def render(templates: Path, rendering: Rendering) -> dict[str, Definition]:
     return definitions
 
 
+def figures(templates: Path, settings: Settings) -> dict[str, tuple[int, int]]:
+    """Tool to the vCPUs and the memory, in MiB, of its job definition."""
+    images = {name: ImageReference(name=name, tag="none", reference=f"sha256:{'0' * 64}") for name in names(templates)}
+    # As for one machine: definitions for AWS name roles, which may not be deployed.
+    rendering = Rendering(images=images, settings=settings, scratch=Scratch(mode="local"))
+    return {tool: vcpus_and_memory(definition) for tool, definition in render(templates, rendering).items()}
+
+
+def vcpus_and_memory(definition: Definition) -> tuple[int, int]:
+    """What a job definition asks for; memory in MiB."""
+    requirements = definition["containerProperties"]["resourceRequirements"]
+    values = {requirement["type"]: requirement["value"] for requirement in requirements}
+    return int(float(values["VCPU"])), int(values["MEMORY"])
+
+
 def _to_json(value: object) -> str:
     """Jinja's `tojson` without escapes for HTML; an undefined variable raises an error with its name."""
     if isinstance(value, jinja2.Undefined):

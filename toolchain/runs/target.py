@@ -18,7 +18,7 @@ from toolchain.images.push import Pusher
 from toolchain.jobdefs import render, template
 from toolchain.jobdefs.target import Target
 from toolchain.jobdefs.template import Rendering
-from toolchain.runs import deploy_all
+from toolchain.runs import aws_aligner, deploy_all
 from toolchain.settings import AlignerChoice, Settings
 from toolchain.stacks import outputs
 from toolchain.stacks.deploy import Deployer
@@ -76,13 +76,14 @@ class AwsTarget(Target):
 
     def choose_aligner(
         self,
+        account: Account,
         settings: Settings,
-        reference: str,  # noqa: ARG002  # only hosts see the file systems
+        reference: str,
         wanted: AlignerChoice | None,
-        resources: Mapping[str, Mapping[str, int]],  # noqa: ARG002
+        resources: Mapping[str, Mapping[str, int]],  # noqa: ARG002  # nothing
     ) -> Choice:
-        """`auto` is the aligner that works with every reference on every host."""
-        return aligners.choose(wanted or settings.aligner, aligners.Reference(index=None), memory=0)
+        """`auto` is bwa-mem3 where a host has the memory for its index."""
+        return aws_aligner.choose(account, self.checkout, settings, reference, wanted or settings.aligner)
 
     def deploy_lock(self) -> AbstractContextManager[None]:
         """None is needed: CloudFormation refuses a stack that is busy."""
@@ -157,6 +158,7 @@ class LocalTarget(Target):
 
     def choose_aligner(
         self,
+        account: Account,  # noqa: ARG002  # the file system is a directory here
         settings: Settings,
         reference: str,
         wanted: AlignerChoice | None,

@@ -1,6 +1,7 @@
-"""How paths below /scratch/data and objects in S3 correspond: by the link that genomics.toml describes."""
+"""How paths below /scratch/data, or /scratch/reference, and objects in S3 correspond: by the links in genomics.toml."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from toolchain.errors import ConfigurationError
 from toolchain.paths import HERE
@@ -9,7 +10,7 @@ from toolchain.settings import Settings
 
 @dataclass(frozen=True, kw_only=True)
 class DataLink:
-    """The link of /scratch/data to S3.
+    """The link of /scratch/data, or /scratch/reference, to S3.
 
     Attributes:
         uri: The linked path, s3://BUCKET[/PREFIX], without a slash at its end.
@@ -32,28 +33,28 @@ class DataLink:
         return f"{prefix}/" if prefix else ""
 
     def path(self, uri: str) -> str | None:
-        """The path below /scratch/data of an object, or None if it is not below the linked path."""
+        """The path below the linked directory of an object, or None if it is not below the linked path."""
         if not uri.startswith(f"{self.uri}/"):
             return None
         return uri.removeprefix(f"s3://{self.bucket}/" if self.keeps_keys else f"{self.uri}/")
 
     def key(self, path: str) -> str:
-        """The key of the object that is at a path below /scratch/data."""
+        """The key of the object that is at a path below the linked directory."""
         return path if self.keeps_keys else self.prefix + path
 
 
-def of(settings: Settings) -> DataLink:
+def of(settings: Settings, directory: Literal["Reference", "Data"] = "Data") -> DataLink:
     """The link of a checkout.
 
     Raises:
-        ConfigurationError: genomics.toml names no DataPath in S3.
+        ConfigurationError: genomics.toml names no path in S3.
     """
-    parameters = next((stack for stack in settings.stacks.values() if "DataPath" in stack), {})
-    uri = str(parameters.get("DataPath", ""))
+    parameters = next((stack for stack in settings.stacks.values() if f"{directory}Path" in stack), {})
+    uri = str(parameters.get(f"{directory}Path", ""))
     if not uri.startswith("s3://"):
         raise ConfigurationError(
             f"{HERE.settings} is wrong",
-            why="stack.storage must give DataPath as s3://bucket/path",
+            why=f"stack.storage must give {directory}Path as s3://bucket/path",
             fix="Correct it.",
         )
-    return DataLink(uri=uri.rstrip("/"), keeps_keys=parameters.get("DataLink") == "import")
+    return DataLink(uri=uri.rstrip("/"), keeps_keys=parameters.get(f"{directory}Link") == "import")

@@ -3,14 +3,13 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from toolchain.doctor import hosts
 from toolchain.doctor.checks.launch import user_data
 from toolchain.doctor.context import DoctorContext
-from toolchain.doctor.hosts import HostType
 from toolchain.doctor.result import CheckResult, green, red
 from toolchain.jobdefs import template as jobdefs
 from toolchain.jobdefs.revisions import all_active
-from toolchain.jobdefs.template import ImageReference, Rendering, Scratch
+from toolchain.stacks import hosts
+from toolchain.stacks.hosts import HostType
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,17 +148,9 @@ def _jobs(context: DoctorContext) -> Iterator[Job]:
     """The active job definitions; for a tool without one, what this checkout would register."""
     prefix = f"{context.settings.project}-"
     active = all_active(context.batch, prefix)
-    images = {
-        name: ImageReference(name=name, tag="none", reference=f"none@sha256:{'0' * 64}")
-        for name in jobdefs.names(context.checkout.jobdefs)
-    }
-    # As for one machine, since only the figures count: those for AWS name roles, which may not be deployed.
-    rendering = Rendering(images=images, settings=context.settings, scratch=Scratch(mode="local"))
-    rendered = jobdefs.render(context.checkout.jobdefs, rendering)
-    for tool in rendered:
-        label, definition = tool, rendered[tool]
+    for tool, own in jobdefs.figures(context.checkout.jobdefs, context.settings).items():
+        label, (vcpus, memory) = tool, own
         if revisions := active.get(prefix + tool):
-            label, definition = f"{tool}:{revisions[0].number}", revisions[0].content
-        requirements = definition["containerProperties"]["resourceRequirements"]
-        values = {requirement["type"]: requirement["value"] for requirement in requirements}
-        yield Job(label=label, tool=tool, vcpus=int(float(values["VCPU"])), memory=int(values["MEMORY"]))
+            label = f"{tool}:{revisions[0].number}"
+            vcpus, memory = jobdefs.vcpus_and_memory(revisions[0].content)
+        yield Job(label=label, tool=tool, vcpus=vcpus, memory=memory)
