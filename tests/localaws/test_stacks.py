@@ -47,6 +47,8 @@ def text(name: str) -> str:
 def held(embedded: Embedded) -> dict[str, list[str]]:
     found = {op: jmespath.search(names, getattr(embedded.client(service), op)()) for service, op, names in HELD}
     policies = embedded.client("iam").list_policies(Scope="Local")["Policies"]
+    budgets = embedded.client("budgets").describe_budgets(AccountId="123456789012")["Budgets"]
+    found["budgets"] = [budget["BudgetName"] for budget in budgets]
     return {**found, "policies": [policy["PolicyName"] for policy in policies]}
 
 
@@ -64,7 +66,12 @@ def parameters(embedded: Embedded) -> dict[str, dict[str, str]]:
         "network": {"Egress": "nat"},
         "storage": {"ReferencePath": f"s3://{reference}/ref", "DataPath": f"s3://{data}/reads"},
         "compute": {"SessionManager": "true"},
-        "workflow": {"Workflow": "w", "NotificationEmail": "lab@example.org", "JobDefinitions": DEFINITION},
+        "workflow": {
+            "Workflow": "w",
+            "NotificationEmail": "lab@example.org",
+            "BudgetAmount": "9",
+            "JobDefinitions": DEFINITION,
+        },
     }
 
 

@@ -283,8 +283,33 @@ def test_the_topic_s_key_asks_no_account_of_eventbridge_which_names_none_and_the
         for name, policy in (("NotificationKey", "KeyPolicy"), ("NotificationTopicPolicy", "PolicyDocument"))
     )
     account = {"StringEquals": {"aws:SourceAccount": "123456789012"}}
-    assert key == {"events.amazonaws.com": None, "cloudwatch.amazonaws.com": account}
-    assert topic == {"events.amazonaws.com": account, "cloudwatch.amazonaws.com": account}
+    others = dict.fromkeys(("cloudwatch.amazonaws.com", "budgets.amazonaws.com"), account)
+    assert key == {"events.amazonaws.com": None, **others}
+    assert topic == {"events.amazonaws.com": account, **others}
+
+
+def test_a_budget_counts_what_has_the_project_s_tag_and_tells_the_topic_before_it_is_spent() -> None:
+    assert "Budget" not in deployed("workflow").resources
+    budget = deployed("workflow", BudgetAmount="250").resources["Budget"]["Properties"]
+    assert budget["Budget"] == {
+        "BudgetName": "genomics",
+        "BudgetType": "COST",
+        "TimeUnit": "MONTHLY",
+        "BudgetLimit": {"Amount": "250", "Unit": "USD"},
+        "CostFilters": {"TagKeyValue": ["user:project$genomics"]},
+    }
+    alerts = budget["NotificationsWithSubscribers"]
+    told = [(alert["Notification"]["NotificationType"], alert["Notification"]["Threshold"]) for alert in alerts]
+    assert told == [("ACTUAL", 80), ("FORECASTED", 100)]
+    assert all(alert["Subscribers"][0]["SubscriptionType"] == "SNS" for alert in alerts)
+
+
+def test_hosts_and_their_volumes_have_the_tag_that_the_budget_counts() -> None:
+    stack = deployed("compute").resources
+    [volume] = stack["LaunchTemplate"]["Properties"]["LaunchTemplateData"]["TagSpecifications"]
+    assert (volume["ResourceType"], volume["Tags"]) == ("volume", [{"Key": "project", "Value": "genomics"}])
+    for name in ("SpotComputeEnvironment", "OnDemandComputeEnvironment"):
+        assert stack[name]["Properties"]["ComputeResources"]["Tags"]["project"] == "genomics"
 
 
 def test_the_template_leaves_room_for_a_step_of_a_lab_s_own() -> None:

@@ -30,7 +30,10 @@ Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
 # The services that this AWS has, by their names in signatures, and moto's names of them. moto's other services are
 # closed: its Lambda runs containers, say.
 SERVICES: Final[Mapping[str, Any]] = {
-    **{name: name for name in ("batch", "cloudformation", "ec2", "ecr", "events", "fsx", "iam", "kms", "logs")},
+    **{
+        name: name
+        for name in ("batch", "budgets", "cloudformation", "ec2", "ecr", "events", "fsx", "iam", "kms", "logs")
+    },
     **{name: name for name in ("s3", "servicequotas", "sns", "sqs", "ssm", "sts")},
     "monitoring": "cloudwatch",
     "states": "stepfunctions",

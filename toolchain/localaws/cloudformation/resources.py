@@ -254,6 +254,17 @@ class _SecurityGroupRule(ResourceType):
         return {"GroupId": resource.properties["GroupId"], "IpPermissions": resource.properties}
 
 
+class _Budget(ResourceType):
+    """Named by its account and by a property of its property."""
+
+    def new_name(self, region: Region, resource: Resource) -> str:
+        return str(resource.properties["Budget"]["BudgetName"])
+
+    def arguments(self, region: Region, resource: Resource) -> dict[str, Json]:
+        name = resource.physical_resource_id
+        return {"AccountId": region.account, "BudgetName": name, **resource.properties}
+
+
 class _Bucket(ResourceType):
     """What a bucket holds outlives the server: the next server's stack gets the same one."""
 
@@ -296,6 +307,7 @@ def definition(properties: Properties) -> str:
 
 
 _CLASSES: Final = {
+    "AWS::Budgets::Budget": _Budget,
     "AWS::EC2::SecurityGroup": _SecurityGroup,
     "AWS::EC2::SecurityGroupEgress": _SecurityGroupRule,
     "AWS::EC2::SecurityGroupIngress": _SecurityGroupRule,
