@@ -354,9 +354,11 @@ def test_an_unknown_operation_is_refused_in_the_service_s_own_words(server: Serv
 # ---- the key itself -------------------------------------------------------------------------------------------------
 
 
-def test_the_key_is_random_and_another_in_each_server(tmp_path: Path, server: Server) -> None:
+def test_a_server_in_a_process_of_its_own_has_another_random_key_and_ends_when_told(
+    tmp_path: Path, server: Server
+) -> None:
     command = [sys.executable, "-m", "toolchain.localaws", str(tmp_path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
         printed = json.loads(process.stdout.readline())
         other = Server(endpoint=printed["endpoint"], region="us-east-1", key=Key(**printed["key"]))
@@ -367,7 +369,11 @@ def test_the_key_is_random_and_another_in_each_server(tmp_path: Path, server: Se
         check_refused(IAM.sent(other, IAM.signed(other, server.key)))
         for name in ("environ", "cmdline"):
             assert other.key.secret.encode() not in Path(f"/proc/{process.pid}/{name}").read_bytes()
+        assert Call(service="s3", method="PUT", path="/kept").owned(other).status == 200
         process.terminate()
+        assert process.communicate(timeout=30) == (b"", b"")
+    assert process.returncode == 0
+    assert (tmp_path / "s3/kept").is_dir()
     assert server.key.secret not in repr(server)
 
 

@@ -181,7 +181,7 @@ def nests_the_items_of_a_map(stock: Stock) -> bool:
     """A map calls itself for each next item, up to Python's limit."""
     arn = stock.start(mapped("INLINE", PASS, MaxConcurrency=1), {"xs": [0] * 1000})
     try:
-        return bool(stock.ended(arn, seconds=5)["status"] != "SUCCEEDED")
+        return bool(stock.ended(arn, seconds=2)["status"] != "SUCCEEDED")
     except AssertionError:  # it never ends
         return True
 

@@ -1,9 +1,7 @@
 """The embedded AWS as a process's own: it starts, answers, and leaves nothing behind."""
 
-import json
 import os
 import socket
-import subprocess
 import sys
 import threading
 import time
@@ -15,6 +13,7 @@ import pytest
 from support.aws_clients import lead
 
 from toolchain.errors import UnavailableError
+from toolchain.localaws.__main__ import main
 from toolchain.localaws.access import Server
 from toolchain.localaws.config import LocalConfig
 from toolchain.localaws.server import serve
@@ -81,30 +80,14 @@ def test_a_port_that_is_taken_is_an_error_that_says_so(world: LocalConfig) -> No
             pass
 
 
-def test_a_process_of_its_own_tells_its_address_and_key_answers_and_ends_when_told(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "toolchain.localaws", str(tmp_path), "--port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        told = json.loads(process.stdout.readline())
-        client = boto3.client(
-            "s3",
-            endpoint_url=told["endpoint"],
-            aws_access_key_id=told["key"]["id"],
-            aws_secret_access_key=told["key"]["secret"],
-            region_name="us-east-1",
-        )
-        client.create_bucket(Bucket="kept-by-it")
-        process.terminate()
-        _, errors = process.communicate(timeout=30)
-    assert (process.returncode, errors) == (0, "")
-    assert (tmp_path / "s3" / "kept-by-it").is_dir()
-
-
-def test_a_process_whose_port_is_taken_says_so_in_one_line(world: LocalConfig, tmp_path: Path) -> None:
+def test_a_process_whose_port_is_taken_says_so_in_one_line(
+    world: LocalConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("toolchain.localaws.__main__.signal.signal", lambda *_: None)
     with serve(world) as server:
         port = server.endpoint.rpartition(":")[2]
-        command = [sys.executable, "-m", "toolchain.localaws", str(tmp_path / "other"), "--port", port]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-    assert done.returncode == UnavailableError.exit_code
-    assert done.stderr.startswith(f"error: no embedded AWS on port {port}: Address already in use")
-    assert "Traceback" not in done.stderr
+        monkeypatch.setattr(sys, "argv", ["localaws", str(tmp_path / "other"), "--port", port])
+        assert main() == UnavailableError.exit_code
+    out, err = capsys.readouterr()
+    assert err.startswith(f"error: no embedded AWS on port {port}: Address already in use")
+    assert (out, err.count("\n")) == ("", 1)

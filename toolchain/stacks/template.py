@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -113,6 +113,12 @@ class Template:
         return frozenset(_unprefixed(name) for name in _called(self.body, "Fn::ImportValue"))
 
 
+@lru_cache(maxsize=16)
+def _parse_once(text: str) -> Json:
+    """`parse` for readers, who change nothing: a command reads the same templates several times."""
+    return parse(text)
+
+
 def parse(text: str) -> Json:
     """Parses YAML, with tags in their long form."""
     return yaml.load(text, Loader=_Loader)  # noqa: S506  # a SafeLoader
@@ -122,7 +128,7 @@ def read(file: Path) -> Template:
     """Reads a template; a file that is none is a ConfigurationError."""
     try:
         text = file.read_text(encoding="utf-8")
-        body = parse(text)
+        body = _parse_once(text)
     except OSError as error:
         why = f"it cannot be read: {error.strerror}"
     except (yaml.YAMLError, UnicodeDecodeError) as error:
