@@ -72,7 +72,7 @@ def _deploy_all(target: Target, account: Account, deployer: Deployer) -> None:
         done.append(thing)
     console.note(deploy_all.summary(done))
     if target.is_persistent:
-        console.note(f"next: {typed('doctor')}; {typed('run', 'SAMPLES.csv', '--reference', 'NAME')}")
+        console.note(f"next: {typed('run', 'SAMPLES.csv', '--reference', 'NAME')}")
 
 
 def _show(planned: Planned) -> None:
