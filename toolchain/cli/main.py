@@ -136,6 +136,7 @@ SECTIONS = {
         "deploy": "stacks.deploy",
         "destroy": "stacks.destroy",
         "update-hosts": "stacks.update_hosts",
+        "policy": "stacks.policy",
         "doctor": "doctor.doctor",
     },
     "Runs": {

@@ -1,21 +1,23 @@
 """The commands about stacks: deploy, destroy."""
 
+import json
 import sys
 
 import click
 from rich.table import Table
 from rich.text import Text
 
-from toolchain import console
+from toolchain import console, settings
 from toolchain.aws import Account
 from toolchain.cli.local import typed_command, with_target
 from toolchain.errors import WrongUsageError
 from toolchain.jobdefs.target import Target
-from toolchain.paths import typed
+from toolchain.paths import HERE, typed
 from toolchain.runs import deploy_all
-from toolchain.stacks import host_images, outputs
+from toolchain.stacks import host_images, layout, operator_policy, outputs
 from toolchain.stacks.deploy import Deployer, Planned
 from toolchain.stacks.destroy import Destroyer
+from toolchain.workflow import data_link
 
 
 @click.command()
@@ -169,3 +171,17 @@ def update_hosts(*, target: Target) -> None:
     account = Account()
     for line in host_images.update(account, outputs.read(account, target.checkout)):
         click.echo(line)
+
+
+@click.command()
+@click.option("--account", default="*", help="The account's number. [default: any]")
+@click.option("--region", default="*", help="The region. [default: any]")
+@click.option("--partition", default="aws", show_default=True, help="aws, aws-cn or aws-us-gov.")
+def policy(*, account: str, region: str, partition: str) -> None:
+    """Print the IAM policy that somebody needs who deploys, runs and destroys; without any call to AWS."""
+    known = settings.load(HERE.settings)
+    buckets = [data_link.of(known, directory).bucket for directory in data_link.DIRECTORIES]
+    document = operator_policy.policy(
+        layout.load(HERE, known.project), buckets, partition=partition, region=region, account=account
+    )
+    click.echo(json.dumps(document, indent=2))

@@ -1,11 +1,14 @@
 """How paths below /scratch/data, or /scratch/reference, and objects in S3 correspond: by the links in genomics.toml."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from toolchain.errors import ConfigurationError
 from toolchain.paths import HERE
 from toolchain.settings import Settings
+
+Directory = Literal["Reference", "Data"]
+DIRECTORIES: tuple[Directory, ...] = get_args(Directory)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +46,7 @@ class DataLink:
         return path if self.keeps_keys else self.prefix + path
 
 
-def of(settings: Settings, directory: Literal["Reference", "Data"] = "Data") -> DataLink:
+def of(settings: Settings, directory: Directory = "Data") -> DataLink:
     """The link of a checkout.
 
     Raises:
