@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import botocore.session
+import hypothesis
 import pytest
 from support import file_progress
 from support.job_runner import BuiltImages, DataSet, JobRunner
@@ -29,6 +30,10 @@ signal.signal(signal.SIGHUP, lambda *_: None)
 
 # Each session of botocore reads the models of its services anew, megabytes of JSON: here all sessions share them.
 botocore.session.create_loader = functools.cache(botocore.session.create_loader)
+
+# How long an example takes says nothing where two workers and containers share the cores.
+hypothesis.settings.register_profile("untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("untimed")
 
 REAL_DATA = Path(os.environ.get("GENOMICS_TEST_DATA", HERE.root.parent / "shared" / "data"))
 

@@ -121,7 +121,7 @@ def test_only_dashes_may_follow_the_last_argument() -> None:
         positional(["ref.fa", "-", "more"], "reference")
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.text(max_size=40))
 def test_accepted_names_and_paths_are_safe_in_a_path_and_a_header(text: str) -> None:
     for check in (check_sample, functools.partial(check_path, "R1"), lambda value: check_lanes(value)[0]):

@@ -23,7 +23,6 @@ def test_a_complete_file_ends_with_the_eof_marker(tmp_path: Path, content: bytes
     assert bgzf.has_eof_marker(tmp_path / "x") == is_complete
 
 
-@settings(deadline=None)
 @given(
     data=st.binary(max_size=400), block=st.integers(1, 90), chunk=st.integers(1, 90), sizes=st.lists(st.integers(0, 60))
 )
@@ -42,7 +41,7 @@ def test_bytes_are_read_across_blocks(data: bytes, block: int, chunk: int, sizes
         assert reader.read_all() == b""
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(lines=st.lists(st.binary(max_size=30).map(lambda line: line.replace(b"\n", b""))), block=st.integers(1, 90))
 def test_lines_are_read_across_blocks(lines: list[bytes], block: int) -> None:
     content = b"".join(line + b"\n" for line in lines)

@@ -72,7 +72,7 @@ def test_ambiguous_bases_become_n_and_carriage_returns_are_removed(file: Path, t
 
 
 @pytest.mark.parametrize("line", [60, 10_000])
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=30)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
 @given(
     block=st.integers(2, 300),
     seed=st.integers(0, 5),

@@ -165,7 +165,7 @@ def test_names_with_and_without_suffixes_may_be_in_one_block(lane: Lane) -> None
     assert headers == [f"@{name}" for name in ("a0", "a1", "b0", "b1", "c0.1", "c1.1") for _ in (1, 2)]
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=40)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
 @given(
     lengths=st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40)), min_size=1, max_size=30),
     block=st.integers(1, 9),

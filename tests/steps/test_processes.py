@@ -108,7 +108,7 @@ def small_disk(folder: Path, pages: int) -> Iterator[None]:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     step=st.sampled_from(sorted(PROGRAMS)),
     free=st.one_of(st.integers(0, 16), st.integers(17, 100)),

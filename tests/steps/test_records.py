@@ -281,7 +281,7 @@ ENVIRONMENTS = st.dictionaries(
 
 @pytest.mark.parametrize(("image", "command"), COMMANDS)
 def test_any_arguments_end_in_a_documented_exit_code(job: Job, image: str, command: str) -> None:
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=40)
     @given(words=st.lists(WORDS, max_size=11), variables=ENVIRONMENTS)
     def attempt(words: list[str], variables: dict[str, str]) -> None:
         with pytest.raises(StepError) as caught:  # no input exists

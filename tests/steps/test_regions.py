@@ -38,7 +38,7 @@ def spans(draw: st.DrawFn) -> Span:
     return Span(start=start, end=start + draw(st.integers(1, 200)), weight=draw(st.integers(0, 10**9)))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(lengths=st.lists(st.integers(0, 400), max_size=6), shards=st.integers(1, 40), data=st.data())
 def test_every_base_is_in_one_shard(lengths: list[int], shards: int, data: st.DataObject) -> None:
     genome = {f"s{number}": length for number, length in enumerate(lengths)}

@@ -14,7 +14,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 PROGRAM = Path(__file__).parents[2] / "images" / "bwa-mem3" / "aligner"
@@ -62,7 +62,6 @@ def as_bwa_cuts(pairs: list[tuple[int, int]], bases: int) -> list[int]:
     return [*batches, count] if count else batches
 
 
-@settings(deadline=None)
 @given(
     pairs=st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), min_size=1, max_size=60),
     bases=st.integers(1, 200),

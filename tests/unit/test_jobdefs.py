@@ -153,7 +153,7 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40) | st.sampl
 TAG = st.text("aZ9é ._:/=+-@", min_size=1, max_size=40)
 
 
-@hypothesis_settings(deadline=None, max_examples=15)
+@hypothesis_settings(max_examples=15)
 @given(tags=st.dictionaries(TAG, TAG, max_size=3), workflow=TEXT, path=TEXT, role=TEXT, tag=TAG)
 def test_no_value_leaves_its_string(tags: dict[str, str], workflow: str, path: str, role: str, tag: str) -> None:
     tools = {name: ImageReference(name=name, tag=tag, reference=one.reference) for name, one in images().items()}
@@ -187,7 +187,7 @@ ANY_JSON = st.recursive(
 )
 
 
-@hypothesis_settings(deadline=None, max_examples=60)
+@hypothesis_settings(max_examples=60)
 @given(
     extra=ANY_JSON,
     key=st.sampled_from(["tags", "parameters", "timeout", "retryStrategy", "containerProperties", "unknown"]),
