@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from types_boto3_logs import CloudWatchLogsClient
     from types_boto3_s3 import S3Client
     from types_boto3_service_quotas import ServiceQuotasClient
+    from types_boto3_ssm import SSMClient
     from types_boto3_stepfunctions import SFNClient
     from types_boto3_sts import STSClient
 
@@ -139,6 +140,10 @@ class Account:
     def service_quotas(self) -> "ServiceQuotasClient":
         """Quotas of the account."""
         return self._session.client("service-quotas", region_name=self.region, config=self._config)
+
+    def ssm(self) -> "SSMClient":
+        """Parameters."""
+        return self._session.client("ssm", region_name=self.region, config=self._config)
 
     def sts(self) -> "STSClient":
         """The caller's identity. It is asked first, and so gives up soon where nothing answers."""

@@ -10,7 +10,7 @@ from support.embedded_services import Embedded, Stacks
 from toolchain.paths import HERE
 
 DEFINITION = "arn:aws:batch:us-east-1:123456789012:job-definition/p-x:1"
-ORDER = ("registry", "network", "storage", "compute", "workflow")
+ORDER = ("registry", "network", "results", "compute", "workflow", "storage")
 # What tells of everything that stacks make: service, operation, and the names in its answer.
 HELD = (
     ("batch", "describe_compute_environments", "computeEnvironments[].computeEnvironmentName"),
@@ -36,6 +36,7 @@ HELD = (
     ("logs", "describe_log_groups", "logGroups[].logGroupName"),
     ("sns", "list_subscriptions", "Subscriptions[].Endpoint"),
     ("sns", "list_topics", "Topics[].TopicArn"),
+    ("ssm", "describe_parameters", "Parameters[].Name"),
     ("stepfunctions", "list_state_machines", "stateMachines[].name"),
 )
 
@@ -64,6 +65,7 @@ def parameters(embedded: Embedded) -> dict[str, dict[str, str]]:
     return {
         "registry": {"Images": "bwa,fsx-export"},
         "network": {"Egress": "nat"},
+        "results": {},
         "storage": {"ReferencePath": f"s3://{reference}/ref", "DataPath": f"s3://{data}/reads"},
         "compute": {"SessionManager": "true"},
         "workflow": {
@@ -113,12 +115,14 @@ def test_every_type_of_the_templates_is_made(embedded: Embedded, deployed: Stack
 def test_resources_are_what_their_templates_say(embedded: Embedded, deployed: Stacks) -> None:
     """Of what moto's own classes leave out."""
     storage, compute = deployed.outputs("p-storage"), deployed.outputs("p-compute")
+    network, results = deployed.outputs("p-network"), deployed.outputs("p-results")
     workflow, s3 = deployed.outputs("p-workflow"), embedded.client("s3")
     [system] = embedded.client("fsx").describe_file_systems(FileSystemIds=[storage["WorkingFileSystemId"]])[
         "FileSystems"
     ]
-    assert storage["WorkingMount"] == f"{system['DNSName']}@tcp:/{system['LustreConfiguration']['MountName']}"
-    bucket = {"Bucket": storage["ResultsBucket"]}
+    parameter = embedded.client("ssm").get_parameter(Name="/p/scratch/working")["Parameter"]
+    assert parameter["Value"] == f"{system['DNSName']}@tcp:/{system['LustreConfiguration']['MountName']}"
+    bucket = {"Bucket": results["ResultsBucket"]}
     assert s3.get_bucket_versioning(**bucket)["Status"] == "Enabled"
     assert "TlsOnly" in s3.get_bucket_policy(**bucket)["Policy"]
     rules = s3.get_bucket_lifecycle_configuration(**bucket)["Rules"]
@@ -131,11 +135,11 @@ def test_resources_are_what_their_templates_say(embedded: Embedded, deployed: St
     )
     assert queue["schedulingPolicyArn"].startswith("arn:aws:batch:")
     ec2 = embedded.client("ec2")
-    [group] = ec2.describe_security_groups(GroupIds=[storage["LustreClientSecurityGroupId"]])["SecurityGroups"]
+    [group] = ec2.describe_security_groups(GroupIds=[network["LustreClientSecurityGroupId"]])["SecurityGroups"]
     assert sorted(rule["FromPort"] for rule in group["IpPermissions"]) == [988, 1018]
     assert sorted(rule["FromPort"] for rule in group["IpPermissionsEgress"]) == [443, 988, 1018]
     iam, role = embedded.client("iam"), compute["InstanceRoleArn"].rpartition("/")[2]
-    assert sorted(iam.list_role_policies(RoleName=role)["PolicyNames"]) == ["join", "log", "pull", "shell"]
+    assert sorted(iam.list_role_policies(RoleName=role)["PolicyNames"]) == ["join", "log", "mount", "pull", "shell"]
     states = embedded.client("stepfunctions")
     machine = states.describe_state_machine(stateMachineArn=workflow["StateMachineArn"])
     assert (machine["loggingConfiguration"]["level"], machine["tracingConfiguration"]["enabled"]) == ("ERROR", True)

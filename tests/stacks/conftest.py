@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from support.scripted_cloudformation import FILE_SYSTEM
-from support.scripted_project import Project
+from support.scripted_project import TEMPLATES, Project
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
 @pytest.fixture
 def deployed(project: Project) -> Project:
     """Four stacks, all deployed, and what the storage stack holds."""
-    project.deploy()
+    project.deploy(*TEMPLATES)
     project.stack("storage").resources = {
         "Files": ("AWS::FSx::FileSystem", FILE_SYSTEM),
         "Results": ("AWS::S3::Bucket", "results-1"),

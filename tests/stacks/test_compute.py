@@ -15,7 +15,6 @@ from toolchain.settings import load
 
 COMPUTE = deployed("compute", SessionManager="true")
 ARN = "arn:aws:{}:us-east-1:123456789012:{}"
-FILE_SYSTEM = ARN.format("fsx", "file-system/fs-0123456789abcdef0")
 
 
 def properties(name: str) -> dict[str, Any]:
@@ -47,7 +46,8 @@ def test_job_definitions_find_their_log_and_their_roles_in_the_outputs() -> None
     for tool, definition in jobdefs.render(HERE.jobdefs, rendering).items():
         job = definition["containerProperties"]
         assert job["jobRoleArn"] == ("ExportRoleArn" if tool == "fsx-export" else "JobRoleArn")
-        log_group = properties("JobLogGroup")["LogGroupName"].replace("genomics", rendering.settings.project)
+        (log,) = deployed("results").of("AWS::Logs::LogGroup").values()
+        log_group = log["LogGroupName"].replace("genomics", rendering.settings.project)
         assert job["logConfiguration"]["options"]["awslogs-group"] == log_group
 
 
@@ -81,11 +81,6 @@ def test_the_launch_template() -> None:
     [device] = data["BlockDeviceMappings"]
     volume = {"Encrypted": True, "VolumeType": "gp3", "VolumeSize": "30", "DeleteOnTermination": True}
     assert device == {"DeviceName": "/dev/xvda", "Ebs": volume}
-    launch_template = template("compute").resources["LaunchTemplate"]["Properties"]["LaunchTemplateData"]
-    assert launch_template["UserData"]["Fn::Base64"]["Fn::Sub"][1] == {
-        name: {"Fn::ImportValue": {"Fn::Sub": f"${{Project}}-{name}"}}
-        for name in ("ReferenceMount", "DataMount", "WorkingMount")
-    }
 
 
 def test_compute_environments_are_made_one_after_the_other() -> None:
@@ -192,17 +187,26 @@ def test_a_role_is_for_this_account_s_jobs_or_hosts_and_has_no_managed_policy(ro
     assert list(differences(statement, trust)) == []
 
 
-def test_tools_have_no_permission_and_the_export_what_its_image_s_readme_says_on_the_working_file_system() -> None:
+def test_tools_have_no_permission_and_the_export_what_its_image_s_readme_says_on_this_project_s_file_systems() -> None:
     assert statements("JobRole") == []
     readme = (HERE.images / "fsx-export" / "README.md").read_text(encoding="utf-8")
-    create, describe = statements("ExportRole")
+    create, task, describe = statements("ExportRole")
     assert {create["Action"], describe["Action"]} == set(re.findall(r'"(fsx:\w+)"', readme))
-    assert create["Resource"] == [FILE_SYSTEM, ARN.format("fsx", "task/*")]
+    assert create["Condition"] == {"StringEquals": {"aws:ResourceTag/project": "genomics"}}
+    assert (create["Resource"], task["Resource"]) == (ARN.format("fsx", "file-system/*"), ARN.format("fsx", "task/*"))
+    assert task["Action"] == create["Action"]
+
+
+def test_a_host_reads_what_it_mounts_and_no_other_parameter() -> None:
+    [statement] = [statement for statement in statements("InstanceRole") if "ssm" in str(statement["Action"])]
+    assert statement["Action"] == "ssm:GetParameter"
+    mounts = [ARN.format("ssm", f"parameter/genomics/scratch/{name}") for name in ("reference", "data", "working")]
+    assert statement["Resource"] == mounts
 
 
 def test_a_host_pulls_this_project_s_images_and_writes_this_project_s_log() -> None:
     resources = {
-        action: statement["Resource"].rpartition("123456789012:")[2]
+        action: listed(statement["Resource"])[0].rpartition("123456789012:")[2]
         for statement in statements("InstanceRole")
         for action in listed(statement["Action"])
     }
@@ -224,4 +228,4 @@ def test_a_shell_on_a_host_is_off_by_default() -> None:
         ]
         for on in ("false", "true")
     ]
-    assert names == [["join", "pull", "log"], ["join", "pull", "log", "shell"]]
+    assert names == [["join", "pull", "log", "mount"], ["join", "pull", "log", "mount", "shell"]]

@@ -8,6 +8,7 @@ from support.scripted_cloudformation import EPOCH, FILE_SYSTEM, Script
 from support.scripted_project import Project, name_of
 
 from toolchain.errors import SeveralFailedError, StackFailedError, StoppedError
+from toolchain.stacks.watch import Polling
 
 
 def at(hour: float) -> datetime:
@@ -71,7 +72,7 @@ def blockers(project: Project, *names: str, discard: tuple[str, ...] = ()) -> li
 
 def test_stacks_are_deleted_in_reverse_order_and_outputs_forgotten(used: Project) -> None:
     arn = used.stack("storage").id
-    assert used.destroy() == ["workflow", "storage", "network", "registry"]
+    assert used.destroy() == ["storage", "workflow", "network", "registry"]
     assert {stack.status for stack in used.aws.stacks} == {"DELETE_COMPLETE"}
     assert used.outputs == {}
     [protection] = used.aws.requests("UpdateTerminationProtection")
@@ -80,14 +81,12 @@ def test_stacks_are_deleted_in_reverse_order_and_outputs_forgotten(used: Project
 
 
 def test_the_plan_says_what_goes_and_what_stays(used: Project) -> None:
-    names = used.destroyer().with_file_systems()
-    assert names == ("storage", "workflow")
-    assert used.destroyer().plan(names).lines() == [
-        "goes: stack genomics-workflow",
+    assert used.destroyer().plan(("storage",)).lines() == [
         f"goes: stack genomics-storage, with file system {FILE_SYSTEM}",
         "stays: bucket s3://results-1, which stack storage does not take with it",
         "stays: stack genomics-registry",
         "stays: stack genomics-network",
+        "stays: stack genomics-workflow",
     ]
 
 
@@ -115,7 +114,7 @@ def test_a_run_that_was_not_exported_is_named_with_the_commands_that_help(used: 
         f"--file-system-id {FILE_SYSTEM} --paths test/run-2 --report Enabled=false; "
         "or, if it can go: python build.py destroy --discard run-2"
     )
-    assert used.destroy("workflow", "storage", discard=("run-2",)) == ["workflow", "storage"]
+    assert used.destroy("workflow", "storage", discard=("run-2",)) == ["storage", "workflow"]
 
 
 @pytest.mark.parametrize(
@@ -206,7 +205,7 @@ def test_without_a_state_machine_the_last_exports_tell(used: Project) -> None:
 
 def test_a_state_machine_that_somebody_deleted_is_as_if_there_were_none(used: Project) -> None:
     used.aws.fail("ListExecutions", RefusedError("StateMachineDoesNotExist"))
-    assert used.destroy("workflow", "storage") == ["workflow", "storage"]
+    assert used.destroy("workflow", "storage") == ["storage", "workflow"]
     used.deploy()
     used.aws.fail("ListExecutions", RefusedError("AccessDenied"))
     with pytest.raises(Exception, match="listing executions of germline failed: AccessDenied"):
@@ -221,6 +220,37 @@ def test_a_running_execution_needs_all_stacks(used: Project, names: tuple[str, .
     add_run(used, "run-1", "RUNNING", end=None)
     [error] = blockers(used, *names, discard=("run-1",))
     assert error.startswith("execution run-1 is running: it began at 2026-01-01 02:00:00")
+
+
+def test_a_host_that_may_have_the_file_systems_mounted_is_waited_for(
+    used: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    used.stack("network").outputs["LustreClientSecurityGroupId"] = "sg-1"
+    used.aws.hosts = [["i-1", "i-2"], ["i-1"], ["i-1"], []]
+    [error] = blockers(used, "storage")
+    assert error.startswith("2 hosts may have the file systems mounted: Batch keeps hosts for a while")
+    [request] = used.aws.requests("DescribeInstances")
+    assert request["Filters"][0] == {"Name": "instance.group-id", "Values": ["sg-1"]}
+    assert used.destroyer().wait_until_idle(("storage",)).blockers == ()
+    assert capsys.readouterr().err == "waiting: 1 host may have the file systems mounted\n"
+    assert used.slept[-2:] == [30, 30]
+
+
+def test_only_what_ends_by_itself_is_waited_for(used: Project) -> None:
+    add_run(used, "run-1")
+    [error] = used.destroyer().wait_until_idle(("storage",)).blockers
+    assert "run-1 (SUCCEEDED): no task exported it" in str(error)
+    add_run(used, "run-2", "RUNNING", end=None)
+    task = add_task(used, "test/run-1", "test/run-2", lifecycle="EXECUTING")
+
+    def end(_: float) -> None:
+        used.aws.executions[-1] |= {"status": "SUCCEEDED", "stopDate": at(4)}
+        used.aws.tasks[-1]["Lifecycle"] = "SUCCEEDED"
+
+    destroyer = used.destroyer()
+    destroyer.polling = Polling(sleep=end)
+    assert destroyer.wait_until_idle(("storage",)).blockers == ()
+    assert used.aws.tasks[-1]["TaskId"] == task
 
 
 @pytest.mark.parametrize("lifecycle", ["PENDING", "EXECUTING", "CANCELING"])
@@ -259,7 +289,7 @@ def test_all_blockers_are_named_at_once(used: Project) -> None:
 def test_a_storage_stack_that_was_never_complete_has_no_results(used: Project) -> None:
     used.stack("storage").status = "ROLLBACK_FAILED"
     add_run(used, "run-1")
-    assert used.destroy("workflow", "storage") == ["workflow", "storage"]
+    assert used.destroy("workflow", "storage") == ["storage", "workflow"]
 
 
 # ---- faults ----

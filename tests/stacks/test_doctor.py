@@ -155,7 +155,7 @@ def test_settings_that_deploy_would_refuse_are_red_one_by_one_and_in_no_other_ch
     results = not_green(aws.run_all())
     red = [result for result in results if result.status == "red"]
     assert [result.check for result in red] == ["genomics.toml"] * 3
-    assert red[0].what.startswith("'stack.storage.DeploymentType' is \"SCRATCH_9\"; allowed are ")
+    assert red[1].what.startswith("'stack.storage.DeploymentType' is \"SCRATCH_9\"; allowed are ")
     assert [result.what for result in results if "nobody has thought of" in result.what] == []
 
 
@@ -221,7 +221,7 @@ def test_a_slow_answer_does_not_count_as_a_wrong_clock() -> None:
 def test_stacks_that_are_not_deployed_are_one_line_and_nothing_of_them_is_checked(aws: DoctorAws) -> None:
     aws.refuse("DescribeStacks", "does not exist")
     [result] = not_green(aws.run_all())
-    assert result.what == "not deployed, and so not looked into: registry, network, storage, compute, workflow"
+    assert result.what == "not deployed, and so not looked into: registry, network, results, compute, workflow, storage"
     assert result.fix == "Type: python build.py deploy"
     aws.refuse("DescribeStacks", "AccessDenied")
     results = not_green(aws.run_all())
@@ -362,8 +362,8 @@ CASES: dict[str, list[tuple[dict[str, Any], int, str]]] = {
         ({FILE_SYSTEMS: {"FileSystems[0].FileSystemTypeVersion": "2.10"}}, 3, "Lustre 2.10, and hosts speak 2.15"),
     ],
     "mount": [
-        ({FILE_SYSTEMS: {MOUNT_NAME: "x"}}, 3, "@tcp:/x. Type: python build.py deploy storage compute"),
-        ({TEMPLATES: {"LaunchTemplateVersions[0].LaunchTemplateData": {}}}, 3, "new hosts of genomics-compute-Spot"),
+        ({FILE_SYSTEMS: {MOUNT_NAME: "x"}}, 3, "@tcp:/x. Type: python build.py deploy storage"),
+        ({"GetParameter": {"Parameter.Value": "x"}}, 3, "hosts mount x at /scratch/"),
     ],
     "link to S3": [
         ({LINKS: {"Associations[0]": FAILED}}, 3, "is FAILED: no capacity. Correct what it says; see aws fsx "),

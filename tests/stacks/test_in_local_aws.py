@@ -27,7 +27,7 @@ from toolchain.stacks import outputs
 from toolchain.stacks.deploy import Deployer
 from toolchain.stacks.destroy import Destroyer
 
-STACKS = ["registry", "network", "storage", "compute", "workflow"]
+STACKS = ["registry", "network", "results", "compute", "workflow", "storage"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,12 +56,13 @@ class Project:
         text = f'project = "{self.name}"\nworkflow = "germline"\n{storage}{more}'
         (self.root / "genomics.toml").write_text(text, encoding="utf-8")
 
-    def deploy(self, *names: str) -> list[str]:
-        return [str(deployed) for deployed in Deployer(target=self.target, account=Account()).deploy(names)]
+    def deploy(self, *names: str, replace: tuple[str, ...] = ()) -> list[str]:
+        deployer = Deployer(target=self.target, account=Account(), replace=replace)
+        return [str(deployed) for deployed in deployer.deploy(names)]
 
-    def destroy(self, *, storage: bool = False, discard: tuple[str, ...] = ()) -> list[str]:
+    def destroy(self, *names: str, discard: tuple[str, ...] = ()) -> list[str]:
         destroyer = Destroyer(target=self.target, account=Account(), discard=discard)
-        plan = destroyer.plan(destroyer.with_file_systems() if storage else ())
+        plan = destroyer.plan(names)
         plan.require_no_blockers()
         return [str(stack) for stack in destroyer.destroy(plan)]
 
@@ -99,7 +100,7 @@ def genomics(embedded: Mapping[str, str], tmp_path_factory: pytest.TempPathFacto
     """A project whose stacks are all deployed."""
     del embedded
     project = Project.make(tmp_path_factory.mktemp("checkout") / "checkout", "genomics")
-    assert project.deploy() == [f"{name} created" for name in STACKS]
+    assert project.deploy(*STACKS) == [f"{name} created" for name in STACKS]
     return project
 
 
@@ -137,27 +138,63 @@ def test_a_file_system_is_replaced_only_if_it_is_named(genomics: Project) -> Non
     genomics.settings()
 
 
-def test_a_run_that_was_not_exported_keeps_its_file_system(genomics: Project) -> None:
-    client = boto3.client("stepfunctions")
-    machine = genomics.outputs["StateMachineArn"]
-    run = client.start_execution(stateMachineArn=machine, name="run-1", input=json.dumps({"samples": []}))
+def mounts() -> dict[str, str]:
+    found = boto3.client("ssm").get_parameters_by_path(Path="/genomics/scratch")["Parameters"]
+    return {parameter["Name"].rpartition("/")[2]: parameter["Value"] for parameter in found}
+
+
+def others() -> list[str]:
+    return [f"{name} unchanged" for name in STACKS if name != "storage"]
+
+
+def test_file_systems_that_are_named_are_replaced_while_hosts_and_workflow_stay(genomics: Project) -> None:
+    before, systems = mounts(), file_systems()
+    genomics.settings('DeploymentType = "PERSISTENT_2"\n')
+    replaced = tuple(f"{name}FileSystem" for name in ("Reference", "Data", "Working"))
+    assert genomics.deploy(replace=replaced) == [*others(), "storage updated"]
+    assert set(file_systems()).isdisjoint(systems)
+    assert all(mounts()[name] != before[name] for name in before)
+    working = genomics.outputs["WorkingFileSystemId"]
+    assert (mounts()["export"], mounts()["working"].partition(".")[0]) == (f"{working}/-", working)
+    genomics.settings()
+    genomics.deploy("storage", replace=replaced)
+
+
+def run(genomics: Project, name: str) -> str:
+    """Runs the workflow with an input that it refuses, or without file systems; returns the error."""
+    client, machine = boto3.client("stepfunctions"), genomics.outputs["StateMachineArn"]
+    lane = {"name": "L", "r1": "1", "r2": "2"}
+    order = {"reference": "r", "shards": 1, "ploidy": 2, "samples": [{"name": "NA1", "lanes": [lane]}]}
+    text = json.dumps(order if not file_systems() else {})
+    execution = client.start_execution(stateMachineArn=machine, name=name, input=text)["executionArn"]
     end = time.monotonic() + 30
-    while client.describe_execution(executionArn=run["executionArn"])["status"] == "RUNNING":
+    while (described := client.describe_execution(executionArn=execution))["status"] == "RUNNING":
         assert time.monotonic() < end
         time.sleep(0.1)
+    return f"{described['error']}: {described['cause']}"
+
+
+def test_a_run_that_was_not_exported_keeps_its_file_system(genomics: Project) -> None:
+    assert run(genomics, "run-1").startswith("WrongInput")
     with pytest.raises(SeveralFailedError, match="run-1"):
-        genomics.destroy(storage=True)
+        genomics.destroy("storage")
     assert len(file_systems()) == 3
 
 
-def test_storage_goes_and_comes_back_with_what_mounts_it(genomics: Project) -> None:
+def test_storage_goes_and_comes_back_and_everything_else_stays(genomics: Project) -> None:
     before = genomics.outputs
-    assert genomics.destroy(storage=True, discard=("run-1",)) == ["workflow", "compute", "storage"]
-    assert file_systems() == []
-    assert genomics.deploy() == [
-        f"{name} {'unchanged' if name in {'registry', 'network'} else 'created'}" for name in STACKS
-    ]
-    assert genomics.outputs["WorkingFileSystemId"] != before["WorkingFileSystemId"]
+    assert genomics.destroy("storage", discard=("run-1",)) == ["storage"]
+    assert (file_systems(), mounts()) == ([], {})
+    # What is down stays down, and a run submits no job that no host could take.
+    assert genomics.deploy() == others()
+    assert run(genomics, "run-2").startswith(
+        "ScratchFailed: The file systems are down: there is no parameter /genomics/"
+    )
+    assert genomics.deploy("storage") == ["storage created"]
+    after = genomics.outputs
+    assert after["WorkingFileSystemId"] != before["WorkingFileSystemId"]
+    assert {name: before[name] for name in before if "FileSystem" not in name}.items() <= after.items()
+    assert genomics.deploy() == [*others(), "storage unchanged"]
 
 
 def test_everything_is_destroyed_but_the_results(genomics: Project) -> None:

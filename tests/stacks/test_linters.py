@@ -100,6 +100,8 @@ def test_parliament_has_nothing_to_say(tmp_path: Path) -> None:
     known = (
         # It wants a resource of each type that an action can have; an execution is standard or express, never both.
         r".*'states:DescribeExecution', 'required_format': 'arn:\*:states:\*:\*:express:\*:\*:\*'}\] .*",
+        # One statement is for the file system, by its tag, and another for the task, which has none yet.
+        r".*'fsx:CreateDataRepositoryTask', 'required_format': .*compute\.ExportRole\..*",
         # In a key's own policy any resource is the key.
         r"LOW - Unnecessary use of Resource \* .*\.KeyPolicy\.json'}",
     )
@@ -232,7 +234,9 @@ def test_every_parameter_has_its_place_on_the_console_s_form(name: str) -> None:
 def test_a_template_imports_what_earlier_ones_export_and_exports_its_outputs_by_name(name: str) -> None:
     exports = {export for other in NAMES[: NAMES.index(name)] for export in template(other).exports}
     assert sorted(template(name).imports - exports) == []
-    assert template(name).exports == set(template(name).body.get("Outputs", {}))
+    # Nobody may depend on what comes and goes.
+    outputs = set() if name == "storage" else set(template(name).body.get("Outputs", {}))
+    assert template(name).exports == outputs
 
 
 def test_no_two_templates_have_an_output_of_the_same_name() -> None:

@@ -7,19 +7,23 @@ ENDPOINTS, NAT = deployed("network"), deployed("network", Egress="nat")
 EXISTING = {"ExistingVpcId": "vpc-01234567", "ExistingSubnetId": "subnet-01234567"}
 either = pytest.mark.parametrize("stack", [ENDPOINTS, NAT], ids=["endpoints", "nat"])
 SERVICE = "com.amazonaws.us-east-1."
+PORTS = {(988, 988), (1018, 1023)}
+SERVER, CLIENT = "LustreServerSecurityGroup", "LustreClientSecurityGroup"
 
 
-def test_an_existing_network_is_used_whole_and_nothing_is_made() -> None:
+def test_an_existing_network_is_used_whole_and_only_security_groups_are_made() -> None:
     stack = deployed("network", **EXISTING)
-    assert (stack.refusals, stack.resources) == ([], {})
-    assert stack.outputs == {"VpcId": "vpc-01234567", "SubnetId": "subnet-01234567"}
+    kinds = {resource["Type"].removesuffix("Ingress").removesuffix("Egress") for resource in stack.resources.values()}
+    assert (stack.refusals, kinds) == ([], {"AWS::EC2::SecurityGroup"})
+    assert {group["VpcId"] for group in stack.of("AWS::EC2::SecurityGroup").values()} == {"vpc-01234567"}
+    assert stack.outputs | {"VpcId": "vpc-01234567", "SubnetId": "subnet-01234567"} == stack.outputs
     for name, value in EXISTING.items():
         assert "go together" in deployed("network", **{name: value}).refusals[0]
 
 
 @either
 def test_hosts_and_file_systems_share_a_private_subnet_in_one_zone(stack: Stack) -> None:
-    assert stack.outputs == {"VpcId": "Vpc", "SubnetId": "PrivateSubnet"}
+    assert (stack.outputs["VpcId"], stack.outputs["SubnetId"]) == ("Vpc", "PrivateSubnet")
     subnets = stack.of("AWS::EC2::Subnet").values()
     assert {subnet["AvailabilityZone"] for subnet in subnets} <= {"us-east-1a", "PrivateSubnet.AvailabilityZone"}
     assert {subnet["MapPublicIpOnLaunch"] for subnet in subnets} == {False}
@@ -74,3 +78,21 @@ def test_all_traffic_is_logged_and_the_logs_outlive_the_network(stack: Stack) ->
     group = stack.resources[log["LogGroupName"]]
     assert group["Properties"]["RetentionInDays"] == "365"
     assert group["DeletionPolicy"] == group["UpdateReplacePolicy"] == "Retain"
+
+
+def test_lustre_s_ports_are_open_both_ways_and_nothing_else_is() -> None:
+    stack = deployed("network", **EXISTING)
+    rules = set()
+    for kind, way in (("Ingress", "in"), ("Egress", "out")):
+        inline = [
+            {**rule, "GroupId": name}
+            for name, group in stack.of("AWS::EC2::SecurityGroup").items()
+            for rule in group.get(f"SecurityGroup{kind}", [])
+        ]
+        for rule in (*inline, *stack.of(f"AWS::EC2::SecurityGroup{kind}").values()):
+            assert rule["IpProtocol"] == "tcp"
+            peer = rule.get("SourceSecurityGroupId") or rule.get("DestinationSecurityGroupId") or rule["CidrIp"]
+            rules.add((rule["GroupId"], way, peer, (rule["FromPort"], rule["ToPort"])))
+    pairs = [(SERVER, SERVER), (SERVER, CLIENT), (CLIENT, SERVER)]
+    lustre = {(group, way, peer, ports) for group, peer in pairs for way in ("in", "out") for ports in PORTS}
+    assert rules == lustre | {(CLIENT, "out", "0.0.0.0/0", (443, 443))}

@@ -22,7 +22,7 @@ def faults(project: Project, text: str, *names: str) -> list[str]:
         (SETTINGS + "Capacity = 1000\n", "'stack.storage.Capacity' is 1000; allowed are 1200, 2400"),
         ('[stack.storage]\nPath = "reads"\n', "'stack.storage.Path' is \"reads\"; allowed is what matches s3://.+"),
         ("", "'stack.storage.Path' is missing: Where reads lie in S3"),
-        (SETTINGS + "[stack.disk]\n", "unknown key 'stack.disk'; stacks are registry, network, storage, workflow"),
+        (SETTINGS + "[stack.disk]\n", "unknown key 'stack.disk'; stacks are registry, network, workflow, storage"),
         (SETTINGS + "Size = 1\n", "unknown key 'stack.storage.Size'; known are Capacity, Path"),
         (SETTINGS + 'Project = "x"\n', "'stack.storage.Project' cannot be given, for it is computed"),
         (

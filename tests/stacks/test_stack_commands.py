@@ -24,7 +24,7 @@ def typed(deployed: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
 def test_nothing_to_deploy_is_a_success_that_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["deploy"]) == 0
     out, err = capsys.readouterr()
-    assert out == "registry unchanged\nnetwork unchanged\nstorage unchanged\nworkflow unchanged\n"
+    assert out == "registry unchanged\nnetwork unchanged\nworkflow unchanged\nstorage unchanged\n"
     assert err == "nothing to deploy: every stack is as this checkout says\n"
 
 
@@ -105,14 +105,22 @@ def test_a_change_that_would_lose_data_ends_with_64_and_the_command_that_allows_
     assert "--replace Nothing: nothing of that name was to be replaced" in capsys.readouterr().err
 
 
-def test_destroy_says_what_goes_and_what_stays(typed: Project, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["destroy", "--storage", "--yes"]) == 0
+@pytest.mark.parametrize("words", [["storage", "down"], ["storage", "down", "--when-idle"], ["destroy", "storage"]])
+def test_storage_goes_alone_and_destroy_says_what_goes_and_what_stays(
+    typed: Project, capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    assert main([*words, "--yes"]) == 0
     out, err = capsys.readouterr()
-    assert out == "workflow destroyed\nstorage destroyed\n"
+    assert out == "storage destroyed\n"
     assert f"with file system {FILE_SYSTEM}" in err
     assert err.splitlines()[-1] == "bucket s3://results-1 stays: it is no longer part of a stack"
     existing = [stack.name for stack in typed.aws.stacks if stack.status == "CREATE_COMPLETE"]
-    assert existing == [name_of("registry"), name_of("network")]
+    assert existing == [name_of("registry"), name_of("network"), name_of("workflow")]
+    # What is down stays down, unless it is asked for.
+    assert main(["deploy"]) == 0
+    assert capsys.readouterr().out == "registry unchanged\nnetwork unchanged\nworkflow unchanged\n"
+    assert main(["storage", "up"]) == 0
+    assert capsys.readouterr().out == "storage created\n"
     assert main(["destroy", "--yes"]) == 0
     capsys.readouterr()
     assert main(["destroy", "--yes"]) == 0
@@ -140,8 +148,8 @@ def test_destroy_asks_on_a_terminal_and_needs_yes_without_one(  # a table and it
 @pytest.mark.parametrize(
     ("words", "code", "text"),
     [
-        (["destroy", "--storage", "network"], 64, "--storage goes with no names"),
-        (["deploy", "disk"], 66, "stack/ holds registry, network, storage, workflow"),
+        (["destroy", "disk"], 66, "no stack 'disk'"),
+        (["deploy", "disk"], 66, "stack/ holds registry, network, workflow, storage"),
     ],
 )
 def test_wrong_names_are_refused(capsys: pytest.CaptureFixture[str], words: list[str], code: int, text: str) -> None:

@@ -1,11 +1,11 @@
-"""stack/storage.yaml: what FSx for Lustre and S3 demand, in every combination that the template lets through."""
+"""stack/storage.yaml: what FSx for Lustre demands, in every combination that the template lets through."""
 
 import itertools
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from support.resolved_stacks import Stack, deployed, template
+from support.resolved_stacks import NAMES, Stack, deployed, template
 from support.subset import ABSENT, differences
 
 CHOICES = {
@@ -18,8 +18,6 @@ CHOICES = {
 COMBINATIONS = [dict(zip(CHOICES, values, strict=True)) for values in itertools.product(*CHOICES.values())]
 ALLOWED = [stack for parameters in COMBINATIONS if not (stack := deployed("storage", **parameters)).refusals]
 THREE, ONE = deployed("storage"), deployed("storage", FileSystems="one")
-PORTS = {(988, 988), (1018, 1023)}
-SERVER, CLIENT = "LustreServerSecurityGroup", "LustreClientSecurityGroup"
 
 
 def label(stack: Stack) -> str:
@@ -93,21 +91,24 @@ def test_file_systems_name_every_property_whose_default_is_a_trap(stack: Stack) 
     assert mounts == ({"/scratch"} if is_shared else {"/scratch/reference", "/scratch/data", "/scratch/working"})
 
 
-def test_a_file_system_is_created_after_all_rules_of_the_security_groups() -> None:
-    resources = template("storage").resources
-    kinds = ("AWS::EC2::SecurityGroupIngress", "AWS::EC2::SecurityGroupEgress")
-    rules = {name for name, resource in resources.items() if resource["Type"] in kinds}
-    systems = [resource for resource in resources.values() if resource["Type"] == "AWS::FSx::FileSystem"]
-    assert [set(system["DependsOn"]) for system in systems] == [rules] * 4
-    assert rules != set()
+@every_combination
+def test_all_of_it_goes_with_the_stack(stack: Stack) -> None:
+    for resource in stack.resources.values():
+        assert resource.get("DeletionPolicy", "Delete") == resource.get("UpdateReplacePolicy", "Delete") == "Delete"
+
+
+def test_nothing_of_what_may_be_replaced_is_exported() -> None:
+    assert template("storage").exports == set()
+    kinds = {
+        resource["Type"] for name in NAMES if template(name).exports for resource in deployed(name).resources.values()
+    }
+    assert "AWS::FSx::FileSystem" not in kinds
 
 
 @every_combination
-def test_file_systems_go_with_the_stack_and_results_stay(stack: Stack) -> None:
-    for resource in stack.resources.values():
-        policy = "Retain" if resource["Type"].startswith("AWS::S3::") else "Delete"
-        assert resource.get("DeletionPolicy", "Delete") == policy
-        assert resource.get("UpdateReplacePolicy", "Delete") == policy
+def test_a_file_system_s_tag_lets_this_project_export_from_it(stack: Stack) -> None:
+    for system in file_systems(stack).values():
+        assert {"Key": "project", "Value": "genomics"} in system["Tags"]
 
 
 # ---- links to S3 ----
@@ -142,9 +143,8 @@ def test_associations_paths_do_not_overlap_and_the_root_is_alone(stack: Stack) -
 
 @every_combination
 def test_inputs_are_listed_at_once_and_follow_their_bucket_and_working_is_exported_by_tasks_only(stack: Stack) -> None:
-    assert stack.outputs["ExportPath"] == "s3://ResultsBucket/results"
     inputs = {"BatchImportMetaDataOnCreate": True, "S3": {"AutoImportPolicy": {"Events": ["NEW", "CHANGED"]}}}
-    export = {"DataRepositoryPath": stack.outputs["ExportPath"], "BatchImportMetaDataOnCreate": False, "S3": ABSENT}
+    export = {"DataRepositoryPath": "s3://ResultsBucket/results", "BatchImportMetaDataOnCreate": False, "S3": ABSENT}
     for name, link in associations(stack).items():
         assert list(differences(link, export if name == "WorkingAssociation" else inputs)) == []
         assert "AutoExportPolicy" not in str(link)
@@ -165,57 +165,6 @@ def test_associations_are_created_one_after_another(stack: Stack) -> None:
     waits = [set(waits_for(stack, name)) for name in names]
     assert set().union(*waits) <= names
     assert sorted(map(len, waits)) == list(range(len(names)))
-
-
-# ---- network ----
-
-
-def test_lustre_s_ports_are_open_both_ways_and_nothing_else_is() -> None:
-    rules = set()
-    for kind, way in (("Ingress", "in"), ("Egress", "out")):
-        inline = [
-            {**rule, "GroupId": name}
-            for name, group in THREE.of("AWS::EC2::SecurityGroup").items()
-            for rule in group.get(f"SecurityGroup{kind}", [])
-        ]
-        for rule in (*inline, *THREE.of(f"AWS::EC2::SecurityGroup{kind}").values()):
-            assert rule["IpProtocol"] == "tcp"
-            peer = rule.get("SourceSecurityGroupId") or rule.get("DestinationSecurityGroupId") or rule["CidrIp"]
-            rules.add((rule["GroupId"], way, peer, (rule["FromPort"], rule["ToPort"])))
-    pairs = [(SERVER, SERVER), (SERVER, CLIENT), (CLIENT, SERVER)]
-    lustre = {(group, way, peer, ports) for group, peer in pairs for way in ("in", "out") for ports in PORTS}
-    assert rules == lustre | {(CLIENT, "out", "0.0.0.0/0", (443, 443))}
-
-
-# ---- results ----
-
-
-def test_the_bucket_is_versioned_encrypted_private_and_answers_over_tls_alone() -> None:
-    (bucket,) = THREE.of("AWS::S3::Bucket").values()
-    blocked = ("BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets")
-    expected = {
-        "VersioningConfiguration": {"Status": "Enabled"},
-        "PublicAccessBlockConfiguration": dict.fromkeys(blocked, True),
-        "OwnershipControls": {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]},
-        "LoggingConfiguration": ABSENT,
-    }
-    assert list(differences(bucket, expected)) == []
-    assert "BucketEncryption" in bucket
-    (policy,) = THREE.of("AWS::S3::BucketPolicy").values()
-    (statement,) = policy["PolicyDocument"]["Statement"]
-    expected = {
-        "Effect": "Deny",
-        "Principal": "*",
-        "Action": "s3:*",
-        "Resource": ["arn:aws:s3:::ResultsBucket", "arn:aws:s3:::ResultsBucket/*"],
-        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
-    }
-    assert list(differences(statement, expected)) == []
-
-
-def test_the_bucket_s_access_is_logged_to_a_bucket_that_is_given_for_that() -> None:
-    (bucket,) = deployed("storage", AccessLogBucket="logs").of("AWS::S3::Bucket").values()
-    assert bucket["LoggingConfiguration"] == {"DestinationBucketName": "logs", "LogFilePrefix": "genomics-results/"}
 
 
 # ---- alarms and outputs ----
@@ -244,22 +193,26 @@ def test_an_alarm_tells_the_topic_that_it_is_given() -> None:
         assert alarm["AlarmActions"] == alarm["OKActions"] == [topic]
 
 
+def parameters(stack: Stack) -> dict[str, str]:
+    return {parameter["Name"]: parameter["Value"] for parameter in stack.of("AWS::SSM::Parameter").values()}
+
+
 @pytest.mark.parametrize("directory", ["Reference", "Data", "Working"])
 def test_a_directory_is_mounted_by_its_file_system_s_own_mount_name(directory: str) -> None:
     mount = "{0}.DNSName@tcp:/{0}.LustreMountName"
-    own = f"{directory}FileSystem"
-    three = {f"{directory}Mount": mount.format(own), f"{directory}FileSystemId": own, "WorkingPath": "-"}
-    assert list(differences(THREE.outputs, three)) == []
-    one = {
-        f"{directory}Mount": f"{mount.format('ScratchFileSystem')}/{directory.lower()}",
-        f"{directory}FileSystemId": "ScratchFileSystem",
-        "WorkingPath": "working",
-    }
-    assert list(differences(ONE.outputs, one)) == []
+    name = f"/genomics/scratch/{directory.lower()}"
+    assert parameters(THREE)[name] == mount.format(f"{directory}FileSystem")
+    assert parameters(ONE)[name] == f"{mount.format('ScratchFileSystem')}/{directory.lower()}"
+
+
+def test_a_run_exports_from_the_working_directory_of_its_file_system() -> None:
+    assert parameters(THREE)["/genomics/scratch/export"] == "WorkingFileSystem/-"
+    assert parameters(ONE)["/genomics/scratch/export"] == "ScratchFileSystem/working"
 
 
 @every_combination
-def test_the_outputs_are_the_same_in_every_combination(stack: Stack) -> None:
-    others = {"ResultsBucket", "ResultsBucketArn", "ExportPath", "LustreClientSecurityGroupId"}
-    file_system = {f"{name}{what}" for name in ("Reference", "Data", "Working") for what in ("Mount", "FileSystemId")}
-    assert set(stack.outputs) == others | file_system | {"WorkingFileSystemArn", "WorkingPath"}
+def test_the_outputs_and_parameters_are_the_same_in_every_combination(stack: Stack) -> None:
+    file_system = {f"{name}FileSystemId" for name in ("Reference", "Data", "Working")}
+    assert set(stack.outputs) == file_system | {"WorkingPath"}
+    directories = ("reference", "data", "working", "export")
+    assert set(parameters(stack)) == {f"/genomics/scratch/{name}" for name in directories}

@@ -52,8 +52,8 @@ def test_it_is_one_shell_script_in_a_mime_archive_to_which_batch_can_add_its_own
     assert len(user_data().encode("ascii")) < 12 * 1024  # of the 16 KiB that EC2 takes
 
 
-def test_cloudformation_substitutes_the_three_mounts_and_nothing_of_the_shell() -> None:
-    assert re.findall(r"\$\{([^}]*)\}", unsubstituted()) == list(MOUNTS)
+def test_cloudformation_substitutes_the_parameters_names_and_nothing_of_the_shell() -> None:
+    assert re.findall(r"\$\{([^}]*)\}", unsubstituted()) == ["AWS::Region", "Project"]
 
 
 @pytest.mark.skipif(shutil.which("shellcheck") is None, reason="shellcheck is not installed")
@@ -86,10 +86,15 @@ def test_a_host_installs_the_client_mounts_the_file_systems_and_then_lets_the_ag
     assert outcome.exit_code == 0, outcome.said
     assert outcome.calls == [
         "systemctl daemon-reload",
-        "dnf install -y lustre-client",
-        f"mount -t lustre -o noatime,flock,ro {MOUNTS['ReferenceMount']} /scratch/reference",
-        f"mount -t lustre -o noatime,flock,ro {MOUNTS['DataMount']} /scratch/data",
-        f"mount -t lustre -o noatime,flock {MOUNTS['WorkingMount']} /scratch/working",
+        "dnf install -y awscli-2 lustre-client",
+        *(
+            f"aws ssm get-parameter --region eu-west-1 --name /genomics/scratch/{name} "
+            "--query Parameter.Value --output text"
+            for name in MOUNTS
+        ),
+        f"mount -t lustre -o noatime,flock,ro {MOUNTS['reference']} /scratch/reference",
+        f"mount -t lustre -o noatime,flock,ro {MOUNTS['data']} /scratch/data",
+        f"mount -t lustre -o noatime,flock {MOUNTS['working']} /scratch/working",
         "iptables --wait -I OUTPUT -d 169.254.169.254 -m owner --uid-owner 1000 -j REJECT",
         "systemctl enable --now --no-block spot-notice.service",
     ]
@@ -155,6 +160,16 @@ def test_a_mount_that_never_comes_ends_the_instance_before_any_job(start: Start,
     assert_instance_ends(outcome)
     last = names(outcome.called("mount"))[-1]
     assert names(outcome.called("mount")).count(last) == 20
+
+
+@pytest.mark.parametrize("missing", MOUNTS)
+def test_without_a_parameter_the_file_systems_are_down_and_the_instance_ends_at_once(
+    start: Start, missing: str
+) -> None:
+    outcome = start(Boot(mounts={name: mount for name, mount in MOUNTS.items() if name != missing}))
+    assert_instance_ends(outcome)
+    assert "(ParameterNotFound)" in outcome.said
+    assert outcome.called("mount") == outcome.called("sleep") == []
 
 
 @pytest.mark.parametrize(("mounted", "shown"), [("tmpfs", "tmpfs"), ("nothing", "")])

@@ -87,7 +87,7 @@ def test_an_image_that_cannot_be_pulled_for_whatever_reason_is_told_from_a_job_t
 @pytest.mark.parametrize("name", [name for name, state in STATES.items() if state["Type"] == "Task"])
 def test_every_call_is_tried_again_when_it_is_throttled(name: str) -> None:
     state = STATES[name]
-    service = re.fullmatch(r"arn:\${Partition}:states:::([\w-]+):.*", state["Resource"])
+    service = re.fullmatch(r"arn:\${Partition}:states:::(aws-sdk:\w+|\w+):.*", state["Resource"])
     assert service
     if name == "Read log":
         # A log that cannot be read must not hide the failure that was found.

@@ -183,7 +183,9 @@ def deployed(root: Path) -> Iterator[DoctorAws]:
             )
         aws = DoctorAws(checkout)
         target = PushingTarget(checkout=checkout)
-        aws.done = list(deploy_all.deploy_all(target, Account(), Deployer(target=target, account=Account())))
+        deployer = Deployer(target=target, account=Account())
+        aws.done = list(deploy_all.deploy_all(target, Account(), deployer))
+        list(deployer.deploy((STORAGE,)))
         yield aws
 
 

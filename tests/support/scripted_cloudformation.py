@@ -80,6 +80,8 @@ class CloudFormationDouble(AwsDouble):
         self.tasks: list[Json] = []
         self.service_roles = ["fsx.amazonaws.com"]
         self.file_systems: dict[str, datetime] = {}
+        # The hosts that each look finds; none at last.
+        self.hosts: list[list[str]] = []
         self._numbers = itertools.count(1)
 
     def add(self, name: str, status: str) -> ScriptedStack:
@@ -267,6 +269,10 @@ class CloudFormationDouble(AwsDouble):
 
     def list_executions(self, _: Json) -> Json:
         return {"executions": self.executions}
+
+    def describe_instances(self, _: Json) -> Json:
+        hosts = self.hosts.pop(0) if self.hosts else []
+        return {"Reservations": [{"Instances": [{"InstanceId": host}]} for host in hosts]}
 
     def describe_file_systems(self, request: Json) -> Json:
         [identifier] = request["FileSystemIds"]

@@ -37,6 +37,18 @@ Resources:
 Outputs:
   VpcId: {{Value: !Ref Vpc, Export: {{Name: !Sub "${{Project}}-VpcId"}}}}
 """,
+    "workflow": f"""
+Parameters: {_PROJECT}
+  JobDefinitions: {{Type: CommaDelimitedList}}
+  Workflow: {{Type: String}}
+Resources:
+  Role: {{Type: AWS::IAM::Role, Properties: {{RoleName: x}}}}
+  Machine:
+    Type: AWS::StepFunctions::StateMachine
+    Properties: {{RoleArn: !GetAtt Role.Arn}}
+Outputs:
+  StateMachineArn: {{Value: !Ref Machine}}
+""",
     "storage": f"""
 Parameters: {_PROJECT}
   Capacity: {{Type: Number, Default: 1200, AllowedValues: [1200, 2400]}}
@@ -47,20 +59,8 @@ Resources:
     Properties: {{SubnetIds: [!ImportValue {{"Fn::Sub": "${{Project}}-VpcId"}}]}}
   Results: {{Type: AWS::S3::Bucket, DeletionPolicy: Retain}}
 Outputs:
-  WorkingFileSystemId: {{Value: !Ref Files, Export: {{Name: !Sub "${{Project}}-WorkingFileSystemId"}}}}
+  WorkingFileSystemId: {{Value: !Ref Files}}
   WorkingPath: {{Value: "-"}}
-""",
-    "workflow": f"""
-Parameters: {_PROJECT}
-  JobDefinitions: {{Type: CommaDelimitedList}}
-  Workflow: {{Type: String}}
-Resources:
-  Role: {{Type: AWS::IAM::Role, Properties: {{RoleName: x}}}}
-  Machine:
-    Type: AWS::StepFunctions::StateMachine
-    Properties: {{X: !ImportValue {{"Fn::Sub": "${{Project}}-WorkingFileSystemId"}}}}
-Outputs:
-  StateMachineArn: {{Value: !Ref Machine}}
 """,
 }
 OUTPUTS = {

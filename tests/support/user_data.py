@@ -12,31 +12,33 @@ from support.resolved_stacks import template
 from toolchain.docker.container import Container, Mount
 from toolchain.docker.engine import Engine
 
+# What the storage stack's parameters hold.
 MOUNTS = {
-    "ReferenceMount": "fs-1.fsx.eu-west-1.amazonaws.com@tcp:/aaaaaaaa",
-    "DataMount": "fs-2.fsx.eu-west-1.amazonaws.com@tcp:/bbbbbbbb",
-    "WorkingMount": "fs-3.fsx.eu-west-1.amazonaws.com@tcp:/cccccccc",
+    "reference": "fs-1.fsx.eu-west-1.amazonaws.com@tcp:/aaaaaaaa",
+    "data": "fs-2.fsx.eu-west-1.amazonaws.com@tcp:/bbbbbbbb",
+    "working": "fs-3.fsx.eu-west-1.amazonaws.com@tcp:/cccccccc",
 }
 ONE = "fs-9.fsx.eu-west-1.amazonaws.com@tcp:/dddddddd"
-IN_ONE = {f"{name.capitalize()}Mount": f"{ONE}/{name}" for name in ("reference", "data", "working")}
+IN_ONE = {name: f"{ONE}/{name}" for name in MOUNTS}
 DROP_IN = "/etc/systemd/system/ecs.service.d/scratch.conf"
 
 
 def unsubstituted() -> str:
     """The user data as the template has it."""
     host = template("compute").resources["LaunchTemplate"]["Properties"]["LaunchTemplateData"]
-    text: str = host["UserData"]["Fn::Base64"]["Fn::Sub"][0]
+    text: str = host["UserData"]["Fn::Base64"]["Fn::Sub"]
     return text
 
 
-def user_data(mounts: Mapping[str, str] = MOUNTS) -> str:
+def user_data() -> str:
     """The user data as an instance gets it; a name that nothing is given for is an error, as in CloudFormation."""
-    return re.sub(r"\$\{(!?)([^}]*)\}", lambda name: f"${{{name[2]}}}" if name[1] else mounts[name[2]], unsubstituted())
+    names = {"AWS::Region": "eu-west-1", "Project": "genomics"}
+    return re.sub(r"\$\{(!?)([^}]*)\}", lambda name: f"${{{name[2]}}}" if name[1] else names[name[2]], unsubstituted())
 
 
-def parts(mounts: Mapping[str, str] = MOUNTS) -> list[tuple[str, str]]:
+def parts() -> list[tuple[str, str]]:
     """Its MIME parts: type and text."""
-    message = email.message_from_string(user_data(mounts), policy=email.policy.default)
+    message = email.message_from_string(user_data(), policy=email.policy.default)
     return [(part.get_content_type(), part.get_content()) for part in message.iter_parts()]
 
 
@@ -55,6 +57,18 @@ if echo "$call" | grep -qE -e "$FAIL" && [ "$(grep -cE -e "$FAIL" /tmp/calls)" -
 """
 _STAND_INS = {
     "dnf": "",
+    # Systems Manager, which knows the parameters in a file.
+    "aws": """
+for last in "$@"; do :; done
+case "$*" in
+    "ssm get-parameter --region eu-west-1 --name /genomics/scratch/"*" --query Parameter.Value --output text") ;;
+    *) echo "aws: error: $*" >&2; exit 252 ;;
+esac
+name="${6#/genomics/scratch/}"
+sed -n "s|^$name ||p" /case/parameters | grep . && exit
+echo "An error occurred (ParameterNotFound) when calling the GetParameter operation:" >&2
+exit 254
+""",
     "sleep": "",
     "shutdown": "",
     "systemctl": "",
@@ -125,7 +139,7 @@ class Boot:
     """The first boot of a host.
 
     Attributes:
-        mounts: What the storage stack exports.
+        mounts: What the storage stack's parameters hold.
         fail: Which calls fail, as a pattern.
         times: How many of them.
         mounted: The type of what `mount` mounts; `nothing` if it only says so; `hangs` if it never returns.
@@ -144,7 +158,8 @@ class Boot:
         """Runs the script in a container, as root."""
         stand_ins = {f"bin/{name}": f"{_FIRST}{body}\n" for name, body in _STAND_INS.items()}
         for name, text in {
-            "user-data.sh": parts(self.mounts)[0][1],
+            "user-data.sh": parts()[0][1],
+            "parameters": "".join(f"{name} {mount}\n" for name, mount in self.mounts.items()),
             "run": _RUN,
             "bin/timeout": _TIMEOUT,
             **stand_ins,

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from toolchain.runs.target import LocalTarget
 
 # A command that a message names, up to where the sentence goes on.
-_OURS = re.compile(r"""python build\.py (?P<name>[a-z-]+)[^;,:`'"()\n]*?(?=[;,:`'"()\n]|\.?$|\. )""")
+_OURS = re.compile(
+    r"""python build\.py (?P<name>[a-z-]+)( (?P<subcommand>[a-z]+))?[^;,:`'"()\n]*?(?=[;,:`'"()\n]|\.?$|\. )"""
+)
 _AWS = re.compile(r"(?<![\w/.-])aws(?= [a-z][a-z0-9-]+ [a-z][a-z-]+)")
 _START = "python build.py local start"
 # They need nothing that an earlier command left in the embedded AWS.
@@ -29,15 +31,15 @@ def typed_command() -> str:
     return str(click.get_current_context().find_root().obj)
 
 
-def add_local(text: str, takes_local: Callable[[str], bool]) -> str:
+def add_local(text: str, takes_local: Callable[[str, str], bool]) -> str:
     """Makes the commands that a message names work with the embedded AWS.
 
     Args:
         text: The message, written for AWS.
-        takes_local: Says of a command's name whether it has the option.
+        takes_local: Says of a command's name and the word after it whether the command has the option.
     """
     text = _AWS.sub(f'eval "$({_START})"; aws', text)
-    named = [match for match in _OURS.finditer(text) if takes_local(match["name"])]
+    named = [match for match in _OURS.finditer(text) if takes_local(match["name"], match["subcommand"] or "")]
     for match in reversed(named):
         text = f"{text[: match.end()]} --local{text[match.end() :]}"
     needing_server = [match for match in named if match["name"] not in _SELF_CONTAINED]

@@ -75,8 +75,10 @@ def _in_local_mode(text: str) -> str:
     return local.add_local(text, _takes_local)
 
 
-def _takes_local(name: str) -> bool:
+def _takes_local(name: str, subcommand: str) -> bool:
     command = cli.get_command(click.Context(cli), name)
+    if isinstance(command, click.Group):
+        command = command.commands.get(subcommand)
     return command is not None and any(parameter.name == "local" for parameter in command.params)
 
 
@@ -134,6 +136,7 @@ SECTIONS = {
     },
     "Stacks": {
         "deploy": "stacks.deploy",
+        "storage": "stacks.storage",
         "destroy": "stacks.destroy",
         "update-hosts": "stacks.update_hosts",
         "policy": "stacks.policy",

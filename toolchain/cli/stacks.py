@@ -1,4 +1,4 @@
-"""The commands about stacks: deploy, destroy."""
+"""The commands about stacks: deploy, destroy, storage."""
 
 import json
 import sys
@@ -17,6 +17,7 @@ from toolchain.runs import deploy_all
 from toolchain.stacks import host_images, layout, operator_policy, outputs
 from toolchain.stacks.deploy import Deployer, Planned
 from toolchain.stacks.destroy import Destroyer
+from toolchain.stacks.template import STORAGE
 from toolchain.workflow import data_link
 
 
@@ -95,40 +96,27 @@ def _show(planned: Planned) -> None:
     console.stdout().print(table)
 
 
-@click.command()
-@click.argument("names", metavar="[STACK]...", nargs=-1)
-@click.option(
-    "--storage",
-    is_flag=True,
-    help="The file systems only, with the stacks that mount them: they cost money by the hour.",
-)
-@click.option(
+_DISCARD = click.option(
     "--discard", metavar="EXECUTION", multiple=True, help="Let the files of this run be lost. Can be repeated."
 )
+_YES = click.option("--yes", is_flag=True, help="Do not ask.")
+
+
+@click.command()
+@click.argument("names", metavar="[STACK]...", nargs=-1)
+@_DISCARD
 @click.option(
     "--retain",
     metavar="LOGICALID",
     multiple=True,
     help="Leave this resource behind if it cannot be deleted. Can be repeated.",
 )
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@_YES
 @with_target
 def destroy(
-    names: tuple[str, ...],
-    *,
-    target: Target,
-    storage: bool,
-    discard: tuple[str, ...],
-    retain: tuple[str, ...],
-    yes: bool,
+    names: tuple[str, ...], *, target: Target, discard: tuple[str, ...], retain: tuple[str, ...], yes: bool
 ) -> None:
     """Destroy the STACKs; all of them if none is named. The results bucket stays."""
-    if storage and names:
-        raise WrongUsageError(
-            "--storage goes with no names",
-            why="it chooses the stacks by itself",
-            fix=f"Leave out --storage, or {' '.join(names)}.",
-        )
     destroyer = Destroyer(
         target=target,
         account=Account(),
@@ -136,19 +124,52 @@ def destroy(
         discard=frozenset(discard),
         retain=frozenset(retain),
     )
-    chosen = destroyer.with_file_systems() if storage else names
-    plan = destroyer.plan(chosen)
+    _destroy(destroyer, names, when_idle=False, yes=yes)
+
+
+@click.group()
+def storage() -> None:
+    """Bring the Lustre file systems up for a run or a night, and take them down."""
+
+
+@storage.command()
+@with_target
+def up(*, target: Target) -> None:
+    """Bring the file systems up, as this checkout describes them, and wait until they are."""
+    deployer = Deployer(target=target, account=Account(), command=typed_command())
+    with target.deploy_lock():
+        for deployed in deployer.deploy((STORAGE,)):
+            click.echo(str(deployed))
+
+
+@storage.command()
+@click.option("--when-idle", is_flag=True, help="Wait first until no run, export or host uses them.")
+@_DISCARD
+@_YES
+@with_target
+def down(*, target: Target, when_idle: bool, discard: tuple[str, ...], yes: bool) -> None:
+    """Take the file systems down. Refuses if results that were not exported would be lost."""
+    destroyer = Destroyer(target=target, account=Account(), command=typed_command(), discard=frozenset(discard))
+    _destroy(destroyer, (STORAGE,), when_idle=when_idle, yes=yes)
+
+
+def _destroy(destroyer: Destroyer, names: tuple[str, ...], *, when_idle: bool, yes: bool) -> None:
+    plan = destroyer.plan(names)
     if not plan.deleted:
         console.note("nothing to destroy: none of these stacks is there")
         return
     for line in plan.lines():
         console.note(line)
-    plan.require_no_blockers()
+    if not when_idle:
+        plan.require_no_blockers()
     if not yes:
         _confirm()
+    if when_idle:
+        plan = destroyer.wait_until_idle(names)
+    elif not yes:
         # The answer may have taken a while.
-        plan = destroyer.plan(chosen)
-        plan.require_no_blockers()
+        plan = destroyer.plan(names)
+    plan.require_no_blockers()
     for stack in destroyer.destroy(plan):
         click.echo(f"{stack} destroyed")
     for deployed in plan.deleted:

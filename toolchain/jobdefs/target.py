@@ -81,7 +81,7 @@ class Target(ABC):
 
     @abstractmethod
     def prepare(self, account: Account, command: str) -> None:
-        """Makes this AWS ready for a run, where that is this tool's to do.
+        """Makes this AWS ready for a run: the file systems are up.
 
         Args:
             account: Its API.

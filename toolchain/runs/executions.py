@@ -141,10 +141,10 @@ class Runs:
         """The deployed stacks' outputs.
 
         Raises:
-            MissingInputError: The compute or the workflow stack is not deployed.
+            MissingInputError: The results, compute or workflow stack is not deployed.
         """
         service = CloudFormation(self.account)
-        states = [service.state(f"{self._project}-{stack}") for stack in ("compute", "workflow")]
+        states = [service.state(f"{self._project}-{stack}") for stack in ("results", "compute", "workflow")]
         outputs = ChainMap(*(dict(state.outputs) for state in states if state))
         try:
             return Deployment(

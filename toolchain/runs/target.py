@@ -23,6 +23,7 @@ from toolchain.settings import AlignerChoice, Settings
 from toolchain.stacks import outputs
 from toolchain.stacks.deploy import Deployer
 from toolchain.stacks.progress import show_failures
+from toolchain.stacks.template import STORAGE
 from toolchain.workflow import aligners, data_link
 from toolchain.workflow.aligners import Choice
 from toolchain.workflow.input_files import check_objects, missing, same_content
@@ -90,7 +91,11 @@ class AwsTarget(Target):
         return nullcontext()
 
     def prepare(self, account: Account, command: str) -> None:
-        """Nothing: `deploy`, `push` and `register` are commands of their own."""
+        """Brings the file systems up; `deploy`, `push` and `register` are commands of their own."""
+        deployer = Deployer(target=self, account=account, command=command)
+        if not deployer.is_up(STORAGE):
+            note("the file systems are down: bringing them up takes about ten minutes")
+            list(deployer.deploy((STORAGE,)))
 
     def check_run(self, account: Account, name: str, run_input: RunInput) -> None:  # noqa: ARG002
         """Looks for the reads in the bucket; Step Functions knows the names of runs."""

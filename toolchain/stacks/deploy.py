@@ -17,6 +17,7 @@ from toolchain.stacks.progress import Show, show_lines
 from toolchain.stacks.recover import recover, require_success, token_purpose
 from toolchain.stacks.resources import holds_data
 from toolchain.stacks.service import CloudFormation, StackState, new_token
+from toolchain.stacks.template import STORAGE
 from toolchain.stacks.watch import Polling, Watcher
 
 Result = Literal["created", "updated", "unchanged", "postponed"]
@@ -84,7 +85,7 @@ class Deployer:
         """Deploys stacks, one after the other; yields after each.
 
         Args:
-            names: Their short names; all for none.
+            names: Their short names; for none all, less the file systems where those are down.
 
         Raises:
             ToolchainError: One cannot be deployed; those before it are, those after it are as they were.
@@ -110,7 +111,17 @@ class Deployer:
         """The stacks of these names, after a check of their parameters."""
         chosen = self.layout.choose(names)
         parameters.check(self.layout, chosen, self.settings, self._known_parameters)
-        return chosen
+        return tuple(stack for stack in chosen if names or stack.name != STORAGE or self._exists(stack))
+
+    def is_up(self, name: str) -> bool:
+        """Whether a stack is deployed, and nothing is being done to it."""
+        [stack] = self.layout.choose((name,))
+        state = self._service.state(stack.full_name)
+        return state is not None and state.is_deployed and not state.is_busy
+
+    def _exists(self, stack: Stack) -> bool:
+        state = self._service.state(stack.full_name)
+        return state is not None and state.is_deployed
 
     def _deploy(self, stack: Stack) -> Result:
         desired = self._desired(stack)

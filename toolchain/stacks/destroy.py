@@ -11,11 +11,13 @@ from toolchain.jobdefs.target import Target
 from toolchain.stacks import deployed, layout
 from toolchain.stacks.deployed import DeployedStack
 from toolchain.stacks.layout import Stack
-from toolchain.stacks.preflight import Preflight
+from toolchain.stacks.preflight import InUseError, Preflight
 from toolchain.stacks.recover import not_deleted
-from toolchain.stacks.resources import FILE_SYSTEM
 from toolchain.stacks.service import CloudFormation
 from toolchain.stacks.watch import Outcome, Polling, Watcher
+
+# Seconds between two looks at what is in use.
+IDLE_INTERVAL = 30.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,17 +75,6 @@ class Destroyer:
             service=self._service, command=self.command, polling=self.polling, is_persistent=self.target.is_persistent
         )
 
-    def with_file_systems(self) -> tuple[str, ...]:
-        """The names of the stacks that hold file systems, and of those that import from them.
-
-        What mounts a file system has to be deleted before it; it costs nothing while nothing runs, and is deployed
-        again in minutes.
-        """
-        holders = [
-            stack for stack in self.layout.stacks if FILE_SYSTEM in {resource.type for resource in stack.resources}
-        ]
-        return tuple(stack.name for stack in self.layout.with_dependents(holders))
-
     def plan(self, names: Sequence[str]) -> Plan:
         """What `destroy` would do, and what is in its way.
 
@@ -105,6 +96,19 @@ class Destroyer:
             kept=tuple(stack for stack in stacks if stack.stack not in chosen),
             blockers=tuple(preflight.blockers(stacks, deleted)),
         )
+
+    def wait_until_idle(self, names: Sequence[str]) -> Plan:
+        """The plan, once no run, export or host uses the stacks any more."""
+        said: list[str] = []
+        while True:
+            plan = self.plan(names)
+            in_use = [error.what for error in plan.blockers if isinstance(error, InUseError)]
+            if not in_use:
+                return plan
+            if in_use != said:
+                note(f"waiting: {'; '.join(in_use)}")
+            said = in_use
+            self.polling.sleep(IDLE_INTERVAL)
 
     def destroy(self, plan: Plan) -> Iterator[Stack]:
         """Deletes the stacks of a plan one by one, and yields each.

@@ -1,6 +1,6 @@
 """The stacks of a checkout: their order, and what each imports from the others."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from toolchain.errors import ConfigurationError, MissingInputError
@@ -57,14 +57,6 @@ class Layout:
                     fix="Give one of these names, or none for all.",
                 )
         return tuple(stack for stack in self.stacks if not names or stack.name in names)
-
-    def with_dependents(self, stacks: Collection[Stack]) -> tuple[Stack, ...]:
-        """These stacks and all that import from them, directly or not; in order."""
-        names = {stack.name for stack in stacks}
-        for stack in self.stacks:
-            if names & set(stack.imports.values()):
-                names.add(stack.name)
-        return tuple(stack for stack in self.stacks if stack.name in names)
 
 
 def load(checkout: Checkout, project: str) -> Layout:

@@ -4,7 +4,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from toolchain.aws import Account
+from toolchain.aws import Account, doing
+from toolchain.console import counted
 from toolchain.errors import ToolchainError, TryAgainError, WrongUsageError
 from toolchain.stacks.deployed import DeployedStack
 from toolchain.stacks.export_status import (
@@ -19,7 +20,12 @@ from toolchain.stacks.recover import busy
 from toolchain.stacks.service import CloudFormation
 
 if TYPE_CHECKING:
+    from types_boto3_ec2.type_defs import FilterTypeDef
     from types_boto3_stepfunctions.type_defs import ExecutionListItemTypeDef
+
+
+class InUseError(TryAgainError):
+    """A run, an export or a host needs what would be deleted, and ends by itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +74,7 @@ class Preflight:
         runs = list_runs(self.account.step_functions(), state_machine) if state_machine else None
         for run in runs or ():
             if is_running(run):
-                yield TryAgainError(
+                yield InUseError(
                     f"execution {run['name']} is running",
                     why=f"it began at {run['startDate']:%Y-%m-%d %H:%M:%S %Z}, and needs all stacks",
                     fix="Wait until it ends, or stop it; then type the same again.",
@@ -79,6 +85,28 @@ class Preflight:
             if stack.state.is_deployed and (stack in deleted or loses_runs):
                 for file_system in stack.file_systems:
                     yield from self._on_file_system(file_system.physical_id, runs, outputs)
+        if any(stack.file_systems for stack in deleted):
+            yield from self._still_mounted({stack.stack.name for stack in deleted}, outputs)
+
+    def _still_mounted(self, deleted: Collection[str], outputs: Mapping[str, str]) -> Iterator[ToolchainError]:
+        """Hosts that outlive the file systems: the next job on one would wait for a file system that is gone."""
+        group = outputs.get("LustreClientSecurityGroupId")
+        if group is None or "compute" in deleted:
+            return
+        filters: list[FilterTypeDef] = [
+            {"Name": "instance.group-id", "Values": [group]},
+            {"Name": "instance-state-name", "Values": ["pending", "running"]},
+        ]
+        with doing("looking for hosts"):
+            pages = self.account.ec2().get_paginator("describe_instances").paginate(Filters=filters)
+            reservations = [reservation for page in pages for reservation in page["Reservations"]]
+        hosts = [instance["InstanceId"] for reservation in reservations for instance in reservation["Instances"]]
+        if hosts:
+            yield InUseError(
+                f"{counted(len(hosts), 'host')} may have the file systems mounted",
+                why=f"Batch keeps hosts for a while after their last job: {', '.join(hosts)}",
+                fix="Wait until they end, as storage down --when-idle does; then type the same again.",
+            )
 
     def _on_file_system(
         self, file_system: str, runs: "Sequence[ExecutionListItemTypeDef] | None", outputs: Mapping[str, str]
@@ -90,7 +118,7 @@ class Preflight:
         tasks = list_tasks(fsx, file_system)
         for task in tasks:
             if task.is_unfinished:
-                yield TryAgainError(
+                yield InUseError(
                     f"data repository task {task.id} is {task.lifecycle}",
                     why=f"it works on file system {file_system}: {', '.join(task.paths) or 'all of it'}",
                     fix="Wait until it ends; then type the same again.",

@@ -14,7 +14,9 @@ from toolchain.errors import ConfigurationError
 Json = Any  # what YAML holds
 
 # The stacks, each after those that it imports from.
-ORDER: Final = ("registry", "network", "storage", "compute", "workflow")
+ORDER: Final = ("registry", "network", "results", "compute", "workflow", "storage")
+# What costs money by the hour. Nothing imports from it, so that it comes and goes.
+STORAGE: Final = "storage"
 
 
 class _Loader(yaml.CSafeLoader):

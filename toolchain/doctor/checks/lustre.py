@@ -1,10 +1,9 @@
-"""The file systems: available, in the hosts' zone, linked to S3, and mounted by the hosts."""
+"""The file systems: available, in the hosts' zone, linked to S3, and what hosts mount."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from toolchain.aws import doing
-from toolchain.doctor.checks.launch import user_data
 from toolchain.doctor.context import FILE_SYSTEMS, DoctorContext
 from toolchain.doctor.result import DEPLOY, CheckResult, green, red
 
@@ -54,23 +53,20 @@ def zones(context: DoctorContext) -> Iterator[CheckResult]:
 
 
 def mounts(context: DoctorContext) -> Iterator[CheckResult]:
-    """What hosts mount are the file systems' real addresses."""
-    hosts = {}
-    if "compute" in context.deployed:
-        for environment in context.compute_environments:
-            hosts[environment["computeEnvironmentName"]] = user_data(context, environment["computeResources"])
+    """What hosts read that they are to mount are the file systems' real addresses."""
+    ssm = context.account.ssm()
     for directory, file_system in _existing(context):
-        output = context.outputs[f"{directory.capitalize()}Mount"]
+        name = f"/{context.settings.project}/scratch/{directory}"
         actual = _address(context, directory, file_system)
-        without = [name for name, text in hosts.items() if f"{directory}='{output}'" not in text]
-        if output != actual:
-            yield red(f"/scratch/{directory} is to be {output}, and the file system is {actual}", f"{_DEPLOY} compute")
-        elif without:
-            yield red(
-                f"new hosts of {', '.join(without)} do not mount {output} at /scratch/{directory}", f"{DEPLOY} compute"
-            )
+        with doing(f"reading parameter {name}"):
+            try:
+                mounted = ssm.get_parameter(Name=name)["Parameter"]["Value"]
+            except ssm.exceptions.ParameterNotFound:
+                mounted = "nothing"
+        if mounted != actual:
+            yield red(f"hosts mount {mounted} at /scratch/{directory}, and the file system is {actual}", _DEPLOY)
         else:
-            yield green(f"/scratch/{directory} is {output}")
+            yield green(f"/scratch/{directory} is {mounted}")
 
 
 def links(context: DoctorContext) -> Iterator[CheckResult]:

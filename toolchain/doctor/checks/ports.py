@@ -24,7 +24,6 @@ _DIRECTIONS: tuple[tuple[Literal["IpPermissions", "IpPermissionsEgress"], str], 
 
 def open_ports(context: DoctorContext) -> Iterator[CheckResult]:
     """The security groups let Lustre through."""
-    client_group = context.outputs["LustreClientSecurityGroupId"]
     groups = {
         "hosts": sorted(
             {
@@ -33,11 +32,7 @@ def open_ports(context: DoctorContext) -> Iterator[CheckResult]:
                 for group in environment["computeResources"].get("securityGroupIds", ())
             }
         ),
-        "file systems": sorted(
-            resource.physical_id
-            for resource in context.cloudformation.resources(context.states["storage"].id)
-            if resource.type == "AWS::EC2::SecurityGroup" and resource.physical_id != client_group
-        ),
+        "file systems": [context.outputs["LustreServerSecurityGroupId"]],
     }
     with doing("looking at security groups"):
         answer = context.ec2.describe_security_groups(GroupIds=sorted({*groups["hosts"], *groups["file systems"]}))
@@ -51,7 +46,7 @@ def open_ports(context: DoctorContext) -> Iterator[CheckResult]:
             closed.append(f"{preposition} {peer}, on {side}, TCP {_shown(ports)}")
     if closed:
         yield red(
-            f"closed: {'; '.join(closed)}", f"Somebody changed a rule by hand. {DEPLOY} storage; or add it again."
+            f"closed: {'; '.join(closed)}", f"Somebody changed a rule by hand. {DEPLOY} network; or add it again."
         )
     else:
         ports_shown = " and ".join(map(_shown, PORTS))

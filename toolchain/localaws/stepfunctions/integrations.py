@@ -76,6 +76,8 @@ def _from_service(
 StateTaskService._SERVICE_NAME_SFN_TO_BOTO_OVERRIDES.update(SERVICES)
 # moto drops what it does not list. AWS takes these two: https://github.com/ASFHyP3/hyp3/pull/790
 state_task_service_batch._SUPPORTED_API_PARAM_BINDINGS["submitjob"] |= {"ShareIdentifier", "SchedulingPriorityOverride"}
+# As in Ssm.ParameterNotFoundException; moto knows the errors of a few services.
+state_task_service_aws_sdk._SERVICE_ERROR_NAMES["ssm"] = "Ssm"  # and there is no other way to it
 replace(StateTaskService, "_normalise_parameters", _to_service)
 replace(StateTaskService, "_normalise_response", _from_service)
 
