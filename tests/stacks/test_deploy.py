@@ -100,7 +100,7 @@ def test_an_output_that_is_missing_names_the_stacks_to_deploy(project: Project) 
         project.outputs["StateMachineArn"]
     assert str(caught.value) == (
         "no output 'StateMachineArn' of the project's stacks: stack genomics-workflow is not deployed, or older than "
-        "this checkout. Type: python build.py deploy storage workflow"
+        "this checkout. Type: python build.py deploy workflow"
     )
     # Deployed before its template had that output.
     project.write_template("network", TEMPLATES["network"] + '  SubnetId: {Value: "-"}\n')

@@ -12,19 +12,17 @@ from toolchain.paths import HERE
 from toolchain.stacks import template as templates
 
 TOOLS = jobdefs.names(HERE.jobdefs)
-# What AWS gives names to: a revision, a resource's ARN, a file system's id, a bucket.
-GIVEN_BY_AWS = {"ExportPath", "FileSystem", "JobDefinitions", "JobMachine", "JobQueue", "OnDemandJobQueue"}
+# What AWS gives names to: a revision, a resource's ARN, a bucket.
+GIVEN_BY_AWS = {"ExportPath", "JobDefinitions", "JobMachine", "JobQueue", "OnDemandJobQueue"}
 # What the hosts decide: how much memory there is.
 GIVEN_BY_HOSTS = {"MaxJobMemory"}
 # Substitutions that are outputs of stacks, and which.
 OUTPUTS = {
     "ExportPath": "ExportPath",
-    "FileSystem": "WorkingFileSystemId",
     "JobLogGroup": "JobLogGroup",
     "JobMachine": "JobMachineArn",
     "JobQueue": "JobQueueArn",
     "OnDemandJobQueue": "OnDemandJobQueueArn",
-    "WorkingPath": "WorkingPath",
 }
 
 
@@ -36,7 +34,7 @@ def test_a_state_machine_differs_in_names_that_aws_gives_and_the_memory_of_hosts
     substitutions = deployed("workflow").resources[resource]["Properties"]["DefinitionSubstitutions"]
     outputs = {name: value for stack in NAMES for name, value in deployed(stack).outputs.items()}
     # A reference to a log group is its name, which the template gives.
-    outputs["JobLogGroup"] = deployed("compute").of("AWS::Logs::LogGroup")["JobLogGroup"]["LogGroupName"]
+    outputs["JobLogGroup"] = deployed("results").of("AWS::Logs::LogGroup")["JobLogGroup"]["LogGroupName"]
     cloud = substitutions | {name: outputs[OUTPUTS[name]] for name in substitutions.keys() & OUTPUTS}
     local = substitutions | {name: local_aws.outputs[OUTPUTS[name]] for name in substitutions.keys() & OUTPUTS}
     if "JobDefinitions" in substitutions:
