@@ -61,19 +61,19 @@ def test_service_linked_roles_that_are_missing_are_made_before_the_first_stack(
     project: Project, capsys: pytest.CaptureFixture[str]
 ) -> None:
     project.aws.service_roles.clear()
-    project.plan()
+    project.deploy("registry", "network")
+    assert project.aws.requests("CreateServiceLinkedRole") == []
+    project.plan("storage")
     assert "the service-linked roles of fsx.amazonaws.com would be made" in capsys.readouterr().err
     assert project.aws.service_roles == []
     # Somebody else makes it between our look and our call.
     project.aws.fail("CreateServiceLinkedRole", RefusedError("InvalidInput", TAKEN))
-    project.deploy("registry", "network")
-    assert project.aws.requests("CreateServiceLinkedRole") == []
-    project.deploy()
+    project.deploy("storage")
     project.aws.calls.clear()
-    project.deploy()
+    project.deploy("storage")
     operations = [operation for operation, _ in project.aws.calls]
     assert operations[:2] == ["ListRoles", "CreateServiceLinkedRole"]
-    project.deploy()
+    project.deploy("storage")
     assert project.aws.requests("CreateServiceLinkedRole") == [{"AWSServiceName": "fsx.amazonaws.com"}]
     project.aws.service_roles.clear()
     project.aws.fail("CreateServiceLinkedRole", RefusedError("AccessDenied"))
