@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from moto.core.exceptions import AWSError
+from moto.ssm.models import SimpleSystemManagerBackend
 from support.local_aws import RESOURCES, EndedExecution, LocalAws, Machines, until
 
 from toolchain.localaws.batch.backend import LocalBatchBackend
@@ -57,6 +58,7 @@ class ScriptedRuns:
         self.little = local_aws.machines("little", scripted, most_memory=192)
         self.least = local_aws.machines("least", {}, most_memory=24)
         self.unplanned = local_aws.machines("unplanned", scripted, germline={"{% 50 %}": "{% $number('many') %}"})
+        self.without_storage = local_aws.machines("no-storage", scripted, germline={"/scratch/export": "/scratch/none"})
         lanes = "$join([$states.input.sample.lanes.name], ',')"
         lost = f"$states.input.sample.name = 'LOST' ? $error('it is lost') : {lanes}"
         self.losing = local_aws.machines("losing", scripted, germline={lanes: lost})
@@ -183,6 +185,7 @@ class Throttle:
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.refused: set[str] = set()
         submit, start, get = LocalBatchBackend.submit, LocalStepFunctionsBackend.start_execution, Objects.get
+        get_parameters = SimpleSystemManagerBackend.get_parameters
         throttle = self
 
         def submitted(self: LocalBatchBackend, request: Mapping[str, Any]) -> Any:  # moto's
@@ -210,6 +213,13 @@ class Throttle:
                 raise S3Error("SlowDown", "Please reduce your request rate.", status=503)
             return get(self, bucket, key)
 
+        def parameters(self: SimpleSystemManagerBackend, names: list[str]) -> Any:  # moto's
+            # Whatever run asks first.
+            if throttle.refuses("throttled SSM", 0):
+                raise AWSError("Rate exceeded", "ThrottlingException", 400)
+            return get_parameters(self, names)
+
+        patch.setattr(SimpleSystemManagerBackend, "get_parameters", parameters)
         patch.setattr(LocalBatchBackend, "submit", submitted)
         patch.setattr(LocalStepFunctionsBackend, "start_execution", started)
         patch.setattr(Objects, "get", got)

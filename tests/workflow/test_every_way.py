@@ -117,6 +117,7 @@ def scenes(scripted: ScriptedRuns) -> dict[str, Callable[[str], RunOutcome]]:
             run, A_VCF + REALLY_EXPORTED, replace(ONE_LANE, samples=(NA1, replace(NA1, name="LOST"))), scripted.losing
         ),
         "no-map": of(run, "exit 0", machines=scripted.unplanned),
+        "no-storage": of(run, "exit 0", machines=scripted.without_storage),
         "not-a-run": of(scripted.any_input, {"samples": []}),
         "skips-what-it-cannot": of(scripted.any_input, {**ONE_LANE.as_json(), "skip": ["duplicates", "check"]}),
         # ---- single jobs
@@ -244,7 +245,7 @@ def test_the_vcf_does_not_wait_for_qc_and_the_check_does(played: Played) -> None
 def test_throttled_calls_are_made_again(played: Played) -> None:
     executions = {f"throttled {job.step} 0" for job in planned(played, "throttled")}
     jobs = {f"throttled--{step} 0" for step in steps(played, "throttled")} | {"throttled--index 1"}
-    assert played.refused == executions | jobs | {"throttled S3 0"}
+    assert played.refused == executions | jobs | {"throttled S3 0", "throttled SSM 0"}
 
 
 # ---- runs that fail -------------------------------------------------------------------------------------------------
@@ -304,6 +305,12 @@ def test_without_its_reference_a_run_ends_at_its_first_job(played: Played) -> No
         "step: error: no none.fa: /scratch/reference/none.fa is not there. Check the name."
     )
     assert len(played["no-reference"].jobs) == 1
+
+
+def test_without_file_systems_a_run_submits_no_job(played: Played) -> None:
+    cause = failed(played["no-storage"], "ScratchFailed")
+    assert cause.endswith("/scratch/none. Type: python build.py storage up; then start the run again.")
+    assert played["no-storage"].jobs == []
 
 
 def test_a_map_that_cannot_start_fails_the_run(played: Played) -> None:
