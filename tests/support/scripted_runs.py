@@ -185,7 +185,7 @@ class Throttle:
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.refused: set[str] = set()
         submit, start, get = LocalBatchBackend.submit, LocalStepFunctionsBackend.start_execution, Objects.get
-        get_parameters = SimpleSystemManagerBackend.get_parameters
+        get_parameter = SimpleSystemManagerBackend.get_parameter
         throttle = self
 
         def submitted(self: LocalBatchBackend, request: Mapping[str, Any]) -> Any:  # moto's
@@ -213,13 +213,13 @@ class Throttle:
                 raise S3Error("SlowDown", "Please reduce your request rate.", status=503)
             return get(self, bucket, key)
 
-        def parameters(self: SimpleSystemManagerBackend, names: list[str]) -> Any:  # moto's
+        def parameter(self: SimpleSystemManagerBackend, name: str) -> Any:  # moto's
             # Whatever run asks first.
             if throttle.refuses("throttled SSM", 0):
                 raise AWSError("Rate exceeded", "ThrottlingException", 400)
-            return get_parameters(self, names)
+            return get_parameter(self, name)
 
-        patch.setattr(SimpleSystemManagerBackend, "get_parameters", parameters)
+        patch.setattr(SimpleSystemManagerBackend, "get_parameter", parameter)
         patch.setattr(LocalBatchBackend, "submit", submitted)
         patch.setattr(LocalStepFunctionsBackend, "start_execution", started)
         patch.setattr(Objects, "get", got)
