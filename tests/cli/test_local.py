@@ -102,7 +102,7 @@ def test_while_a_command_has_its_own_server_others_are_refused(cli_runner: CliRu
     assert "Traceback" not in err
 
 
-DEPLOY = ("deploy", "--local", "registry", "network", "storage", "compute")
+DEPLOY = ("deploy", "--local", "registry", "network", "results", "compute")
 
 
 @pytest.mark.parametrize("commands", [(RUN, RUN, RUN), (DEPLOY, RUN, DEPLOY)], ids=["runs", "a run and deployments"])

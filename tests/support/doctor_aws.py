@@ -31,6 +31,7 @@ from toolchain.paths import HERE, Checkout
 from toolchain.runs import deploy_all
 from toolchain.runs.target import AwsTarget
 from toolchain.stacks.deploy import Deployer
+from toolchain.stacks.template import STORAGE
 
 REGION = "eu-central-1"
 SETTINGS = """

@@ -1,6 +1,6 @@
 """`deploy --all`: repositories, images, stacks, job definitions and the workflow, in order."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from toolchain.aws import Account
@@ -10,7 +10,7 @@ from toolchain.jobdefs import register
 from toolchain.jobdefs.target import Target
 from toolchain.stacks.auto_parameters import JOB_DEFINITIONS
 from toolchain.stacks.deploy import Deployer
-from toolchain.stacks.layout import Layout
+from toolchain.stacks.layout import Stack
 
 REPOSITORY = "AWS::ECR::Repository"
 
@@ -24,11 +24,11 @@ class Done:
     is_new: bool
 
 
-def phases(layout: Layout) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+def phases(stacks: Sequence[Stack]) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
     """The names of the stacks that images need, of those that job definitions need, and of those that need these."""
-    names = tuple(stack.name for stack in layout.stacks)
-    repositories = [any(resource.type == REPOSITORY for resource in stack.resources) for stack in layout.stacks]
-    named = [JOB_DEFINITIONS in stack.template.parameters for stack in layout.stacks]
+    names = tuple(stack.name for stack in stacks)
+    repositories = [any(resource.type == REPOSITORY for resource in stack.resources) for stack in stacks]
+    named = [JOB_DEFINITIONS in stack.template.parameters for stack in stacks]
     first = len(names) - repositories[::-1].index(True) if True in repositories else 0
     last = named.index(True) if True in named else len(names)
     return names[:first], names[first:last], names[last:]
@@ -36,19 +36,20 @@ def phases(layout: Layout) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str,
 
 def deploy_all(target: Target, account: Account, deployer: Deployer) -> Iterator[Done]:
     """Deploys, pushes and registers what differs from the checkout, and yields everything, changed or not."""
-    before_images, before_definitions, rest = phases(deployer.layout)
-    yield from _stacks(deployer, before_images)
+    before_images, before_definitions, rest = phases(deployer.default)
+    yield from stacks(deployer, before_images)
     for text, is_new in target.provide_images(account):
         yield Done(kind="image", text=text, is_new=is_new)
-    yield from _stacks(deployer, before_definitions)
+    yield from stacks(deployer, before_definitions)
     registered: list[register.Registered] = []
     register.run(target, account, (), registered.append)
     for definition in registered:
         yield Done(kind="job definition", text=str(definition), is_new=definition.new)
-    yield from _stacks(deployer, rest)
+    yield from stacks(deployer, rest)
 
 
-def _stacks(deployer: Deployer, names: tuple[str, ...]) -> Iterator[Done]:
+def stacks(deployer: Deployer, names: tuple[str, ...]) -> Iterator[Done]:
+    """Deploys these stacks."""
     # No names are all stacks to `deploy`.
     for deployed in deployer.deploy(names) if names else ():
         yield Done(kind="stack", text=str(deployed), is_new=deployed.result != "unchanged")

@@ -188,6 +188,7 @@ class LocalTarget(Target):
         with self.deploy_lock():
             deployer = Deployer(target=self, account=account, command=command, show=show_failures)
             done = list(deploy_all.deploy_all(self, account, deployer))
+            done += [] if deployer.is_up(STORAGE) else deploy_all.stacks(deployer, (STORAGE,))
         if changed := [thing.text.split()[0] for thing in done if thing.kind == "stack" and thing.is_new]:
             note(f"deployed {', '.join(changed)}")
 

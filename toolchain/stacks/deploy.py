@@ -111,7 +111,12 @@ class Deployer:
         """The stacks of these names, after a check of their parameters."""
         chosen = self.layout.choose(names)
         parameters.check(self.layout, chosen, self.settings, self._known_parameters)
-        return tuple(stack for stack in chosen if names or stack.name != STORAGE or self._exists(stack))
+        return chosen if names else self.default
+
+    @property
+    def default(self) -> tuple[Stack, ...]:
+        """The stacks that no name stands for: all, less the file systems where those are down."""
+        return tuple(stack for stack in self.layout.stacks if stack.name != STORAGE or self._exists(stack))
 
     def is_up(self, name: str) -> bool:
         """Whether a stack is deployed, and nothing is being done to it."""
