@@ -115,7 +115,7 @@ def test_of_several_commands_at_once_one_deploys_and_the_others_wait_for_it(
         errs = [process.communicate(timeout=240)[1] for process in processes]
     assert [process.returncode for process in processes] == [0, 0, 0], errs
     if DEPLOY not in commands:
-        assert sum("deployed registry, network, storage, compute, workflow" in err for err in errs) == 1
+        assert sum("deployed registry, network, results, compute, workflow, storage" in err for err in errs) == 1
         assert any("another command builds or deploys here: waiting for it" in err for err in errs)
 
 
