@@ -42,6 +42,7 @@ OPERATIONS: Final[Mapping[str, Mapping[str, str]]] = {
     "ec2": {
         "DescribeInstanceTypeOfferings": _ANY,
         "DescribeInstanceTypes": _ANY,
+        "DescribeInstances": _ANY,
         "DescribeLaunchTemplateVersions": _ANY,
         "DescribeSecurityGroups": _ANY,
         "DescribeSubnets": _ANY,
@@ -69,6 +70,7 @@ OPERATIONS: Final[Mapping[str, Mapping[str, str]]] = {
         "ListAWSDefaultServiceQuotas": _ANY,
         "ListServiceQuotas": _ANY,
     },
+    "ssm": {"GetParameter": "ssm:{region}:{account}:parameter/{project}/scratch/*"},
     "stepfunctions": {
         "DescribeExecution": "states:{region}:{account}:execution:{project}-*",
         "DescribeStateMachine": _ANY,
