@@ -1,5 +1,6 @@
 """`build.py local start|stop|status`, and `--local` without it."""
 
+import re
 import signal
 import socket
 import stat
@@ -11,6 +12,10 @@ import pytest
 from support.cli_runner import SHORT, CliRunner, exports, wait_for_line
 from support.local_aws import until
 
+from toolchain.jobdefs import template as jobdefs
+from toolchain.paths import HERE
+
+TOOLS = jobdefs.names(HERE.jobdefs)
 pytestmark = pytest.mark.engine
 RUN = ("run", "NA1.csv", *SHORT)
 SLOW_RUN = ("run", "SLOW.csv", *SHORT)
@@ -128,6 +133,15 @@ def test_all_is_deployed_by_one_command_and_the_second_time_nothing(cli_runner: 
     assert first.err.splitlines()[-1] == ("next: python build.py run SAMPLES.csv --reference NAME --local")
     again = cli_runner.type("deploy", "--all", "--local")
     assert again.err.splitlines()[-2] == "nothing changed: all is as this checkout says"
+
+
+def test_doctor_runs_a_job_of_each_tool_and_a_run_to_its_vcf(cli_runner: CliRunner) -> None:
+    done = cli_runner.type("doctor", "--deep", "--local")
+    assert done.code == 0, done.out
+    *jobs, run = done.out.splitlines()
+    assert [line.split(":")[0] for line in jobs] == [f"✓ green  job of {tool}" for tool in TOOLS]
+    assert re.search(r"✓ green  tiny run: 7 jobs with bwa(-mem3)? took .* vCPU hours .*/doctor/doctor.vcf.gz$", run)
+    assert cli_runner.type("doctor", "--local").code == 64
 
 
 def test_the_results_of_all_servers_are_in_one_bucket(cli_runner: CliRunner) -> None:

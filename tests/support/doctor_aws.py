@@ -148,7 +148,7 @@ class DoctorAws(AwsDouble):
         return self._answers[operation](request) if operation in self._answers else None
 
     def _reply(self, model: Any, context: Json, **more: object) -> tuple[Any, Json] | None:
-        context["key"] = f"{model.name} {json.dumps(context['request'], sort_keys=True)}"
+        context["key"] = f"{model.name} {json.dumps(context['request'], sort_keys=True, default=str)}"
         answer = super()._reply(model, context, **more)
         if answer is None and (recorded := self._recorded.get(context["key"])):
             return SimpleNamespace(status_code=recorded["ResponseMetadata"]["HTTPStatusCode"]), deepcopy(recorded)

@@ -63,7 +63,7 @@ def with_target(command: Callable[..., Any]) -> Callable[..., Any]:
 
     With --local the target is the server that `local start` left running, or one that ends with the command.
     """
-    return _with_target(command, _connected)
+    return _with_target(command, connected_target)
 
 
 def with_running_target(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -88,7 +88,8 @@ def _with_target(
 
 
 @contextmanager
-def _connected(checkout: Checkout) -> "Iterator[Target]":
+def connected_target(checkout: Checkout) -> "Iterator[Target]":
+    """The embedded AWS: the server that runs, or one that ends with the block."""
     from toolchain.localaws import lifecycle
 
     with lifecycle.connect(checkout) as connected:

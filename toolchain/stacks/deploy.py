@@ -92,7 +92,8 @@ class Deployer:
         """
         chosen = self._choose(names)
         if services := service_roles.missing(self._iam, chosen):
-            note(f"making the service-linked roles of {', '.join(services)}")
+            if self.show is show_lines:
+                note(f"making the service-linked roles of {', '.join(services)}")
             service_roles.make(self._iam, services)
         for number, stack in enumerate(chosen):
             try:

@@ -21,6 +21,7 @@ OPERATIONS: Final[Mapping[str, Mapping[str, str]]] = {
         "DescribeJobs": _ANY,
         "ListJobs": _ANY,
         "RegisterJobDefinition": _DEFINITION,
+        "SubmitJob": "batch:{region}:{account}:job-*/{project}-*",
         "TerminateJob": "batch:{region}:{account}:job/*",
         "UpdateComputeEnvironment": "batch:{region}:{account}:compute-environment/{project}-*",
     },
@@ -63,7 +64,7 @@ OPERATIONS: Final[Mapping[str, Mapping[str, str]]] = {
         "ListRoles": _ANY,
     },
     "logs": {"GetLogEvents": "logs:{region}:{account}:log-group:/{project}/jobs:*"},
-    "s3": {"GetObject": "{objects}", "HeadObject": "{objects}", "ListObjectsV2": "{buckets}"},
+    "s3": {"GetObject": "{objects}", "HeadObject": "{objects}", "ListObjectsV2": "{buckets}", "PutObject": "{trial}"},
     "service-quotas": {
         "GetAWSDefaultServiceQuota": _ANY,
         "GetServiceQuota": _ANY,
@@ -111,14 +112,19 @@ def policy(layout: Layout, buckets: Iterable[str], *, partition: str, region: st
         account: Whose; `*` for any.
     """
     names = {"project": layout.project, "region": region, "account": account}
-    buckets = (*buckets, f"{layout.project}-*")
+    inputs = tuple(dict.fromkeys(buckets))
+    # Of what lies in S3: the results' bucket too; and what `doctor --deep` puts beside references and reads.
+    patterns = {
+        "{objects}": [f"{bucket}/*" for bucket in (*inputs, f"{layout.project}-*")],
+        "{buckets}": [*inputs, f"{layout.project}-*"],
+        "{trial}": [f"{bucket}/*doctor/*" for bucket in inputs],
+    }
 
     def arns(pattern: str) -> tuple[str, ...]:
         if pattern == _ANY:
             return (_ANY,)
-        if pattern in ("{objects}", "{buckets}"):
-            suffix = "/*" if pattern == "{objects}" else ""
-            return tuple(f"arn:{partition}:s3:::{bucket}{suffix}" for bucket in dict.fromkeys(buckets))
+        if pattern in patterns:
+            return tuple(f"arn:{partition}:s3:::{path}" for path in patterns[pattern])
         return (f"arn:{partition}:{pattern.format(**names)}",)
 
     actions = [
