@@ -87,7 +87,7 @@ def deployed(
         stack = stacks.deploy(f"p-{name}", text(name), {"Project": "p", **parameters[name]})
         assert stack["StackStatus"] == "CREATE_COMPLETE", stacks.reasons(f"p-{name}", "CREATE_FAILED")
     yield stacks
-    group = [name for name in held(embedded)["describe_log_groups"] if "FlowLogGroup" in name]
+    group = [name for name in held(embedded)["describe_log_groups"] if "FlowLogGroup" in name or name == "/p/jobs"]
     for name in reversed(ORDER):
         stack = stacks.delete(f"p-{name}")
         assert stack["StackStatus"] == "DELETE_COMPLETE", stacks.reasons(stack["StackId"], "DELETE_FAILED")

@@ -205,6 +205,21 @@ def test_everything_is_destroyed_but_the_results(genomics: Project) -> None:
     assert file_systems() == []
 
 
+def test_what_was_retained_is_taken_in_by_the_next_stack(genomics: Project) -> None:
+    repositories = boto3.client("ecr").describe_repositories()["repositories"]
+    boto3.client("logs").create_log_stream(logGroupName="/genomics/jobs", logStreamName="of an earlier run")
+    deployer = Deployer(target=genomics.target, account=Account())
+    changes = [change for plan in deployer.plan(("registry", "results")) for change in plan.changes]
+    imported = [change.type for change in changes if change.action == "Import"]
+    assert imported == [*["AWS::ECR::Repository"] * len(repositories), "AWS::Logs::LogGroup"]
+    assert genomics.deploy("registry", "results") == ["registry created", "results created"]
+    assert boto3.client("ecr").describe_repositories()["repositories"] == repositories
+    streams = boto3.client("logs").describe_log_streams(logGroupName="/genomics/jobs")["logStreams"]
+    assert [stream["logStreamName"] for stream in streams] == ["of an earlier run"]
+    assert genomics.outputs["JobLogGroup"] == "/genomics/jobs"
+    assert genomics.deploy("registry", "results") == ["registry unchanged", "results unchanged"]
+
+
 @pytest.mark.usefixtures("embedded")
 def test_a_dry_run_leaves_nothing(tmp_path: Path) -> None:
     project = Project.make(tmp_path / "checkout", "planned")

@@ -166,6 +166,8 @@ class ChangeSets:
                         TemplateBody=template_body(stack.template),
                         Parameters=[{"ParameterKey": name, "ParameterValue": value} for name, value in parameters],
                         Capabilities=["CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"],
+                        # What an earlier stack of this name retained is taken in again.
+                        ImportExistingResources=True,
                         Tags=[{"Key": key, "Value": value} for key, value in sorted(desired.tags.items())],
                     )
                 except ClientError as error:

@@ -128,7 +128,8 @@ class Api(CloudFormationResponse):
         }
         tags = {tag["Key"]: tag["Value"] for tag in self._get_param("Tags", [])} or stack.tags
         text = stack.template if self._get_bool_param("UsePreviousTemplate") else self._get_param("TemplateBody", "")
-        change_set = ChangeSet(stack, name, text, given, tags, self._backend.exports)
+        imports = bool(self._get_bool_param("ImportExistingResources"))
+        change_set = ChangeSet(stack, name, text, given, tags, self._backend.exports, imports=imports)
         if not stack.status:
             stack.enable_termination_protection = bool(self._get_bool_param("EnableTerminationProtection"))
             stack.tell("REVIEW_IN_PROGRESS", "User Initiated")

@@ -125,6 +125,7 @@ class ResourceType:
     id: str = ""
     name: str = ""
     rename: Mapping[str, str] = field(default_factory=dict)
+    existing: Mapping[str, Properties] = field(default_factory=dict)
     attributes: Mapping[str, str] = field(default_factory=dict)
     set: Mapping[str, Properties] = field(default_factory=dict)
 
@@ -137,6 +138,25 @@ class ResourceType:
     def target(self, resource: Resource) -> Json:
         return resource.attributes.get(self.key, resource.physical_resource_id)
 
+    def adopt(self, region: Region, resource: Resource) -> bool:
+        """Takes in what exists by the name that the template gives; whether there is such a thing."""
+        name = resource.properties.get(self.name)
+        for operation, given in self.existing.items() if name else ():
+            with _unless_gone():
+                answer = region.call(self.service, operation, _filled(given, {"id": name}), self.rename)
+                found = _flat(answer)
+                if name in found.values():
+                    resource.physical_resource_id = str(name)
+                    self._describe(region, resource, found)
+                    return True
+        return False
+
+    def _describe(self, region: Region, resource: Resource, found: Mapping[str, Json]) -> None:
+        resource.attributes = dict(found)
+        names = {**resource.attributes, "region": region.name, "account": region.account}
+        names["id"] = resource.physical_resource_id
+        resource.attributes |= {name: text.format(**names) for name, text in self.attributes.items()}
+
     def make(self, region: Region, resource: Resource) -> None:
         name = resource.properties.get(self.name) or resource.physical_resource_id
         resource.physical_resource_id = name or self.new_name(region, resource)
@@ -145,9 +165,7 @@ class ResourceType:
             resource.attributes = {**given, **_flat(region.call(self.service, self.create, given, self.rename) or {})}
             name = resource.attributes.get(self.id or self.key, resource.physical_resource_id)
             resource.physical_resource_id = str(name)
-        names = {**resource.attributes, "region": region.name, "account": region.account}
-        names["id"] = resource.physical_resource_id
-        resource.attributes |= {name: text.format(**names) for name, text in self.attributes.items()}
+        self._describe(region, resource, resource.attributes)
         try:
             self.finish(region, resource, {})
         except Exception:

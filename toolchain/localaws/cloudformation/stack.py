@@ -117,8 +117,11 @@ class Stack:
 class ChangeSet(ResourceMap):
     """What a template and parameters make of a stack, beside the exports of all stacks."""
 
-    def __init__(self, stack: Stack, name: str, text: str, given: Mapping[str, str], tags: Any, exports: Any) -> None:
+    def __init__(
+        self, stack: Stack, name: str, text: str, given: Mapping[str, str], tags: Any, exports: Any, *, imports: bool
+    ) -> None:
         self.stack, self.name, self.text, region = stack, name, text, stack.region
+        self._imports = imports
         self.id = generate_changeset_id(name, region.name, region.account)
         self.status, self.execution_status, self.status_reason = "CREATE_COMPLETE", "AVAILABLE", ""
         body = parse(text)
@@ -190,6 +193,10 @@ class ChangeSet(ResourceMap):
         properties = _without_none(clean_json(definition.get("Properties", {}), self))
         is_retained = definition.get("DeletionPolicy") in _RETAINED
         new = Resource(name, definition["Type"], self.stack.name, properties, is_retained)
+        if before is None and self._imports and is_retained and kind.adopt(self.stack.region, new):
+            self.changes.append(_change("Import", new))
+            self._act("IMPORT", new, lambda region, resource: kind.finish(region, resource, {}))
+            return new
         if before is None:
             self.changes.append(_change("Add", new))
             self._act("CREATE", new, kind.make)
