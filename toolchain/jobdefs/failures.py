@@ -23,7 +23,7 @@ RETRIES = {
         **_BACKOFF,
     },
     "aws-sdk:s3": {"ErrorEquals": ["S3.SlowDownException", "S3.S3Exception"], **_BACKOFF},
-    "aws-sdk:ssm": {"ErrorEquals": ["Ssm.SsmException"], **_BACKOFF},
+    "aws-sdk:ssm": {"ErrorEquals": ["Ssm.ThrottlingException", "Ssm.SsmException"], **_BACKOFF},
 }
 TRY_AGAIN = "75"
 NO_MORE_MEMORY = "NoMoreMemory"
