@@ -2,6 +2,8 @@
 PYTHON := .venv/bin/python
 # Each worker has an embedded AWS of its own; both share the engine.
 WORKERS := --numprocesses 2 --dist loadfile
+# Bytecode is kept: without it each worker spends seconds on rewriting the asserts of two hundred files.
+unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-fast check bench bench-quick clean requirements
 

@@ -75,6 +75,7 @@ def template(name: str) -> Template:
     return templates.read(FOLDER / f"{name}.yaml")
 
 
+@cache
 def expanded(name: str) -> dict[str, Any]:
     """A template's body with its loops expanded for the images of the catalogue."""
     body: dict[str, Any] = templates.expanded(template(name).body, {"Images": TOOLS})

@@ -1,6 +1,7 @@
 """Which package of toolchain/ may import which: docs/architecture.md draws it."""
 
 import ast
+from functools import cache
 from graphlib import TopologicalSorter
 
 import pytest
@@ -18,6 +19,7 @@ FILES = {
 }
 
 
+@cache
 def imports(module: str) -> set[str]:
     """The modules of toolchain/ that a module imports, wherever in it."""
     found = set()
@@ -35,9 +37,6 @@ def package(module: str) -> str | None:
     return name if (ROOT / name).is_dir() and name else None
 
 
-IMPORTS = {module: imports(module) for module in FILES}
-
-
 def test_every_package_has_a_layer() -> None:
     assert {package(module) for module in FILES} - {None} == set(LAYERS)
 
@@ -46,9 +45,9 @@ def test_every_package_has_a_layer() -> None:
 def test_a_package_imports_only_those_below_it(name: str | None) -> None:
     below = {None, *LAYERS[: 0 if name is None else LAYERS.index(name) + 1]}
     allowed = below if name in KNOW_LOCALAWS or name == "localaws" else below - {"localaws"}
-    own = {module: {other for other in IMPORTS[module] if package(other) not in allowed} for module in FILES}
+    own = {module: {other for other in imports(module) if package(other) not in allowed} for module in FILES}
     assert {module: others for module, others in own.items() if others and package(module) == name} == {}
 
 
 def test_no_modules_import_each_other_in_a_circle() -> None:
-    TopologicalSorter(IMPORTS).prepare()  # raises CycleError, which names them
+    TopologicalSorter({module: imports(module) for module in FILES}).prepare()  # raises CycleError, which names them
