@@ -13,6 +13,7 @@ SIGNS = {
 ALLOWED: dict[str, dict[str, str]] = {
     "toolchain/aws.py": {"endpoint": "names the variable in what to check when nothing answers, and reads it nowhere"},
     "toolchain/cli/local.py": {"embedded": "--local, and `local start|stop|status`", "target": "hands it to commands"},
+    "toolchain/cli/doctor.py": {"target": "`doctor --deep` takes --local, and the other checks do not"},
     "toolchain/cli/jobdefs.py": {"target": "`render` without --local is for AWS"},
     "toolchain/demo/run.py": {
         "embedded": "the demo is always on this machine: it puts its reads where that AWS has them",
