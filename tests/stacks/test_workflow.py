@@ -77,11 +77,43 @@ def test_the_classes_of_failures_are_those_of_the_toolchain() -> None:
 def test_an_image_that_cannot_be_pulled_for_whatever_reason_is_told_from_a_job_that_cannot_start(
     container: States, name: str
 ) -> None:
+    assert ended({"StatusReason": "Task failed to start", "Container": container})["class"]["name"] == name
+
+
+def ended(*failures: States, tried: int = 0, lost: int = 0) -> Any:  # noqa: ANN401  # whatever JSONata makes
+    """What the state machine makes of a job that failed, or of an array job's children."""
     resources = [{"Type": "MEMORY", "Value": "512"}]
-    failure = {"StatusReason": "Task failed to start", "Container": {**container, "ResourceRequirements": resources}}
+    jobs = [{**job, "Container": {**job["Container"], "ResourceRequirements": resources}} for job in failures]
+    expression = STATES["Classify"]["Assign"]["ended"].replace("${MaxJobMemory}", "1024")
     classes = STATES["Read order"]["Assign"]["classes"]
-    expression = STATES["Classify"]["Assign"]["class"].replace("${MaxJobMemory}", "1024")
-    assert query(expression, failure=failure, classes=classes)["name"] == name
+    return query(expression, failures=jobs, classes=classes, tried=tried, lost=lost)
+
+
+LOST: States = {"JobId": "lost", "StatusReason": "Host EC2 (instance i-1) terminated.", "Container": {}}
+BUSY: States = {"JobId": "busy", "Container": {"ExitCode": 75}}
+NO_MEMORY: States = {"JobId": "memory", "Container": {"ExitCode": 137, "Reason": "OutOfMemoryError: killed"}}
+BROKEN: States = {"JobId": "broken", "Container": {"ExitCode": 70}}
+
+
+@pytest.mark.parametrize(
+    ("failures", "first"),
+    [
+        ([LOST], "lost"),
+        ([LOST, BUSY], "busy"),
+        ([LOST, BUSY, NO_MEMORY], "memory"),
+        ([NO_MEMORY, BROKEN, LOST], "broken"),
+    ],
+)
+def test_of_an_array_s_children_the_one_counts_that_the_fewest_may_try_again(
+    failures: list[States], first: str
+) -> None:
+    assert ended(*failures)["job"]["JobId"] == first
+
+
+def test_attempts_are_counted_over_all_submissions_and_lost_hosts_apart() -> None:
+    attempts = [{"StatusReason": LOST["StatusReason"]}, {"Container": {"ExitCode": 75}}, {"StatusReason": "Essential"}]
+    counted = ended({**BUSY, "Attempts": attempts}, tried=3, lost=2)
+    assert (counted["tried"], counted["lost"], counted["memory"]) == (6, 3, 512)
 
 
 @pytest.mark.parametrize("name", [name for name, state in STATES.items() if state["Type"] == "Task"])
@@ -147,17 +179,47 @@ def test_lost_hosts_count_for_themselves(
     *, again: str, tried: int, lost: int, attempts: int, is_submitted: bool
 ) -> None:
     [choice] = STATES["Once more"]["Choices"]
-    names = {"class": {"again": again}, "tried": tried, "lost": lost, "grown": False}
-    assert query(choice["Condition"], **names, failure={"RetryStrategy": {"Attempts": attempts}}) == is_submitted
+    job = {"RetryStrategy": {"Attempts": attempts}}
+    names = {"ended": {"class": {"again": again}, "tried": tried, "lost": lost, "job": job}, "grown": False}
+    assert query(choice["Condition"], **names) == is_submitted
 
 
 @pytest.mark.parametrize("run", ["run1", "2026-11-25-night_1.b", "-_-", "x" * 80])
 def test_each_run_has_a_share_of_the_queue_by_an_identifier_that_batch_takes(run: str) -> None:
-    assert STATES["Submit"]["Arguments"]["ShareIdentifier"] == "{% $share %}"
-    assert STATES["Submit"]["Arguments"]["SchedulingPriorityOverride"] in range(10_000)
     share = query(STATES["Read order"]["Assign"]["share"], states={"input": {"run": run}})
     assert re.fullmatch("[A-Za-z0-9]{1,255}", share)
     assert set(run) & set("rn12026") <= set(share)
+    arguments = submitted({"run": run, "sample": "-", "parameters": {}}, share=share)
+    assert (arguments["ShareIdentifier"], arguments["SchedulingPriorityOverride"]) == (share, 1)
+
+
+def submitted(order: States, *, share: str = "run1") -> Any:  # noqa: ANN401  # whatever JSONata makes
+    """What SubmitJob gets."""
+    expression = STATES["Submit"]["Arguments"].replace("${Project}", "genomics")
+    names = {name: name for name in ("name", "queue", "definition")}
+    return query(expression, **names, share=share, environment=[], resources=[], order=order)
+
+
+def test_a_job_is_tagged_with_what_its_costs_are_to_be_told_by() -> None:
+    order = {"run": "night-1", "sample": "NA1", "parameters": {"command": "qc"}}
+    assert submitted(order)["Tags"] == {"project": "genomics", "run": "night-1", "sample": "NA1"}
+    tag = TEMPLATE.resources["JobPolicy"]["Properties"]["PolicyDocument"]["Statement"]
+    assert "batch:TagResource" in [statement["Action"] for statement in tag]
+    # To the ECS task, and from there to its share of the host.
+    assert '"propagateTags": true' in (HERE.jobdefs / "_base.json.j2").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("shards", "step", "shard", "array"),
+    [(1, "call 0", "0", None), (2, "call", "-", {"Size": 2}), (9999, "call", "-", {"Size": 9999})],
+)
+def test_the_shards_of_a_sample_are_one_array_job(shards: int, step: str, shard: str, array: States | None) -> None:
+    given = STATES["Call shards"]["Arguments"]["Input"]
+    order = {"shards": shards}
+    assert query(given["step"], order=order) == step
+    assert query(given["parameters"]["shard"], order=order) == shard
+    job = {"run": "run1", "sample": "NA1", "parameters": {}, "children": query(given["children"], order=order)}
+    assert submitted(job).get("ArrayProperties") == array
 
 
 # ---- a run's input ----

@@ -1,5 +1,6 @@
 """Runs whose jobs do what a script says, and an AWS that throttles calls."""
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,6 +11,7 @@ from moto.core.exceptions import AWSError
 from moto.ssm.models import SimpleSystemManagerBackend
 from support.local_aws import RESOURCES, EndedExecution, LocalAws, Machines, until
 
+from toolchain.localaws.batch.api import LocalBatchResponse
 from toolchain.localaws.batch.backend import LocalBatchBackend
 from toolchain.localaws.batch.host import JOB_LABEL
 from toolchain.localaws.s3.errors import S3Error
@@ -221,8 +223,32 @@ class Throttle:
 
         patch.setattr(SimpleSystemManagerBackend, "get_parameter", parameter)
         patch.setattr(LocalBatchBackend, "submit", submitted)
+        self._refuse_children(patch)
         patch.setattr(LocalStepFunctionsBackend, "start_execution", started)
         patch.setattr(Objects, "get", got)
+
+    def _refuse_children(self, patch: pytest.MonkeyPatch) -> None:
+        """Refuses looks at the children of array jobs."""
+        listed, described = LocalBatchResponse.listjobs, LocalBatchBackend.describe_jobs
+        throttle = self
+
+        def array(backend: LocalBatchBackend, job_id: str) -> str:
+            job = backend.job(job_id)
+            return job.submission.name.partition("--")[0] if job else ""
+
+        def list_jobs(self: LocalBatchResponse) -> str:
+            array_id = json.loads(self.body).get("arrayJobId")
+            if array_id and throttle.refuses(f"{array(self.batch_backend, array_id)} children", 0):
+                raise AWSError("Too Many Requests", "ServerException", 500)
+            return listed(self)
+
+        def describe_jobs(self: LocalBatchBackend, jobs: list[str] | None) -> list[dict[str, Any]]:
+            if jobs and ":" in jobs[0] and throttle.refuses(f"{array(self, jobs[0])} child", 0):
+                raise AWSError("Too Many Requests", "ServerException", 500)
+            return described(self, jobs)
+
+        patch.setattr(LocalBatchResponse, "listjobs", list_jobs)
+        patch.setattr(LocalBatchBackend, "describe_jobs", describe_jobs)
 
     def refuses(self, call: str, number: int) -> bool:
         """Whether this call is refused for this time; only some jobs are refused twice."""

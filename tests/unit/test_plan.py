@@ -45,8 +45,9 @@ def test_jobs_are_in_the_order_in_which_a_sample_meets_them() -> None:
     [
         (ONE_LANE, ["mem L001", "call 0", "call 1", "gather", "qc", "check"]),
         (replace(ONE_LANE, skip=("qc",)), ["mem L001", "call 0", "call 1", "gather", "check"]),
+        (replace(ONE_LANE, shards=1), ["mem L001", "call 0", "gather", "qc", "check"]),
     ],
-    ids=["one lane", "without qc"],
+    ids=["one lane", "without qc", "one shard"],
 )
 def test_a_sample_of_one_lane_needs_no_finish_and_a_run_without_qc_no_qc(run_input: RunInput, steps: list[str]) -> None:
     assert [step for sample, step, _ in jobs(run_input) if sample] == steps

@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -21,6 +22,8 @@ from toolchain.jobdefs import failures
 from toolchain.localaws.batch import submission
 from toolchain.localaws.batch.host import JOB_LABEL
 from toolchain.paths import HERE
+from toolchain.runs.executions import Run
+from toolchain.runs.progress import label
 from toolchain.stacks import template as templates
 from toolchain.workflow import plan
 from toolchain.workflow.plan import Job
@@ -84,6 +87,20 @@ TOO_LONG = f"""
 LONG_LOG = f'for i in 1 2 3 4 5 6 7 8 9 10 11; do echo "$i {"x" * 150}" >&2; done; echo "{ERROR}" >&2; exit 65'
 
 
+# More than the job has at first, and less than twice that.
+ALLOCATING = "dd if=/dev/zero of=/dev/null bs=160M count=1 || exit 137"
+
+
+def shards(count: int) -> RunInput:
+    """A sample of so many shards, each of which has 128 MiB."""
+    return replace(ONE_LANE, shards=count, resources={**RESOURCES, "bcftools": {"VCPU": 1, "MEMORY": 128}})
+
+
+def shard_script(second: str, first: str = "true") -> str:
+    """What the first two shards do."""
+    return f'[ "$1" != call ] || case $AWS_BATCH_JOB_ARRAY_INDEX in 0) {first};; 1) {second};; esac\n'
+
+
 def scenes(scripted: ScriptedRuns) -> dict[str, Callable[[str], RunOutcome]]:
     """What is played, by the run's name."""
     local_aws, run, job = scripted.local_aws, scripted.run, scripted.single_job
@@ -102,6 +119,11 @@ def scenes(scripted: ScriptedRuns) -> dict[str, Callable[[str], RunOutcome]]:
         # The longest first.
         "throttled": of(run, A_VCF + REALLY_EXPORTED, TWO_LANES),
         "qc-last": of(run, QC_LAST),
+        "throttled-shards": of(
+            run, shard_script("echo 'step: error: shard 1 broke' >&2; exit 70") + "exit 0", shards(3)
+        ),
+        "shard-out-of-memory": of(run, shard_script(ALLOCATING) + A_VCF + REALLY_EXPORTED, shards(2)),
+        "shards-differ": of(run, shard_script("exit 65", f"{ALLOCATING}; exit 137") + "exit 0", shards(2)),
         "skipping": of(run, A_VCF + REALLY_EXPORTED, replace(TWO_LANES, skip=("duplicates", "qc"))),
         "done": of(scripted.deployed, two_samples(local_aws)),
         "amplicons": of(scripted.deployed, amplicons(local_aws)),
@@ -203,15 +225,17 @@ def planned(played: Played, name: str) -> tuple[Job, ...]:
 
 
 def steps(played: Played, name: str) -> list[str]:
-    """The names of a run's jobs without the run's, in the order in which they were submitted."""
-    return [job["jobName"].removeprefix(f"{name}--") for job in played[name].jobs]
+    """The samples and steps of a run's jobs, in the order in which they were submitted."""
+    run = Run(name=name, arn="", status="SUCCEEDED", start=datetime.now(UTC))
+    jobs = played.local_aws.runs.jobs(run)
+    return [f"{job.sample}-{job.step}" if job.sample else job.step for job in jobs]
 
 
 @pytest.mark.parametrize("name", ["done", "throttled", "qc-last", "skipping", "amplicons"])
 def test_a_run_s_jobs_are_those_that_a_dry_run_lists(played: Played, name: str) -> None:
     assert played[name].ended.status == "SUCCEEDED", played[name].ended
     listed = (f"{job.sample}-{job.step}" if job.sample else job.step for job in planned(played, name))
-    assert sorted(steps(played, name)) == sorted(step.replace(" ", "_") for step in listed)
+    assert sorted(steps(played, name)) == sorted(listed)
 
 
 def arguments(played: Played, name: str, parameter: str) -> dict[str, str]:
@@ -244,8 +268,41 @@ def test_the_vcf_does_not_wait_for_qc_and_the_check_does(played: Played) -> None
 
 def test_throttled_calls_are_made_again(played: Played) -> None:
     executions = {f"throttled {job.step} 0" for job in planned(played, "throttled")}
-    jobs = {f"throttled--{step} 0" for step in steps(played, "throttled")} | {"throttled--index 1"}
-    assert played.refused == executions | jobs | {"throttled S3 0", "throttled SSM 0"}
+    jobs = {f"throttled--{step.replace(' ', '_')} 0" for step in steps(played, "throttled")} | {"throttled--index 1"}
+    refused = {call for call in played.refused if not call.startswith("throttled-shards")}
+    assert refused == executions | jobs | {"throttled S3 0", "throttled SSM 0"}
+    assert played.refused >= {"throttled-shards children 0", "throttled-shards child 0"}
+
+
+# ---- array jobs -----------------------------------------------------------------------------------------------------
+
+
+def test_a_shard_that_fails_fails_its_sample_and_the_cause_names_it_and_its_log(played: Played) -> None:
+    assert failed(played["throttled-shards"], "ToolFailed") == (
+        "1 of 1 samples failed. sample NA1, step call 1 failed (exit code 70). The tool's own messages stand in the "
+        f"log. Job JOB:1: {EXITED}\nstep: error: shard 1 broke"
+    )
+    jobs = [job for job in played["throttled-shards"].jobs if job["parameters"]["command"] == "call"]
+    assert [job["arrayProperties"]["size"] for job in jobs] == [3]
+    assert jobs[0]["arrayProperties"]["statusSummary"]["SUCCEEDED"] == 2, "the others go on to their end"
+    assert jobs[0]["tags"] == {"project": "genomics", "run": "throttled-shards", "sample": "NA1"}
+
+
+def test_a_shard_that_ran_out_of_memory_is_tried_again_with_twice_as_much(played: Played) -> None:
+    assert played["shard-out-of-memory"].ended.status == "SUCCEEDED", played["shard-out-of-memory"].ended
+    run = Run(name="shard-out-of-memory", arn="", status="SUCCEEDED", start=datetime.now(UTC))
+    calls = [job for job in played.local_aws.runs.jobs(run) if job.step.startswith("call")]
+    assert [(label(job), job.exit_code) for job in calls] == [
+        ("NA1 call 0", 0),
+        ("NA1 call 1", 137),
+        ("NA1 call 0, try 2", 0),
+        ("NA1 call 1, try 2", 0),
+    ]
+
+
+def test_bad_data_in_a_shard_comes_before_another_one_s_want_of_memory(played: Played) -> None:
+    assert "step call 1 found bad data (exit code 65)" in failed(played["shards-differ"], "BadData")
+    assert len([job for job in played["shards-differ"].jobs if job["parameters"]["command"] == "call"]) == 1
 
 
 # ---- runs that fail -------------------------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ RETRIES = {
         "ErrorEquals": ["StepFunctions.ExecutionLimitExceededException", "StepFunctions.AWSStepFunctionsException"],
         **_BACKOFF,
     },
+    "aws-sdk:batch": {"ErrorEquals": ["Batch.ServerException", "Batch.BatchException"], **_BACKOFF},
     "aws-sdk:s3": {"ErrorEquals": ["S3.SlowDownException", "S3.S3Exception"], **_BACKOFF},
     "aws-sdk:ssm": {"ErrorEquals": ["Ssm.ThrottlingException", "Ssm.SsmException"], **_BACKOFF},
 }

@@ -21,7 +21,7 @@ from toolchain.workflow.run_input import RunInput
 
 if TYPE_CHECKING:
     from types_boto3_batch import BatchClient
-    from types_boto3_batch.type_defs import JobDetailTypeDef, KeyValuesPairTypeDef
+    from types_boto3_batch.type_defs import JobDetailTypeDef, JobSummaryTypeDef, KeyValuesPairTypeDef
     from types_boto3_stepfunctions import SFNClient
     from types_boto3_stepfunctions.type_defs import DescribeExecutionOutputTypeDef, ExecutionListItemTypeDef
 
@@ -135,6 +135,7 @@ class Runs:
         # Job id to execution, sample and step: they do not change, and are asked for once.
         self._described: dict[str, tuple[str, str | None, str]] = {}
         self._planned: dict[str, tuple[Job, ...]] = {}
+        self._ended: dict[str, BatchJob] = {}
 
     @cached_property
     def deployment(self) -> Deployment:
@@ -242,10 +243,10 @@ class Runs:
         with doing(f"stopping run '{run.name}'"):
             self._step_functions.stop_execution(executionArn=run.arn, cause=cause)
 
-    def end(self, job: BatchJob, reason: str) -> None:
-        """Terminates a job."""
-        with doing(f"ending job {job.job_id}"):
-            self._batch.terminate_job(jobId=job.job_id, reason=reason)
+    def end(self, job_id: str, reason: str) -> None:
+        """Terminates a job, or an array job with its children."""
+        with doing(f"ending job {job_id}"):
+            self._batch.terminate_job(jobId=job_id, reason=reason)
 
     def jobs(self, run: Run) -> tuple[BatchJob, ...]:
         """A run's jobs in the order of their submission. Batch forgets them seven days after their end."""
@@ -260,25 +261,27 @@ class Runs:
                 for summary in page["jobSummaryList"]
             }
         self._describe([job_id for job_id in summaries if job_id not in self._described])
-        jobs = []
+        jobs: list[BatchJob] = []
         for job_id, summary in summaries.items():
             execution, sample, step = self._described.get(job_id, ("", None, ""))
             if execution != run.name:
                 continue
-            jobs.append(
-                BatchJob(
-                    job_id=job_id,
-                    sample=sample,
-                    step=step,
-                    status=summary["status"],
-                    reason=summary.get("statusReason", ""),
-                    created=summary["createdAt"] / 1000,
-                    start=summary["startedAt"] / 1000 if summary.get("startedAt") else None,
-                    stop=summary["stoppedAt"] / 1000 if summary.get("stoppedAt") else None,
-                    exit_code=summary.get("container", {}).get("exitCode"),
-                )
-            )
+            if size := summary.get("arrayProperties", {}).get("size"):
+                jobs += self._children(job_id, size, sample, step)
+            else:
+                jobs.append(_batch_job(summary, sample, step))
         return _numbered(jobs)
+
+    def _children(self, array: str, size: int, sample: str | None, step: str) -> Iterator[BatchJob]:
+        """The children of an array job, which lists of a queue leave out. What has ended is asked for once."""
+        ids = [f"{array}:{index}" for index in range(size)]
+        for child in self.details([job_id for job_id in ids if job_id not in self._ended]):
+            job = _batch_job(child, sample, f"{step} {child['jobId'].rpartition(':')[2]}")
+            if job.status in ENDED:
+                self._ended[job.job_id] = job
+            else:
+                yield job
+        yield from (self._ended[job_id] for job_id in ids if job_id in self._ended)
 
     def details(self, jobs: Sequence[str]) -> "Iterator[JobDetailTypeDef]":
         """DescribeJobs, in calls of a hundred."""
@@ -291,6 +294,20 @@ class Runs:
             environment = {entry["name"]: entry["value"] for entry in job.get("container", {}).get("environment", [])}
             execution = environment.get("EXECUTION_ID", "")
             self._described[job["jobId"]] = (execution, *_sample_and_step(job.get("parameters", {})))
+
+
+def _batch_job(job: "JobSummaryTypeDef | JobDetailTypeDef", sample: str | None, step: str) -> BatchJob:
+    return BatchJob(
+        job_id=job["jobId"],
+        sample=sample,
+        step=step,
+        status=job["status"],
+        reason=job.get("statusReason", ""),
+        created=job.get("createdAt", 0) / 1000,
+        start=job["startedAt"] / 1000 if job.get("startedAt") else None,
+        stop=job["stoppedAt"] / 1000 if job.get("stoppedAt") else None,
+        exit_code=job.get("container", {}).get("exitCode"),
+    )
 
 
 def _numbered(jobs: Sequence[BatchJob]) -> tuple[BatchJob, ...]:

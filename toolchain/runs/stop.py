@@ -48,8 +48,8 @@ def _wait(runs: Runs, run: Run, jobs: tuple[BatchJob, ...], sleep: Callable[[flo
     while jobs and waited < LONGEST_SECONDS:
         if waited >= GRACE_SECONDS and not terminated:
             terminated = True
-            for job in jobs:
-                runs.end(job, f"run {run.name} was stopped")
+            for job_id in dict.fromkeys(job.job_id.partition(":")[0] for job in jobs):
+                runs.end(job_id, f"run {run.name} was stopped")
         sleep(PAUSE)
         waited += PAUSE
         jobs = unfinished_jobs(runs.jobs(run))

@@ -63,10 +63,12 @@ def _walk(machine: Json, value: Json, variables: Mapping[str, Json], context: Js
                     selector = state.get("ItemSelector", item)
                     selected = _evaluate(selector, {**variables, "states": {"input": value, "context": here}})
                     result.append((yield from _walk(processor, selected, known, here)))
-            case {"Arguments": {"Input": {"sample": sample, "step": step, "tool": tool}}}:
+            case {"Arguments": {"Input": {"sample": sample, "step": step, "tool": tool, **more}}}:
                 sample = _evaluate(sample, scope)
                 step, tool = _evaluate(step, scope), _evaluate(tool, scope)
-                yield Job(sample=None if sample == "-" else sample, step=step, tool=tool)
+                children = _evaluate(more.get("children", 1), scope)
+                for name in [step] if children == 1 else [f"{step} {index}" for index in range(children)]:
+                    yield Job(sample=None if sample == "-" else sample, step=name, tool=tool)
         scope["states"]["result"] = result
         variables = {**variables, **_evaluate(state.get("Assign", {}), scope)}
         value = _evaluate(state["Output"], scope) if "Output" in state else result
