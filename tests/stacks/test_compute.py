@@ -101,6 +101,8 @@ def test_a_compute_environment(name: str, kind: str, strategy: str) -> None:
         "ComputeEnvironmentName": ABSENT,
         "ReplaceComputeEnvironment": False,
         "UpdatePolicy": {"TerminateJobsOnUpdate": False},
+        # Custom metrics cost money.
+        "EcsSettings": {"ContainerInsights": "DISABLED"},
         "ComputeResources": {
             "Type": kind,
             "AllocationStrategy": strategy,
@@ -109,6 +111,8 @@ def test_a_compute_environment(name: str, kind: str, strategy: str) -> None:
             # Nothing runs while there are no jobs.
             "MinvCpus": 0,
             "DesiredvCpus": ABSENT,
+            # They stay between the steps of a sample.
+            "ScalingPolicy": {"MinScaleDownDelayMinutes": "20"},
             # A new version is seen only if it is named.
             "LaunchTemplate": {"LaunchTemplateId": "LaunchTemplate", "Version": "LaunchTemplate.LatestVersionNumber"},
             "Ec2Configuration": [{"ImageType": "ECS_AL2023"}],
