@@ -16,8 +16,6 @@ from toolchain.jobdefs import render as rendering
 from toolchain.jobdefs import verify as verification
 from toolchain.jobdefs.target import Target
 from toolchain.paths import HERE
-from toolchain.runs.target import AwsTarget
-from toolchain.stacks import outputs
 
 
 @click.command()
@@ -33,6 +31,8 @@ def render(*, local: bool, scratch: Path | None, check: bool) -> None:
     if local:
         request = rendering.for_this_machine(ImageBuilder.open(HERE), scratch or HERE.cache / "scratch")
     elif scratch is None:
+        from toolchain.runs.target import AwsTarget  # stacks and runs, which --local does without
+
         request = AwsTarget(checkout=HERE).rendering(Account())
     else:
         raise WrongUsageError(
@@ -82,6 +82,8 @@ def prune(names: tuple[str, ...], *, target: Target, keep: int, dry_run: bool) -
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def verify(*, as_json: bool) -> int:
     """Say whether the active job definitions and ECR agree with this checkout: exit code 0, or 1 if not."""
+    from toolchain.stacks import outputs  # as above
+
     account = Account()
     verdict = verification.verify(HERE, account, outputs.read(account, HERE))
     if as_json:
