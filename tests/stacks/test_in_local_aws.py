@@ -26,6 +26,8 @@ from toolchain.runs.target import AwsTarget
 from toolchain.stacks import outputs
 from toolchain.stacks.deploy import Deployer
 from toolchain.stacks.destroy import Destroyer
+from toolchain.workflow.run_input import RunInput
+from toolchain.workflow.samples import Lane, Sample
 
 STACKS = ["registry", "network", "results", "compute", "workflow", "storage"]
 
@@ -190,7 +192,14 @@ def test_storage_goes_and_comes_back_and_everything_else_stays(genomics: Project
     assert run(genomics, "run-2").startswith(
         "ScratchFailed: The file systems are down: there is no parameter /genomics/"
     )
-    assert genomics.deploy("storage") == ["storage created"]
+    lane = Lane(name="L1", r1="1.fq", r2="2.fq")
+    run_input = RunInput(reference="r.fa", samples=(Sample(name="a", lanes=(lane,)),), shards=1, ploidy=2)
+    with pytest.raises(SeveralFailedError, match=r"1\.fq does not exist: it is not in s3://reads/run1"):
+        genomics.target.prepare_run(Account(), "", "run-3", run_input)
+    assert file_systems() == []
+    for name in (lane.r1, lane.r2):
+        boto3.client("s3").put_object(Bucket="reads", Key=f"run1/{name}", Body=name.encode())
+    genomics.target.prepare_run(Account(), "", "run-3", run_input)
     after = genomics.outputs
     assert after["WorkingFileSystemId"] != before["WorkingFileSystemId"]
     assert {name: before[name] for name in before if "FileSystem" not in name}.items() <= after.items()

@@ -96,7 +96,7 @@ def run(  # noqa: PLR0913  # an argument for each option
     chosen = run_inputs.check_name(name) if name else run_inputs.new_name()
     account = Account()
     if not dry_run:
-        target.prepare(account, typed_command())
+        target.prepare_run(account, typed_command(), chosen, run_input)
     resources = target.job_resources()
     choice = target.choose_aligner(account, known, run_input.reference, aligner, resources)
     console.note(f"aligner: {choice.aligner}: {choice.reason}")
@@ -107,7 +107,6 @@ def run(  # noqa: PLR0913  # an argument for each option
     if dry_run:
         _plan(target, run_input, inputs)
         return 0
-    target.check_run(account, chosen, run_input)
     runs = _runs(target)
     started = runs.start(chosen, run_input)
     lanes = sum(len(sample.lanes) for sample in run_input.samples)

@@ -89,8 +89,14 @@ class Target(ABC):
         """
 
     @abstractmethod
-    def check_run(self, account: Account, name: str, run_input: RunInput) -> None:
-        """Checks what can be seen from here before a run starts: its name is free, its inputs exist and can be read.
+    def prepare_run(self, account: Account, command: str, name: str, run_input: RunInput) -> None:
+        """Makes this AWS ready for a run whose name is free, and whose inputs exist and can be read.
+
+        Args:
+            account: Its API.
+            command: What the user typed, for messages.
+            name: The run's name.
+            run_input: Its input; the aligner and the resources may not be chosen yet.
 
         Raises:
             WrongUsageError: Results of another run have this name.

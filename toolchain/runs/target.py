@@ -97,9 +97,10 @@ class AwsTarget(Target):
             note("the file systems are down: bringing them up takes about ten minutes")
             list(deployer.deploy((STORAGE,)))
 
-    def check_run(self, account: Account, name: str, run_input: RunInput) -> None:  # noqa: ARG002
-        """Looks for the reads in the bucket; Step Functions knows the names of runs."""
+    def prepare_run(self, account: Account, command: str, name: str, run_input: RunInput) -> None:  # noqa: ARG002
+        """Looks for the reads in the bucket before anything is spent; Step Functions knows the names of runs."""
         check_objects(account.s3(), data_link.of(settings.load(self.checkout.settings)), run_input.fastqs)
+        self.prepare(account, command)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,8 +193,9 @@ class LocalTarget(Target):
         if changed := [thing.text.split()[0] for thing in done if thing.kind == "stack" and thing.is_new]:
             note(f"deployed {', '.join(changed)}")
 
-    def check_run(self, account: Account, name: str, run_input: RunInput) -> None:
+    def prepare_run(self, account: Account, command: str, name: str, run_input: RunInput) -> None:
         """Looks for results of runs of earlier servers, and for the files, which the steps must be able to read."""
+        self.prepare(account, command)
         bucket, _, prefix = outputs.read(account, self.checkout)["ExportPath"].removeprefix("s3://").partition("/")
         workflow = settings.load(self.checkout.settings).workflow
         results = self.checkout.local / "s3" / bucket / prefix / workflow / name
