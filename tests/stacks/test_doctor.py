@@ -294,7 +294,7 @@ CASES: dict[str, list[tuple[dict[str, Any], int, str]]] = {
         ({SETTINGS: '[stack.compute]\nInstanceTypes = ["m5", "x2idn"]\n'}, 2, "All X Spot Instance Requests: 0 vCPUs"),
     ],
     "quota of Lustre": [
-        ({}, 0, "capacity: 100800 GiB; the parameters ask for 4800, and others have 0"),
+        ({}, 0, "capacity: 100800 GiB; the parameters ask for 3600, and others have 0"),
         ({SETTINGS: PERSISTENT}, 1, "Lustre Persistent_2 storage capacity: 4800 GiB; the parameters ask for 7200, "),
         ({SETTINGS: PERSISTENT}, 1, "--desired-value 7200; or lower ScratchCapacity in genomics.toml."),
     ],
@@ -423,8 +423,8 @@ def test_the_capacity_of_other_file_systems_counts_against_the_quota(aws: Doctor
 
     aws.alter(FILE_SYSTEMS, add_another)
     red = only_red(aws.run("quota of Lustre"))
-    assert red.what.endswith("the parameters ask for 4800, and others have 98400")
-    assert "--service-code fsx --quota-code L-AD2FC696 --desired-value 103200" in red.fix
+    assert red.what.endswith("the parameters ask for 3600, and others have 98400")
+    assert "--service-code fsx --quota-code L-AD2FC696 --desired-value 102000" in red.fix
 
 
 def test_a_quota_that_the_account_never_had_raised_is_aws_s_default(aws: DoctorAws) -> None:

@@ -39,8 +39,16 @@ def test_the_zone_can_be_chosen() -> None:
 def test_with_endpoints_a_host_reaches_the_services_that_it_needs_and_not_the_internet() -> None:
     assert ENDPOINTS.of("AWS::EC2::Route") == ENDPOINTS.of("AWS::EC2::InternetGateway") == {}
     endpoints = ENDPOINTS.of("AWS::EC2::VPCEndpoint").values()
-    services = "ecr.api ecr.dkr s3 ecs ecs-agent ecs-telemetry logs fsx ssm ssmmessages"
+    services = "ecr.api ecr.dkr s3 ecs ecs-agent ecs-telemetry logs fsx ssm"
     assert {endpoint["ServiceName"].removeprefix(SERVICE) for endpoint in endpoints} == set(services.split())
+
+
+def test_the_endpoint_of_session_manager_stands_with_session_manager_only() -> None:
+    def services(on: str) -> set[str]:
+        endpoints = deployed("network", SessionManagerEndpoint=on).of("AWS::EC2::VPCEndpoint").values()
+        return {endpoint["ServiceName"].removeprefix(SERVICE) for endpoint in endpoints}
+
+    assert services("true") - services("false") == {"ssmmessages"}
 
 
 def test_with_nat_s3_still_has_its_endpoint() -> None:

@@ -23,7 +23,8 @@ def known(target: Target, settings: Settings) -> Mapping[str, str]:
     """The parameters that do not depend on what is registered."""
     images = ",".join(sorted(catalog.load(target.checkout.images).tools))
     own = {"Project": settings.project, "Workflow": settings.workflow, "Images": images}
-    return {**own, **target.stack_parameters()}
+    shells = str(settings.stacks.get("compute", {}).get("SessionManager", False)).lower()
+    return {**own, "SessionManagerEndpoint": shells, **target.stack_parameters()}
 
 
 def job_definitions(stack: Stack, checkout: Checkout, account: Account, project: str) -> Mapping[str, str]:

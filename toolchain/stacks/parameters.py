@@ -12,7 +12,7 @@ _NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)")
 _LIST = re.compile(r"CommaDelimitedList|.*List<.+>.*")
 # The value of such a parameter is the name of an SSM parameter that holds the real value.
 _INDIRECT = "AWS::SSM::Parameter::Value<"
-COMPUTED = frozenset({"Project", "Workflow", "Images", "JobDefinitions"})
+COMPUTED = frozenset({"Project", "Workflow", "Images", "JobDefinitions", "SessionManagerEndpoint"})
 
 
 def check(layout: Layout, chosen: Collection[Stack], settings: Settings, computed: Mapping[str, str]) -> None:
