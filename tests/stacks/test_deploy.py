@@ -505,6 +505,23 @@ def test_a_failure_while_nobody_watched_is_told_to_who_watches_again(project: Pr
         project.deploy("network")
 
 
+@pytest.mark.parametrize(("replacement", "is_refused"), [("True", True), ("Conditional", False), ("False", False)])
+def test_compute_environments_are_replaced_for_their_tags_only_if_they_are_named(
+    deployed: Project, replacement: str, *, is_refused: bool
+) -> None:
+    kind = "AWS::Batch::ComputeEnvironment"
+    environments = [change("Modify", name, kind, replacement, detail("Tags", "")) for name in ("Spot", "OnDemand")]
+    deployed.aws.changes[name_of("network")] = environments
+    deployed.write_template("network", TEMPLATES["network"] + "  Other: {Value: x}\n")
+    if is_refused:
+        with pytest.raises(WrongUsageError, match=r"would lose jobs: Spot .* would be replaced, for Tags") as caught:
+            deployed.deploy("network")
+        assert caught.value.fix.endswith("--replace Spot --replace OnDemand")
+        assert deployed.aws.requests("ExecuteChangeSet") == []
+    named = ("Spot", "OnDemand") if is_refused else ()
+    assert deployed.deploy("network", replace=named) == ["network updated"]
+
+
 # ---- a dry run ----
 
 

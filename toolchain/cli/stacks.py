@@ -29,7 +29,7 @@ from toolchain.workflow import data_link
     "--replace",
     metavar="LOGICALID",
     multiple=True,
-    help="Let this file system or bucket be replaced or removed, with all that it holds. Can be repeated.",
+    help="Let this file system, bucket or compute environment be replaced, with all that is in it. Can be repeated.",
 )
 @with_target
 def deploy(

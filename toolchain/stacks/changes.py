@@ -13,7 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from toolchain.aws import code, doing
 from toolchain.errors import ConfigurationError, StackFailedError, ToolchainError, TryAgainError, UnavailableError
 from toolchain.stacks.layout import Stack
-from toolchain.stacks.resources import holds_data
+from toolchain.stacks.resources import COMPUTE_ENVIRONMENT, holds_data
 from toolchain.stacks.service import TOKEN_PREFIX, CloudFormation, StackState
 from toolchain.stacks.template import Template
 from toolchain.stacks.watch import Polling
@@ -50,6 +50,14 @@ class Change:
     def may_lose_data(self) -> bool:
         """Whether a resource that holds data may be replaced or removed."""
         return holds_data(self.type) and (self.replacement != "no" or self.action in {"Remove", "Dynamic"})
+
+    @property
+    def must_be_named(self) -> bool:
+        """Whether the user has to agree: data may be lost, or hosts are replaced under the jobs that run on them.
+
+        A compute environment's tags are create-only, and [tags] reach it. What Batch may change in place is `perhaps`.
+        """
+        return self.may_lose_data or (self.type == COMPUTE_ENVIRONMENT and self.replacement == "yes")
 
 
 @dataclass(frozen=True, kw_only=True)

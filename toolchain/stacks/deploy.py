@@ -180,8 +180,8 @@ class Deployer:
         return missing
 
     def _require_no_loss(self, stack: Stack, change_set: ChangeSet) -> None:
-        """Checks that no resource that holds data is replaced or removed unless the user named it."""
-        lost = [] if change_set.creates_stack else [change for change in change_set.changes if change.may_lose_data]
+        """Checks that nothing that holds data or runs jobs is replaced or removed unless the user named it."""
+        lost = [] if change_set.creates_stack else [change for change in change_set.changes if change.must_be_named]
         self._replaced |= {change.logical_id for change in lost}
         refused = [change for change in lost if change.logical_id not in self.replace]
         if not refused:
@@ -192,8 +192,9 @@ class Deployer:
             + (f", for {', '.join(change.causes)}" if change.causes else "")
             for change in refused
         )
+        what = "data" if any(change.may_lose_data for change in refused) else "jobs"
         raise WrongUsageError(
-            f"stack {stack.full_name} would lose data",
+            f"stack {stack.full_name} would lose {what}",
             why=f"{described}. Nothing was changed",
             fix="Take that change back; or, if what they hold can go: "
             f"{self.command} {' '.join(f'--replace {change.logical_id}' for change in refused)}",

@@ -6,6 +6,7 @@ from typing import Any
 
 FILE_SYSTEM = "AWS::FSx::FileSystem"
 BUCKET = "AWS::S3::Bucket"
+COMPUTE_ENVIRONMENT = "AWS::Batch::ComputeEnvironment"
 _RETAINING_POLICIES = frozenset({"Retain", "RetainExceptOnCreate", "Snapshot"})
 
 
