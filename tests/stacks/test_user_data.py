@@ -27,13 +27,21 @@ def start(builder: ImageBuilder, image: str, tmp_path: Path) -> Start:
     return lambda boot: boot.run(builder.engine, image, tmp_path)
 
 
-def assert_instance_ends(outcome: Outcome) -> None:
-    """No job can come to the host."""
+def assert_instance_ends(outcome: Outcome, why: str) -> None:
+    """No job can come to the host, and the jobs' log says so."""
     assert outcome.exit_code != 0
-    assert outcome.calls[-2:] == ["systemctl mask ecs.service", "shutdown -h now"]
+    mask, create, put, shutdown = outcome.calls[-4:]
+    assert (mask, shutdown) == ("systemctl mask ecs.service", "shutdown -h now")
+    where = "--region eu-west-1 --log-group-name /genomics/jobs --log-stream-name host/i-1"
+    assert create == f"aws logs create-log-stream {where}"
+    assert re.fullmatch(
+        rf"aws logs put-log-events --log-events timestamp=\d{{13}},message=host: error: cannot {why}; "
+        rf"this instance ends {where}",
+        put,
+    )
     assert outcome.config == CONFIG_OF_BATCH
-    assert not [call for call in outcome.called("systemctl") if "start" in call or "enable" in call]
-    assert "error: no Lustre, no jobs; this instance ends" in outcome.said
+    assert not [call for call in outcome.called("systemctl") if " start" in call or "enable" in call]
+    assert f"error: cannot {why}; this instance ends" in outcome.said
 
 
 def names(calls: list[str]) -> list[str]:
@@ -53,11 +61,17 @@ def test_it_is_one_shell_script_in_a_mime_archive_to_which_batch_can_add_its_own
 
 
 def test_cloudformation_substitutes_the_parameters_names_and_nothing_of_the_shell() -> None:
-    assert re.findall(r"\$\{([^}]*)\}", unsubstituted()) == ["AWS::Region", "Project"]
+    assert re.findall(r"\$\{([^}]*)\}", unsubstituted()) == ["AWS::Region", "Project", "AWS::Region", "Project"]
 
 
 @pytest.mark.skipif(shutil.which("shellcheck") is None, reason="shellcheck is not installed")
-@pytest.mark.parametrize("name", ["user data", "/usr/local/sbin/scratch-ready", "/usr/local/sbin/spot-notice"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "user data",
+        *(f"/usr/local/sbin/{name}" for name in ("host-ends", "jobs-confined", "scratch-ready", "spot-notice")),
+    ],
+)
 def test_shellcheck_finds_nothing(name: str) -> None:
     text = {"user data": parts()[0][1], **programs()}[name]
     result = subprocess.run(["shellcheck", "-"], input=text, text=True, capture_output=True, check=False)
@@ -95,7 +109,11 @@ def test_a_host_installs_the_client_mounts_the_file_systems_and_then_lets_the_ag
         f"mount -t lustre -o noatime,flock,ro {MOUNTS['reference']} /scratch/reference",
         f"mount -t lustre -o noatime,flock,ro {MOUNTS['data']} /scratch/data",
         f"mount -t lustre -o noatime,flock {MOUNTS['working']} /scratch/working",
-        "iptables --wait -I OUTPUT -d 169.254.169.254 -m owner --uid-owner 1000 -j REJECT",
+        "systemctl restart docker.service",
+        "iptables --wait -C OUTPUT -d 169.254.169.254 -m owner ! --uid-owner 0 -j REJECT",
+        "iptables --wait -I OUTPUT -d 169.254.169.254 -m owner ! --uid-owner 0 -j REJECT",
+        "curl -s -m 5 -o /dev/null http://169.254.169.254/",
+        "docker info --format {{.SecurityOptions}}",
         "systemctl enable --now --no-block spot-notice.service",
     ]
     assert outcome.owner == "1000:1000"
@@ -140,10 +158,17 @@ def test_a_failure_that_passes_is_waited_out(start: Start, boot: Boot, program: 
     assert outcome.config != CONFIG_OF_BATCH
 
 
-def test_a_host_whose_metadata_cannot_be_closed_to_jobs_says_so_and_works(start: Start) -> None:
-    outcome = start(Boot(mounts=MOUNTS, fail="^iptables "))
-    assert outcome.exit_code == 0
-    assert "warning: jobs can reach this host's metadata" in outcome.said
+@pytest.mark.parametrize(
+    "boot",
+    [
+        Boot(mounts=MOUNTS, fail="^iptables "),
+        Boot(mounts=MOUNTS, metadata="open"),
+        Boot(mounts=MOUNTS, fail="^docker "),
+        Boot(mounts=MOUNTS, fail="^systemctl restart docker"),
+    ],
+)
+def test_a_host_whose_jobs_could_reach_its_metadata_or_gain_privileges_ends(start: Start, boot: Boot) -> None:
+    assert_instance_ends(start(boot), "confine jobs")
 
 
 @pytest.mark.parametrize(
@@ -157,7 +182,7 @@ def test_a_host_whose_metadata_cannot_be_closed_to_jobs_says_so_and_works(start:
 )
 def test_a_mount_that_never_comes_ends_the_instance_before_any_job(start: Start, boot: Boot) -> None:
     outcome = start(boot)
-    assert_instance_ends(outcome)
+    assert_instance_ends(outcome, "mount Lustre")
     last = names(outcome.called("mount"))[-1]
     assert names(outcome.called("mount")).count(last) == 20
 
@@ -167,7 +192,7 @@ def test_without_a_parameter_the_file_systems_are_down_and_the_instance_ends_at_
     start: Start, missing: str
 ) -> None:
     outcome = start(Boot(mounts={name: mount for name, mount in MOUNTS.items() if name != missing}))
-    assert_instance_ends(outcome)
+    assert_instance_ends(outcome, "read what to mount from Systems Manager")
     assert "(ParameterNotFound)" in outcome.said
     assert outcome.called("mount") == outcome.called("sleep") == []
 
@@ -175,13 +200,20 @@ def test_without_a_parameter_the_file_systems_are_down_and_the_instance_ends_at_
 @pytest.mark.parametrize(("mounted", "shown"), [("tmpfs", "tmpfs"), ("nothing", "")])
 def test_a_mount_that_succeeded_and_is_not_lustre_ends_the_instance(start: Start, mounted: str, shown: str) -> None:
     outcome = start(Boot(mounts=MOUNTS, mounted=mounted))
-    assert_instance_ends(outcome)
+    assert_instance_ends(outcome, "mount Lustre")
     assert f"error: /scratch/reference is '{shown}', not lustre" in outcome.said
 
 
-@pytest.mark.parametrize("fail", ["^dnf ", "^systemctl daemon-reload$", "^mount .*/run/scratch-top$"])
-def test_whatever_else_fails_ends_the_instance_too(start: Start, fail: str) -> None:
-    assert_instance_ends(start(Boot(mounts=IN_ONE, fail=fail)))
+@pytest.mark.parametrize(
+    ("fail", "why"),
+    [
+        ("^dnf ", "install packages"),
+        ("^systemctl daemon-reload$", "start"),
+        ("^mount .*/run/scratch-top$", "mount Lustre"),
+    ],
+)
+def test_whatever_else_fails_ends_the_instance_too(start: Start, fail: str, why: str) -> None:
+    assert_instance_ends(start(Boot(mounts=IN_ONE, fail=fail)), why)
 
 
 # ---- later ----
@@ -189,20 +221,29 @@ def test_whatever_else_fails_ends_the_instance_too(start: Start, fail: str) -> N
 # What systemd runs before each start of the agent.
 AGENT_STARTS = f"""
 sed -n 's/^ExecStartPre=//p' {DROP_IN} > /tmp/before
-sh /tmp/before
+sh -e /tmp/before
 echo "status $?"
 """
 
 
-@pytest.mark.parametrize("lost", [None, "reference", "data", "working"])
-def test_the_agent_starts_only_where_lustre_is_mounted_and_else_the_instance_ends(
-    start: Start, lost: str | None
+@pytest.mark.parametrize(
+    ("lost", "then_fail", "why"),
+    [
+        ("", "", None),
+        *((f"umount /scratch/{name}", "", "find Lustre") for name in MOUNTS),
+        ("", "^iptables ", "confine jobs"),
+        ("", "^docker ", "confine jobs"),
+    ],
+)
+def test_the_agent_starts_only_where_lustre_is_and_jobs_are_confined_and_else_the_instance_ends(
+    start: Start, lost: str, then_fail: str, why: str | None
 ) -> None:
-    umount = f"umount /scratch/{lost}" if lost else ""
-    outcome = start(Boot(mounts=MOUNTS, then=f"{umount}{AGENT_STARTS}"))
+    outcome = start(Boot(mounts=MOUNTS, then=f"{lost}{AGENT_STARTS}", then_fail=then_fail or "^nothing fails$"))
     assert outcome.exit_code == 0
-    assert outcome.output == ("status 1\n" if lost else "status 0\n")
-    assert outcome.called("shutdown") == (["shutdown -h now"] if lost else [])
+    assert outcome.output == ("status 1\n" if why else "status 0\n")
+    assert outcome.called("shutdown") == (["shutdown -h now"] if why else [])
+    said = [call for call in outcome.called("aws") if "put-log-events" in call]
+    assert [f"host: error: cannot {why}; this" in call for call in said] == ([True] if why else [])
 
 
 def test_on_a_spot_notice_the_agent_goes_before_the_containers_and_the_mounts(start: Start) -> None:

@@ -61,6 +61,7 @@ _STAND_INS = {
     "aws": """
 for last in "$@"; do :; done
 case "$*" in
+    "logs "*) exit 0 ;;
     "ssm get-parameter --region eu-west-1 --name /genomics/scratch/"*" --query Parameter.Value --output text") ;;
     *) echo "aws: error: $*" >&2; exit 252 ;;
 esac
@@ -72,8 +73,15 @@ exit 254
     "sleep": "",
     "shutdown": "",
     "systemctl": "",
-    "iptables": "",
-    "curl": "echo token",
+    "iptables": """
+case "$*" in *" -C "*) grep -q "^iptables --wait -I OUTPUT" /tmp/calls ;; esac
+""",
+    # Nobody but root reaches the metadata.
+    "curl": """
+[ "$(id -u)" = 0 ] || [ "$METADATA" = open ] || exit 7
+case "$*" in *"-o /dev/null"*) ;; *) echo token ;; esac
+""",
+    "docker": "grep -o no-new-privileges /etc/docker/daemon.json",
     "mount": """
 if [ "$MOUNTED" = hangs ]; then exec /bin/sleep 60; fi
 for last in "$@"; do :; done
@@ -97,7 +105,9 @@ exec /usr/bin/timeout "$@"
 _RUN = """\
 #!/bin/bash
 touch /tmp/calls /tmp/mounted
-mkdir -p /etc/ecs
+chmod 666 /tmp/calls
+mkdir -p /etc/ecs /var/lib/cloud/data
+echo i-1 > /var/lib/cloud/data/instance-id
 echo ECS_CLUSTER=AWSBatch-spot > /etc/ecs/ecs.config # as Batch's own part of the user data does
 bash /case/user-data.sh
 echo "exit $?"
@@ -143,6 +153,7 @@ class Boot:
         fail: Which calls fail, as a pattern.
         times: How many of them.
         mounted: The type of what `mount` mounts; `nothing` if it only says so; `hangs` if it never returns.
+        metadata: Whether the rule for the metadata holds: `closed`, or `open` if it does not.
         then: Shell code that runs afterwards, on the same host.
         then_fail: Which calls fail from then on.
     """
@@ -151,11 +162,13 @@ class Boot:
     fail: str = "^nothing fails$"
     times: int = 1000
     mounted: str = "lustre"
+    metadata: str = "closed"
     then: str = ":"
     then_fail: str = "^nothing fails$"
 
     def run(self, engine: Engine, image: str, folder: Path) -> Outcome:
         """Runs the script in a container, as root."""
+        folder.chmod(0o755)
         stand_ins = {f"bin/{name}": f"{_FIRST}{body}\n" for name, body in _STAND_INS.items()}
         for name, text in {
             "user-data.sh": parts()[0][1],
@@ -177,6 +190,7 @@ class Boot:
                     "FAIL": self.fail,
                     "TIMES": str(self.times),
                     "MOUNTED": self.mounted,
+                    "METADATA": self.metadata,
                     "THEN": self.then,
                     "THEN_FAIL": self.then_fail,
                 },
