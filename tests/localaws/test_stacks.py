@@ -1,5 +1,6 @@
 """The project's own templates: every resource is made, changed and deleted by its service."""
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,7 +11,7 @@ from support.embedded_services import Embedded, Stacks
 from toolchain.paths import HERE
 
 DEFINITION = "arn:aws:batch:us-east-1:123456789012:job-definition/p-x:1"
-ORDER = ("registry", "network", "results", "compute", "workflow", "storage")
+ORDER = ("registry", "network", "results", "compute", "workflow", "watch", "storage")
 # What tells of everything that stacks make: service, operation, and the names in its answer.
 HELD = (
     ("batch", "describe_compute_environments", "computeEnvironments[].computeEnvironmentName"),
@@ -34,6 +35,7 @@ HELD = (
     ("iam", "list_instance_profiles", "InstanceProfiles[].InstanceProfileName"),
     ("iam", "list_roles", "Roles[?!starts_with(RoleName, 'AWSServiceRole')].RoleName"),
     ("logs", "describe_log_groups", "logGroups[].logGroupName"),
+    ("logs", "describe_metric_filters", "metricFilters[].filterName"),
     ("sns", "list_subscriptions", "Subscriptions[].Endpoint"),
     ("sns", "list_topics", "Topics[].TopicArn"),
     ("ssm", "describe_parameters", "Parameters[].Name"),
@@ -68,12 +70,8 @@ def parameters(embedded: Embedded) -> dict[str, dict[str, str]]:
         "results": {},
         "storage": {"ReferencePath": f"s3://{reference}/ref", "DataPath": f"s3://{data}/reads"},
         "compute": {"SessionManager": "true"},
-        "workflow": {
-            "Workflow": "w",
-            "NotificationEmail": "lab@example.org",
-            "BudgetAmount": "9",
-            "JobDefinitions": DEFINITION,
-        },
+        "workflow": {"Workflow": "w", "JobDefinitions": DEFINITION},
+        "watch": {"NotificationEmail": "lab@example.org", "BudgetAmount": "9"},
     }
 
 
@@ -116,7 +114,7 @@ def test_resources_are_what_their_templates_say(embedded: Embedded, deployed: St
     """Of what moto's own classes leave out."""
     storage, compute = deployed.outputs("p-storage"), deployed.outputs("p-compute")
     network, results = deployed.outputs("p-network"), deployed.outputs("p-results")
-    workflow, s3 = deployed.outputs("p-workflow"), embedded.client("s3")
+    workflow, watch, s3 = deployed.outputs("p-workflow"), deployed.outputs("p-watch"), embedded.client("s3")
     [system] = embedded.client("fsx").describe_file_systems(FileSystemIds=[storage["WorkingFileSystemId"]])[
         "FileSystems"
     ]
@@ -144,15 +142,28 @@ def test_resources_are_what_their_templates_say(embedded: Embedded, deployed: St
     machine = states.describe_state_machine(stateMachineArn=workflow["StateMachineArn"])
     assert (machine["loggingConfiguration"]["level"], machine["tracingConfiguration"]["enabled"]) == ("ERROR", True)
     assert "${JobMachine}" not in machine["definition"]
-    attributes = embedded.client("sns").get_topic_attributes(TopicArn=workflow["NotificationTopicArn"])["Attributes"]
+    attributes = embedded.client("sns").get_topic_attributes(TopicArn=watch["NotificationTopicArn"])["Attributes"]
     assert (attributes["DisplayName"], "aws:SourceAccount" in attributes["Policy"]) == ("Runs of p", True)
     [key] = keys(embedded)
     assert embedded.client("kms").get_key_rotation_status(KeyId=key["KeyId"])["KeyRotationEnabled"]
     events = embedded.client("events")
-    [rule] = [rule for rule in events.list_rules()["Rules"] if rule["Name"].startswith("p-workflow-RunEnded")]
+    [rule] = [rule for rule in events.list_rules()["Rules"] if rule["Name"].startswith("p-watch-RunEnded")]
     assert [target["Arn"] for target in events.list_targets_by_rule(Rule=rule["Name"])["Targets"]] == [
-        workflow["NotificationTopicArn"]
+        watch["NotificationTopicArn"]
     ]
+
+
+def test_the_breaker_disables_the_environments_and_tells_the_topic(embedded: Embedded, deployed: Stacks) -> None:
+    batch, states = embedded.client("batch"), embedded.client("stepfunctions")
+    arns = [deployed.outputs("p-compute")[f"{name}ComputeEnvironmentArn"] for name in ("Spot", "OnDemand")]
+    run = states.start_execution(stateMachineArn=deployed.outputs("p-watch")["BreakerArn"])["executionArn"]
+    while (ended := states.describe_execution(executionArn=run))["status"] == "RUNNING":
+        time.sleep(0.05)
+    assert (ended["status"], ended["output"]) == ("SUCCEEDED", '"are disabled, and no more hosts start"'), ended
+    found = batch.describe_compute_environments(computeEnvironments=arns)["computeEnvironments"]
+    assert [environment["state"] for environment in found] == ["DISABLED", "DISABLED"]
+    for arn in arns:  # as doctor says
+        batch.update_compute_environment(computeEnvironment=arn, state="ENABLED")
 
 
 @pytest.mark.parametrize("name", ORDER)
@@ -183,7 +194,7 @@ def test_a_stack_deployed_again_has_nothing_to_change(
         (
             "storage",
             {"FreePercent": "20"},
-            ("cloudwatch", "describe_alarms", "MetricAlarms[].Threshold"),
+            ("cloudwatch", "describe_alarms", "MetricAlarms[?Threshold != `5`].Threshold"),
             [20.0, 20.0, 20.0],
         ),
         (

@@ -29,7 +29,7 @@ from toolchain.stacks.destroy import Destroyer
 from toolchain.workflow.run_input import RunInput
 from toolchain.workflow.samples import Lane, Sample
 
-STACKS = ["registry", "network", "results", "compute", "workflow", "storage"]
+STACKS = ["registry", "network", "results", "compute", "workflow", "watch", "storage"]
 
 
 @dataclass(frozen=True, kw_only=True)

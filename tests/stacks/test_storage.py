@@ -187,10 +187,11 @@ def test_each_file_system_has_an_alarm_on_its_free_share(stack: Stack) -> None:
     }
 
 
-def test_an_alarm_tells_the_topic_that_it_is_given() -> None:
-    topic = "arn:aws:sns:us-east-1:123456789012:genomics"
-    for alarm in deployed("storage", AlarmTopicArn=topic).of("AWS::CloudWatch::Alarm").values():
-        assert alarm["AlarmActions"] == alarm["OKActions"] == [topic]
+@pytest.mark.parametrize("systems", ["three", "one"])
+def test_what_fsx_cannot_import_or_export_is_logged(systems: str) -> None:
+    for system in file_systems(deployed("storage", FileSystems=systems)).values():
+        destination = "arn:aws:logs:us-east-1:123456789012:log-group:FsxLogGroup"
+        assert system["LustreConfiguration"]["LogConfiguration"] == {"Level": "WARN_ERROR", "Destination": destination}
 
 
 def parameters(stack: Stack) -> dict[str, str]:

@@ -40,10 +40,6 @@ STATES = {name: state for definition in DEFINITIONS.values() for name, state in 
 JOB_INPUTS = [state["Arguments"]["Input"] for state in STATES.values() if "Input" in state.get("Arguments", {})]
 
 
-def as_list(value: Any) -> list[Any]:  # noqa: ANN401  # whatever a policy holds
-    return value if isinstance(value, list) else [value]
-
-
 def query(expression: str, **names: object) -> Any:  # noqa: ANN401  # whatever JSONata makes
     return evaluate(expression.removeprefix("{%").removesuffix("%}"), names)
 
@@ -153,12 +149,6 @@ def test_a_state_machine_has_its_substitutions(name: str) -> None:
     assert set(resource["Properties"]["DefinitionSubstitutions"]) == set(re.findall(r"\${(\w+)}", text))
     # CloudFormation does not resolve intrinsic functions in a definition to numbers.
     assert not re.search(r"'(Ref|Fn::\w+)':", text)
-
-
-def test_the_topic_hears_of_runs_and_not_of_their_samples_or_jobs() -> None:
-    pattern = TEMPLATE.resources["RunEnded"]["Properties"]["EventPattern"]["detail"]
-    assert pattern["stateMachineArn"] == [{"Ref": "Germline"}]
-    assert set(pattern["status"]) == {"SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"}
 
 
 @pytest.mark.parametrize(
@@ -330,49 +320,20 @@ def test_calling_is_submitted_before_qc_and_gathering_waits_for_it_alone() -> No
     assert STATES["Call and judge"]["Next"] == "Check outputs"
 
 
-# ---- who is told ----
-
-
-def test_the_topic_s_key_asks_no_account_of_eventbridge_which_names_none_and_the_topic_does() -> None:
-    # SNS's guide, key management: EventBridge's calls have neither aws:SourceAccount nor aws:SourceArn.
-    stack = deployed("workflow").resources
-    key, topic = (
-        {
-            service: statement.get("Condition")
-            for statement in stack[name]["Properties"][policy]["Statement"]
-            for service in as_list(statement["Principal"].get("Service", []))
-        }
-        for name, policy in (("NotificationKey", "KeyPolicy"), ("NotificationTopicPolicy", "PolicyDocument"))
-    )
-    account = {"StringEquals": {"aws:SourceAccount": "123456789012"}}
-    others = dict.fromkeys(("cloudwatch.amazonaws.com", "budgets.amazonaws.com"), account)
-    assert key == {"events.amazonaws.com": None, **others}
-    assert topic == {"events.amazonaws.com": account, **others}
-
-
-def test_a_budget_counts_what_has_the_project_s_tag_and_tells_the_topic_before_it_is_spent() -> None:
-    assert "Budget" not in deployed("workflow").resources
-    budget = deployed("workflow", BudgetAmount="250").resources["Budget"]["Properties"]
-    assert budget["Budget"] == {
-        "BudgetName": "genomics",
-        "BudgetType": "COST",
-        "TimeUnit": "MONTHLY",
-        "BudgetLimit": {"Amount": "250", "Unit": "USD"},
-        "CostFilters": {"TagKeyValue": ["user:project$genomics"]},
-    }
-    alerts = budget["NotificationsWithSubscribers"]
-    told = [(alert["Notification"]["NotificationType"], alert["Notification"]["Threshold"]) for alert in alerts]
-    assert told == [("ACTUAL", 80), ("FORECASTED", 100)]
-    assert all(alert["Subscribers"][0]["SubscriptionType"] == "SNS" for alert in alerts)
-
-
-def test_hosts_and_their_volumes_have_the_tag_that_the_budget_counts() -> None:
-    stack = deployed("compute").resources
-    [volume] = stack["LaunchTemplate"]["Properties"]["LaunchTemplateData"]["TagSpecifications"]
-    assert (volume["ResourceType"], volume["Tags"]) == ("volume", [{"Key": "project", "Value": "genomics"}])
-    for name in ("SpotComputeEnvironment", "OnDemandComputeEnvironment"):
-        assert stack[name]["Properties"]["ComputeResources"]["Tags"]["project"] == "genomics"
-
-
 def test_the_template_leaves_room_for_a_step_of_a_lab_s_own() -> None:
     assert len(template_body(TEMPLATE).encode()) < LARGEST_BODY - 2000
+
+
+def test_the_workflow_submits_and_ends_its_own_project_s_jobs_and_no_others() -> None:
+    [document] = [
+        policy["PolicyDocument"]
+        for policy in deployed("workflow").of("AWS::IAM::RolePolicy").values()
+        if policy["PolicyName"] == "job"
+    ]
+    own = {"StringEquals": {"aws:ResourceTag/project": "genomics"}}
+    found = {statement["Sid"]: statement for statement in document["Statement"]}
+    # The name of another project may begin alike: genomics-b's definitions match genomics-*.
+    assert found["OfThisProject"]["Resource"].endswith(":job-definition/genomics-*:*")
+    assert found["OfThisProject"]["Condition"] == found["EndJobs"]["Condition"] == own
+    assert "job-definition" not in str(found["SubmitJobs"]["Resource"])
+    assert STATES["Submit"]["Arguments"]["Tags"]["project"] == "${Project}"

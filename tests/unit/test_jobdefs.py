@@ -122,7 +122,7 @@ def test_genomics_toml_overrides_the_figures_of_one_tool(tmp_path: Path) -> None
     assert (before["bwa"]["retryStrategy"]["attempts"], bwa["retryStrategy"]["attempts"]) == (3, 5)
     assert resources(after["samtools"]) == resources(before["samtools"])
     assert bwa["jobDefinitionName"] == "lab-bwa"
-    assert bwa["tags"] == {"cost": "42", "image": "bwa", "image-tag": "1.0-bwa"}
+    assert bwa["tags"] == {"cost": "42", "image": "bwa", "image-tag": "1.0-bwa", "project": "lab"}
     assert {"name": "WORKFLOW_NAME", "value": "exome"} in bwa["containerProperties"]["environment"]
 
 
@@ -169,7 +169,7 @@ def test_no_value_leaves_its_string(tags: dict[str, str], workflow: str, path: s
     expected = jobdefs.render(HERE.jobdefs, plain)
     for name, definition in expected.items():
         definition["jobDefinitionName"] = f"p-{name}"
-        definition["tags"] = {**tags, "image": name, "image-tag": tag}
+        definition["tags"] = {**tags, "image": name, "image-tag": tag, "project": "p"}
         properties = definition["containerProperties"]
         properties["jobRoleArn"] = role
         properties["environment"][1]["value"] = workflow

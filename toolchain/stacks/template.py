@@ -14,7 +14,7 @@ from toolchain.errors import ConfigurationError
 Json = Any  # what YAML holds
 
 # The stacks, each after those that it imports from.
-ORDER: Final = ("registry", "network", "results", "compute", "workflow", "storage")
+ORDER: Final = ("registry", "network", "results", "compute", "workflow", "watch", "storage")
 # What costs money by the hour. Nothing imports from it, so that it comes and goes.
 STORAGE: Final = "storage"
 
