@@ -46,7 +46,7 @@ def test_job_definitions_find_their_log_and_their_roles_in_the_outputs() -> None
     for tool, definition in jobdefs.render(HERE.jobdefs, rendering).items():
         job = definition["containerProperties"]
         assert job["jobRoleArn"] == ("ExportRoleArn" if tool == "fsx-export" else "JobRoleArn")
-        (log,) = deployed("results").of("AWS::Logs::LogGroup").values()
+        log = deployed("results").of("AWS::Logs::LogGroup")["JobLogGroup"]
         log_group = log["LogGroupName"].replace("genomics", rendering.settings.project)
         assert job["logConfiguration"]["options"]["awslogs-group"] == log_group
 
