@@ -221,7 +221,7 @@ def test_a_slow_answer_does_not_count_as_a_wrong_clock() -> None:
 def test_stacks_that_are_not_deployed_are_one_line_and_nothing_of_them_is_checked(aws: DoctorAws) -> None:
     aws.refuse("DescribeStacks", "does not exist")
     [result] = not_green(aws.run_all())
-    assert result.what == "not deployed, and so not looked into: registry, network, results, compute, workflow, storage"
+    assert result.what == "not deployed, and so not looked into: registry, network, results, compute, workflow, watch, storage"
     assert result.fix == "Type: python build.py deploy"
     aws.refuse("DescribeStacks", "AccessDenied")
     results = not_green(aws.run_all())
