@@ -221,7 +221,10 @@ def test_a_slow_answer_does_not_count_as_a_wrong_clock() -> None:
 def test_stacks_that_are_not_deployed_are_one_line_and_nothing_of_them_is_checked(aws: DoctorAws) -> None:
     aws.refuse("DescribeStacks", "does not exist")
     [result] = not_green(aws.run_all())
-    assert result.what == "not deployed, and so not looked into: registry, network, results, compute, workflow, watch, storage"
+    assert (
+        result.what
+        == "not deployed, and so not looked into: registry, network, results, compute, workflow, watch, storage"
+    )
     assert result.fix == "Type: python build.py deploy"
     aws.refuse("DescribeStacks", "AccessDenied")
     results = not_green(aws.run_all())
@@ -353,9 +356,9 @@ CASES: dict[str, list[tuple[dict[str, Any], int, str]]] = {
         ({"GetInstanceProfile": {"InstanceProfile.Roles": []}}, 1, "holds no role, and not arn:aws:iam::")
     ],
     "role": [
-        ({"GetRole": {TRUST: "*"}}, 5, "others may take it than the template says. Undo it with `aws iam`"),
-        ({"ListRolePolicies": {"PolicyNames": []}}, 4, "export is gone"),
-        ({"GetRolePolicy": {"PolicyDocument.Statement": []}}, 4, "export says something else"),
+        ({"GetRole": {TRUST: "*"}}, 7, "others may take it than the template says. Undo it with `aws iam`"),
+        ({"ListRolePolicies": {"PolicyNames": []}}, 6, "export is gone"),
+        ({"GetRolePolicy": {"PolicyDocument.Statement": []}}, 5, "export says something else"),
     ],
     "file system": [
         ({FILE_SYSTEMS: {"FileSystems[0]": FAILED}}, 3, "/scratch/data is FAILED: no capacity. Wait if it is new; see"),

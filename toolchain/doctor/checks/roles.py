@@ -10,7 +10,7 @@ from toolchain.doctor.result import DEPLOY, CheckResult, green, red
 from toolchain.stacks import service_roles
 from toolchain.stacks.resolve import DeployedResolver, UnresolvedError
 
-_STACKS = ("compute", "workflow")
+_STACKS = ("compute", "workflow", "watch")
 _TRUST = "trust policy"
 
 
