@@ -36,6 +36,29 @@ class JobSettings(TypedDict, total=False):
     attempts: Annotated[int, Field(strict=True, ge=1, le=10), must_be("a whole number from 1 to 10")]
 
 
+_Price = Annotated[float, Field(ge=0), must_be("a price in USD")]
+
+
+class Prices(BaseModel):
+    """What costs by the hour or month whether anything runs or not, in USD.
+
+    Attributes:
+        region: Where these prices hold.
+        date: When they were read.
+        lustre_gib_month: By deployment type, and throughput where that can be chosen, as in PERSISTENT_2-125.
+        nat_gateway_hour: With its address.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    region: str
+    date: str
+    lustre_gib_month: Mapping[str, _Price]
+    endpoint_hour: _Price
+    nat_gateway_hour: _Price
+    key_month: _Price
+
+
 class Settings(BaseModel):
     """The content of genomics.toml.
 
@@ -45,6 +68,7 @@ class Settings(BaseModel):
         aligner: The aligner of runs that name none.
         jobs: By tool.
         tags: AWS tags of everything that is registered and deployed.
+        prices: Without them nothing is said about costs.
         stacks: Stack to the parameters that differ from its template's defaults; the template checks them.
     """
 
@@ -55,6 +79,7 @@ class Settings(BaseModel):
     aligner: Annotated[AlignerChoice, must_be("one of bwa, bwa-mem3, auto")] = "auto"
     jobs: Mapping[str, JobSettings] = {}
     tags: Annotated[Mapping[str, str], must_be("a table of texts")] = {}
+    prices: Prices | None = None
     stacks: Mapping[str, Mapping[str, _StackValue]] = Field(default={}, alias="stack")
 
 

@@ -83,7 +83,7 @@ def test_stacks_are_deleted_in_reverse_order_and_outputs_forgotten(used: Project
 def test_the_plan_says_what_goes_and_what_stays(used: Project) -> None:
     assert used.destroyer().plan(("storage",)).lines() == [
         f"goes: stack genomics-storage, with file system {FILE_SYSTEM}",
-        "stays: bucket s3://results-1, which stack storage does not take with it",
+        "stays: bucket s3://results-1, which stack storage does not take with it; it costs by use",
         "stays: stack genomics-registry",
         "stays: stack genomics-network",
         "stays: stack genomics-workflow",

@@ -60,6 +60,7 @@ def test_every_key_is_read_as_it_is_written(file: Path) -> None:
         "aligner": "bwa",
         "tags": {"cost": "42"},
         "jobs": {"bwa": {"vcpus": 192, "memory": 4, "timeout": 604_800, "attempts": 1}},
+        "prices": None,
         "stacks": {"storage": {"A": 1, "B": True, "C": ("x", "y"), "D": "z", "E": 1.5}},
     }
 

@@ -48,6 +48,8 @@ def deploy(
         if everything:
             for line in deploy_all.plan(target, account):
                 console.note(line)
+        for line in deployer.costs(names):
+            console.note(line)
         if dry_run:
             return
     with target.deploy_lock():
@@ -137,6 +139,8 @@ def storage() -> None:
 def up(*, target: Target) -> None:
     """Bring the file systems up, as this checkout describes them, and wait until they are."""
     deployer = Deployer(target=target, account=Account(), command=typed_command())
+    for line in deployer.costs((STORAGE,)):
+        console.note(line)
     with target.deploy_lock():
         for deployed in deployer.deploy((STORAGE,)):
             click.echo(str(deployed))

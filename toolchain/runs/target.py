@@ -95,6 +95,8 @@ class AwsTarget(Target):
         deployer = Deployer(target=self, account=account, command=command)
         if not deployer.is_up(STORAGE):
             note("the file systems are down: bringing them up takes about ten minutes")
+            for line in deployer.costs((STORAGE,)):
+                note(line)
             list(deployer.deploy((STORAGE,)))
 
     def prepare_run(self, account: Account, command: str, name: str, run_input: RunInput) -> None:  # noqa: ARG002

@@ -9,7 +9,7 @@ from toolchain.aws import Account
 from toolchain.console import note
 from toolchain.errors import MissingInputError, ToolchainError, WrongUsageError
 from toolchain.jobdefs.target import Target
-from toolchain.stacks import auto_parameters, layout, parameters, service_roles
+from toolchain.stacks import auto_parameters, costs, layout, parameters, service_roles
 from toolchain.stacks.auto_parameters import JobsMissingError
 from toolchain.stacks.changes import Change, ChangeSet, ChangeSets, DesiredStack
 from toolchain.stacks.layout import Stack
@@ -118,6 +118,10 @@ class Deployer:
     def default(self) -> tuple[Stack, ...]:
         """The stacks that no name stands for: all, less the file systems where those are down."""
         return tuple(stack for stack in self.layout.stacks if stack.name != STORAGE or self._exists(stack))
+
+    def costs(self, names: Sequence[str] = ()) -> Iterator[str]:
+        """What stacks cost by the hour while they stand; for no names all."""
+        return costs.lines(self.layout.choose(names), self.settings, self._known_parameters)
 
     def is_up(self, name: str) -> bool:
         """Whether a stack is deployed, and nothing is being done to it."""

@@ -1,6 +1,7 @@
 """`destroy`: deletes stacks in reverse order; refuses if results that were not exported would be lost."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from toolchain import settings
@@ -8,7 +9,7 @@ from toolchain.aws import Account
 from toolchain.console import note
 from toolchain.errors import SeveralFailedError, ToolchainError
 from toolchain.jobdefs.target import Target
-from toolchain.stacks import deployed, layout
+from toolchain.stacks import auto_parameters, costs, deployed, layout
 from toolchain.stacks.deployed import DeployedStack
 from toolchain.stacks.layout import Stack
 from toolchain.stacks.preflight import InUseError, Preflight
@@ -22,11 +23,19 @@ IDLE_INTERVAL = 30.0
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What `destroy` would do: the stacks to delete, in order, the others, and an error for each reason not to."""
+    """What `destroy` would do.
+
+    Attributes:
+        deleted: The stacks to delete, in order.
+        kept: The others.
+        blockers: An error for each reason not to.
+        costs: Stack to what it costs, in words that follow its name; none for one that costs by use only.
+    """
 
     deleted: tuple[DeployedStack, ...]
     kept: tuple[DeployedStack, ...]
     blockers: tuple[ToolchainError, ...]
+    costs: Mapping[str, str] = field(default_factory=dict)
 
     def lines(self) -> list[str]:
         """What goes and what stays, as people read it before they agree."""
@@ -36,11 +45,11 @@ class Plan:
                 for stack in self.deleted
             ),
             *(
-                f"stays: {resource}, which stack {stack.stack} does not take with it"
+                f"stays: {resource}, which stack {stack.stack} does not take with it; it costs by use"
                 for stack in self.deleted
                 for resource in stack.retained
             ),
-            *(f"stays: stack {stack.state.name}" for stack in self.kept),
+            *(f"stays: stack {stack.state.name}{self.costs.get(stack.stack.name, '')}" for stack in self.kept),
         ]
 
     def require_no_blockers(self) -> None:
@@ -70,6 +79,7 @@ class Destroyer:
         """Reads the checkout."""
         self.settings = settings.load(self.target.checkout.settings)
         self.layout = layout.load(self.target.checkout, self.settings.project)
+        self._known_parameters = auto_parameters.known(self.target, self.settings)
         self._service = CloudFormation(self.account)
         self._watcher = Watcher(
             service=self._service, command=self.command, polling=self.polling, is_persistent=self.target.is_persistent
@@ -95,7 +105,15 @@ class Destroyer:
             deleted=deleted,
             kept=tuple(stack for stack in stacks if stack.stack not in chosen),
             blockers=tuple(preflight.blockers(stacks, deleted)),
+            costs=dict(self._costs(stack.stack for stack in stacks if stack.stack not in chosen)),
         )
+
+    def _costs(self, stacks: Iterable[Stack]) -> Iterator[tuple[str, str]]:
+        for stack in stacks:
+            # What costs too much can go whatever genomics.toml says.
+            with suppress(ToolchainError):
+                if standing := costs.standing(stack, self.settings, self._known_parameters):
+                    yield stack.name, f", at {costs.shown(standing)}"
 
     def wait_until_idle(self, names: Sequence[str]) -> Plan:
         """The plan, once no run, export or host uses the stacks any more."""
