@@ -67,7 +67,7 @@ def told(event: dict[str, Any]) -> list[str]:
         ),
         (
             job("Batch Job Queue Blocked", status="RUNNABLE", statusReason="MISCONFIGURATION:X"),
-            ["blocked by job night-1--export: MISCONFIGURATION:X", "python build.py doctor"],
+            ["blocked by job night-1--export: MISCONFIGURATION:X", "`doctor`"],
         ),
         (alarm("genomics-storage-WorkingFullAlarm-1ABC"), ["genomics in us-east-1: What to do."]),
     ],
