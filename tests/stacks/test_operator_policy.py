@@ -9,9 +9,9 @@ import pytest
 from botocore import xform_name
 from botocore.loaders import Loader
 from support.doctor_aws import DoctorAws, PushingTarget, deployed
+from support.recorded_calls import ALLOWED, ONLY_HERE, record
 
 from toolchain import settings
-from toolchain.aws import Account
 from toolchain.cli.main import main
 from toolchain.jobdefs import prune, register
 from toolchain.paths import HERE
@@ -25,8 +25,6 @@ from toolchain.stacks.template import state_machine
 
 LAYOUT = layout.load(HERE, "genomics")
 DOCUMENT = policy(LAYOUT, ["refs", "reads"], partition="aws", region="eu-west-1", account="123456789012")
-# In AWS a lab has its buckets already.
-ONLY_HERE = {"CreateBucket"}
 # Methods of our own, and of jinja2, that have the name of an operation.
 NO_OPERATIONS = {("listing", "list_images"), ("environment", "get_template")}
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
@@ -52,35 +50,19 @@ def called() -> Iterator[str]:
 
 
 def test_every_operation_that_the_code_calls_is_in_the_table_and_no_other() -> None:
-    assert set(called()) - ONLY_HERE == set(chain.from_iterable(OPERATIONS.values()))
-
-
-@pytest.fixture
-def recorded(monkeypatch: pytest.MonkeyPatch) -> set[tuple[str, str]]:
-    """Service and operation of each call to AWS that the toolchain makes."""
-    calls: set[tuple[str, str]] = set()
-    make = Account.__init__
-
-    def record(self: Account) -> None:
-        make(self)
-        self._session.events.register(  # boto3's way in, of a session that Account keeps
-            "before-call", lambda model, **_: calls.add((model.service_model.service_name, model.name))
-        )
-
-    monkeypatch.setattr(Account, "__init__", record)
-    return calls
+    assert set(called()) - {operation for _, operation in ONLY_HERE} == set(chain.from_iterable(OPERATIONS.values()))
 
 
 def test_what_commands_call_in_the_embedded_aws_is_allowed(
-    recorded: set[tuple[str, str]], tmp_path_factory: pytest.TempPathFactory
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
+    recorded = record(monkeypatch)
     with deployed(tmp_path_factory.mktemp("aws")) as aws:
         aws.answer("UpdateComputeEnvironment", lambda _: {})
         commands(aws)
-    allowed = {(service, operation) for service, operations in OPERATIONS.items() for operation in operations}
-    assert recorded - allowed == set()
-    # Without jobs, pushes to a registry and faults, not all of them are called.
-    assert len(recorded) > len(allowed) / 2
+    assert recorded - ALLOWED == set()
+    # Jobs are in tests/workflow/test_operator_calls.py; pushes to a registry and faults are not recorded.
+    assert len(recorded) > len(ALLOWED) / 2
 
 
 def commands(aws: DoctorAws) -> None:
