@@ -18,6 +18,7 @@ from toolchain.cli.main import main
 from toolchain.docker.engine import Engine
 from toolchain.doctor import run_checks
 from toolchain.doctor.checks import caller
+from toolchain.doctor.checks import stacks as stack_checks
 from toolchain.doctor.context import DoctorContext
 from toolchain.doctor.result import CheckResult, green
 from toolchain.doctor.run_checks import Check
@@ -517,6 +518,14 @@ def test_a_role_or_an_instance_profile_that_is_gone_is_red(aws: DoctorAws) -> No
     assert all("is gone: somebody deleted it" in result.what for result in results)
     aws.refuse("GetInstanceProfile", "NoSuchEntity")
     assert "is gone: no host can start" in only_red(aws.run("instance profile")).what
+
+
+def test_file_systems_that_are_down_are_yellow_with_what_brings_them_up(aws: DoctorAws) -> None:
+    context = aws.context
+    context.states = {name: state for name, state in context.states.items() if name != "storage"}
+    [result] = [result for result in stack_checks.statuses(context) if result.status == "yellow"]
+    assert result.what == "the file systems are down, and so not looked into"
+    assert result.fix.endswith("python build.py storage up")
 
 
 def test_a_file_system_that_is_gone_is_red_once(aws: DoctorAws) -> None:

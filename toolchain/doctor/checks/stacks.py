@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from toolchain.doctor.context import DoctorContext
 from toolchain.doctor.result import DEPLOY, CheckResult, green, red, yellow
+from toolchain.stacks.template import STORAGE
 
 
 def statuses(context: DoctorContext) -> Iterator[CheckResult]:
@@ -18,5 +19,10 @@ def statuses(context: DoctorContext) -> Iterator[CheckResult]:
             yield green(f"{status}: as it was before its last update, which failed")
         else:
             yield green(status)
-    if missing := [stack.name for stack in context.layout.stacks if stack.name not in context.states]:
+    missing = [stack.name for stack in context.layout.stacks if stack.name not in context.states]
+    if missing == [STORAGE]:
+        yield yellow(
+            "the file systems are down, and so not looked into", "A run brings them up; or: python build.py storage up"
+        )
+    elif missing:
         yield yellow(f"not deployed, and so not looked into: {', '.join(missing)}", DEPLOY)
