@@ -6,6 +6,7 @@ import os
 os.environ["TESTCONTAINERS_RYUK_DISABLED"] = "true"
 
 import functools
+import gc
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,6 +35,9 @@ botocore.session.create_loader = functools.cache(botocore.session.create_loader)
 # How long an example takes says nothing where two workers and containers share the cores.
 hypothesis.settings.register_profile("untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("untimed")
+
+# A look through all of moto and botocore's models takes half a second; cycles may wait for it.
+gc.set_threshold(2_000, 20, 100)
 
 REAL_DATA = Path(os.environ.get("GENOMICS_TEST_DATA", HERE.root.parent / "shared" / "data"))
 
