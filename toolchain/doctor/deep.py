@@ -137,7 +137,8 @@ class DeepCheck:
         run_input = RunInput(
             reference=reference,
             samples=(Sample(name="doctor", lanes=(Lane(name="L001", r1=r1, r2=r2),)),),
-            shards=1,
+            # Two, for an array job.
+            shards=2,
             ploidy=2,
             aligner=choice.aligner,
             resources=resources,
