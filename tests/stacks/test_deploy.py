@@ -5,12 +5,13 @@ from typing import Any
 import pytest
 from botocore.exceptions import EndpointConnectionError
 from support.aws_double import Json, RefusedError
-from support.scripted_cloudformation import Script, change, detail
+from support.scripted_cloudformation import EPOCH, Script, change, detail
 from support.scripted_project import OTHER_SETTINGS, TEMPLATES, Project, name_of
 
 from toolchain.errors import (
     ConfigurationError,
     MissingInputError,
+    SeveralFailedError,
     StackFailedError,
     StoppedError,
     ToolchainError,
@@ -520,6 +521,18 @@ def test_compute_environments_are_replaced_for_their_tags_only_if_they_are_named
         assert deployed.aws.requests("ExecuteChangeSet") == []
     named = ("Spot", "OnDemand") if is_refused else ()
     assert deployed.deploy("network", replace=named) == ["network updated"]
+
+
+def test_a_file_system_is_not_replaced_under_a_run(deployed: Project) -> None:
+    deployed.aws.changes[name_of("storage")] = [REPLACED]
+    deployed.settings(OTHER_SETTINGS)
+    run = {"name": "run-1", "status": "RUNNING", "startDate": EPOCH, "executionArn": "x", "stateMachineArn": "x"}
+    deployed.aws.executions.append(run)
+    with pytest.raises(SeveralFailedError, match="execution run-1 is running") as caught:
+        deployed.deploy("storage", replace=("Files",))
+    assert caught.value.exit_code == 75
+    deployed.aws.executions.clear()
+    assert deployed.deploy("storage", replace=("Files",)) == ["storage updated"]
 
 
 # ---- a dry run ----

@@ -7,15 +7,17 @@ from typing import Literal
 from toolchain import settings
 from toolchain.aws import Account
 from toolchain.console import note
-from toolchain.errors import MissingInputError, ToolchainError, WrongUsageError
+from toolchain.errors import MissingInputError, SeveralFailedError, ToolchainError, WrongUsageError
 from toolchain.jobdefs.target import Target
 from toolchain.stacks import auto_parameters, costs, layout, parameters, service_roles
+from toolchain.stacks import deployed as deployed_stacks
 from toolchain.stacks.auto_parameters import JobsMissingError
 from toolchain.stacks.changes import Change, ChangeSet, ChangeSets, DesiredStack
 from toolchain.stacks.layout import Stack
+from toolchain.stacks.preflight import InUseError, Preflight
 from toolchain.stacks.progress import Show, show_lines
 from toolchain.stacks.recover import recover, require_success, token_purpose
-from toolchain.stacks.resources import holds_data
+from toolchain.stacks.resources import FILE_SYSTEM, holds_data
 from toolchain.stacks.service import CloudFormation, StackState, new_token
 from toolchain.stacks.template import STORAGE
 from toolchain.stacks.watch import Polling, Watcher
@@ -189,6 +191,8 @@ class Deployer:
         self._replaced |= {change.logical_id for change in lost}
         refused = [change for change in lost if change.logical_id not in self.replace]
         if not refused:
+            if any(change.type == FILE_SYSTEM for change in lost):
+                self._require_idle(stack)
             return
         words = {"yes": "would be replaced", "perhaps": "may be replaced", "no": "would be removed"}
         described = "; ".join(
@@ -203,6 +207,20 @@ class Deployer:
             fix="Take that change back; or, if what they hold can go: "
             f"{self.command} {' '.join(f'--replace {change.logical_id}' for change in refused)}",
         )
+
+    def _require_idle(self, stack: Stack) -> None:
+        """Checks that no run, export or host uses the file systems, which would be replaced under it."""
+        stacks = tuple(deployed_stacks.find(self.layout, self._service))
+        preflight = Preflight(
+            account=self.account,
+            service=self._service,
+            workflow=self.settings.workflow,
+            command=self.command,
+            discard=(),
+        )
+        blockers = preflight.blockers(stacks, [deployed for deployed in stacks if deployed.stack == stack])
+        if in_use := [error for error in blockers if isinstance(error, InUseError)]:
+            raise SeveralFailedError(in_use)
 
     def _protect(self, stack: Stack, state: StackState | None) -> None:
         """Switches on the termination protection of a stack that holds data."""
