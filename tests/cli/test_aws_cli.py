@@ -93,7 +93,7 @@ def test_get_execution_history_lists_the_states_in_their_order(aws: Aws, executi
     assert [event["id"] for event in events] == list(range(1, len(events) + 1))
     assert (events[0]["type"], events[-1]["type"]) == ("ExecutionStarted", "ExecutionSucceeded")
     entered = [event["stateEnteredEventDetails"]["name"] for event in events if "stateEnteredEventDetails" in event]
-    assert entered[:3] == ["Read input", "Prepare reference", "Samples"]
+    assert entered[:4] == ["Read input", "Find storage", "Prepare reference", "Samples"]
     assert entered[-1] == "Done"
 
 

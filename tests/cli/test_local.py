@@ -120,7 +120,7 @@ def test_of_several_commands_at_once_one_deploys_and_the_others_wait_for_it(
         errs = [process.communicate(timeout=240)[1] for process in processes]
     assert [process.returncode for process in processes] == [0, 0, 0], errs
     if DEPLOY not in commands:
-        assert sum("deployed registry, network, results, compute, workflow, storage" in err for err in errs) == 1
+        assert sum("deployed registry, network, results, compute, workflow, watch, storage" in err for err in errs) == 1
         assert any("another command builds or deploys here: waiting for it" in err for err in errs)
 
 
@@ -129,7 +129,7 @@ def test_all_is_deployed_by_one_command_and_the_second_time_nothing(cli_runner: 
     planned = cli_runner.type("deploy", "--all", "--dry-run", "--local")
     assert (planned.code, "SpotComputeEnvironment" in planned.out) == (0, True)
     first = cli_runner.type("deploy", "--all", "--local")
-    assert first.out.splitlines()[-1] == "stack workflow created"
+    assert first.out.splitlines()[-1] == "stack watch created"
     assert first.err.splitlines()[-1] == ("next: python build.py run SAMPLES.csv --reference NAME --local")
     again = cli_runner.type("deploy", "--all", "--local")
     assert again.err.splitlines()[-2] == "nothing changed: all is as this checkout says"
