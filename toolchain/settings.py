@@ -40,13 +40,14 @@ _Price = Annotated[float, Field(ge=0), must_be("a price in USD")]
 
 
 class Prices(BaseModel):
-    """What costs by the hour or month whether anything runs or not, in USD.
+    """What file systems, network and hosts cost by the hour or month, in USD.
 
     Attributes:
         region: Where these prices hold.
         date: When they were read.
         lustre_gib_month: By deployment type, and throughput where that can be chosen, as in PERSISTENT_2-125.
         nat_gateway_hour: With its address.
+        vcpu_hour: Of a host on demand; Spot costs less.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -57,6 +58,7 @@ class Prices(BaseModel):
     endpoint_hour: _Price
     nat_gateway_hour: _Price
     key_month: _Price
+    vcpu_hour: _Price
 
 
 class Settings(BaseModel):

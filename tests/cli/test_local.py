@@ -140,7 +140,8 @@ def test_doctor_runs_a_job_of_each_tool_and_a_run_to_its_vcf(cli_runner: CliRunn
     assert done.code == 0, done.out
     *jobs, run = done.out.splitlines()
     assert [line.split(":")[0] for line in jobs] == [f"✓ green  job of {tool}" for tool in TOOLS]
-    assert re.search(r"✓ green  tiny run: 8 jobs with bwa(-mem3)? took .* vCPU hours .*/doctor/doctor.vcf.gz$", run)
+    cost = r"[\d.]+ vCPU hours of hosts \(0\.\d{4} USD on demand, by genomics.toml\)"
+    assert re.search(rf"✓ green  tiny run: 8 jobs with bwa(-mem3)? took \d+ s, {cost}, .*/doctor/doctor.vcf.gz$", run)
     assert cli_runner.type("doctor", "--local").code == 64
 
 

@@ -151,8 +151,10 @@ class DeepCheck:
         jobs = list(runs.details([job.job_id for job in runs.jobs(run)]))
         hours = sum(_seconds(job) * _vcpus(job) for job in jobs) / 3600
         [vcf] = run.vcfs.values()
-        cost = f"{run.seconds:.0f} s, {hours:.3f} vCPU hours of hosts"
-        done = green(f"{len(jobs)} jobs with {choice.aligner} took {cost}, and left {vcf}")
+        took = f"{run.seconds:.0f} s, {hours:.3f} vCPU hours of hosts"
+        if known.prices:
+            took += f" ({hours * known.prices.vcpu_hour:.4f} USD on demand, by genomics.toml)"
+        done = green(f"{len(jobs)} jobs with {choice.aligner} took {took}, and left {vcf}")
         yield replace(done, check="tiny run")
 
 
