@@ -1,11 +1,13 @@
 """The project's own templates: every resource is made, changed and deleted by its service."""
 
+import json
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import jmespath
 import pytest
+from moto.batch.models import BatchBackend
 from support.embedded_services import Embedded, Stacks
 
 from toolchain.paths import HERE
@@ -153,13 +155,35 @@ def test_resources_are_what_their_templates_say(embedded: Embedded, deployed: St
     ]
 
 
-def test_the_breaker_disables_the_environments_and_tells_the_topic(embedded: Embedded, deployed: Stacks) -> None:
-    batch, states = embedded.client("batch"), embedded.client("stepfunctions")
-    arns = [deployed.outputs("p-compute")[f"{name}ComputeEnvironmentArn"] for name in ("Spot", "OnDemand")]
-    run = states.start_execution(stateMachineArn=deployed.outputs("p-watch")["BreakerArn"])["executionArn"]
+def output(embedded: Embedded, deployed: Stacks, machine: str) -> object:
+    """What a state machine of the watch stack gives."""
+    states = embedded.client("stepfunctions")
+    run = states.start_execution(stateMachineArn=deployed.outputs("p-watch")[machine])["executionArn"]
     while (ended := states.describe_execution(executionArn=run))["status"] == "RUNNING":
         time.sleep(0.05)
-    assert (ended["status"], ended["output"]) == ("SUCCEEDED", '"are disabled, and no more hosts start"'), ended
+    assert ended["status"] == "SUCCEEDED", ended
+    return json.loads(ended["output"])
+
+
+def test_an_environment_that_is_invalid_is_named(
+    embedded: Embedded, deployed: Stacks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert output(embedded, deployed, "EnvironmentCheckArn") == []
+    stock = BatchBackend.describe_compute_environments
+    invalid = {"status": "INVALID", "statusReason": "the role is gone"}
+    monkeypatch.setattr(
+        BatchBackend, "describe_compute_environments", lambda *words: [found | invalid for found in stock(*words)]
+    )
+    names = [deployed.outputs("p-compute")[f"{kind}ComputeEnvironmentArn"] for kind in ("OnDemand", "Spot")]
+    told = output(embedded, deployed, "EnvironmentCheckArn")
+    assert isinstance(told, list)
+    assert set(told) == {f"{name.rpartition('/')[2]}: the role is gone" for name in names}
+
+
+def test_the_breaker_disables_the_environments_and_tells_the_topic(embedded: Embedded, deployed: Stacks) -> None:
+    batch = embedded.client("batch")
+    arns = [deployed.outputs("p-compute")[f"{name}ComputeEnvironmentArn"] for name in ("Spot", "OnDemand")]
+    assert output(embedded, deployed, "BreakerArn") == "are disabled, and no more hosts start"
     found = batch.describe_compute_environments(computeEnvironments=arns)["computeEnvironments"]
     assert [environment["state"] for environment in found] == ["DISABLED", "DISABLED"]
     for arn in arns:  # as doctor says

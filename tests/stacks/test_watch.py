@@ -40,6 +40,8 @@ def told(event: dict[str, Any]) -> list[str]:
     event = {"region": REGION, "resources": [], **event}
     texts = []
     for rule in WATCH.of("AWS::Events::Rule").values():
+        if "EventPattern" not in rule:
+            continue  # on a schedule
         if not EventPattern.load(json.dumps(rule["EventPattern"])).matches_event(event):  # type: ignore[arg-type]  # an event's keys that no pattern asks for are left out
             continue
         for target in rule["Targets"]:
@@ -143,7 +145,14 @@ def test_hosts_and_their_volumes_have_the_tag_that_the_budget_counts() -> None:
         assert stack[name]["Properties"]["ComputeResources"]["Tags"]["project"] == "genomics"
 
 
-# ---- hosts that end themselves ----
+# ---- environments that are INVALID, and hosts that end themselves ----
+
+
+def test_the_environments_are_looked_at_every_hour() -> None:
+    rule = WATCH.resources["EnvironmentsLook"]["Properties"]
+    assert rule["ScheduleExpression"] == "rate(1 hour)"
+    [target] = rule["Targets"]
+    assert target["Arn"] == WATCH.outputs["EnvironmentCheckArn"]
 
 
 def test_what_a_host_says_when_it_ends_itself_is_counted_and_the_count_breaks_the_circuit() -> None:
@@ -169,7 +178,7 @@ def test_what_a_host_says_when_it_ends_itself_is_counted_and_the_count_breaks_th
     [target] = rule["Targets"]
     assert (target["Arn"], target["RoleArn"]) == (
         WATCH.outputs["BreakerArn"],
-        f"arn:aws:iam::{ACCOUNT}:role/BreakerStarter",
+        f"arn:aws:iam::{ACCOUNT}:role/WatcherStarter",
     )
 
 
