@@ -11,7 +11,7 @@ from toolchain import files, settings
 from toolchain.aws import Account, doing
 from toolchain.console import note
 from toolchain.docker.host import Machine
-from toolchain.errors import ConfigurationError, MissingInputError, ToolchainError, WrongUsageError, raise_all
+from toolchain.errors import MissingInputError, ToolchainError, WrongUsageError, raise_all
 from toolchain.images import catalog
 from toolchain.images.build import ImageBuilder, build
 from toolchain.images.push import Pusher
@@ -236,15 +236,8 @@ class LocalTarget(Target):
 
     def _source_buckets(self) -> set[str]:
         """The buckets of references and reads; in AWS the lab has made them already."""
-        parameters = settings.load(self.checkout.settings).stacks.get("storage", {})
-        paths = [parameters.get(name) for name in ("ReferencePath", "DataPath")]
-        if not all(isinstance(path, str) and path.startswith("s3://") for path in paths):
-            raise ConfigurationError(
-                f"{self.checkout.settings} is wrong",
-                why="stack.storage must give ReferencePath and DataPath as s3://bucket/path",
-                fix="Correct it.",
-            )
-        return {str(path).split("/")[2] for path in paths}
+        known = settings.load(self.checkout.settings)
+        return {data_link.of(known, directory).bucket for directory in data_link.DIRECTORIES}
 
 
 def _is_readable(path: Path) -> bool:
